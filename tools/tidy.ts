@@ -8,7 +8,7 @@ import process from "node:process";
 const LAYERS: readonly (readonly string[])[] = [
   ["util"],
   ["platform", "codec"],
-  ["platform/node", "platform/sim"],
+  ["platform/node"],
   ["raft", "layout", "task"],
   ["cluster"],
   ["group", "block"],
@@ -98,7 +98,6 @@ function checkLayer(file: string, target: string): void {
   else if (to > from) findings.push(`${file}: imports ${target}, a higher layer`);
   else if (to === from && toFolder !== fromFolder) findings.push(`${file}: imports ${target}, a sibling layer`);
   else if (toFolder === "platform/node" && !NODE_PLATFORM_USERS.includes(fromFolder)) findings.push(`${file}: imports ${target}; take the seam from platform`);
-  else if (toFolder === "platform/sim" && fromFolder !== "platform/sim") findings.push(`${file}: imports the simulated platform`);
   else if (fromFolder === "cli" && !CLI_MAY_IMPORT.includes(toFolder)) findings.push(`${file}: imports ${target}; the CLI never imports the server's inside`);
 }
 function findCycles(): void {
