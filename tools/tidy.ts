@@ -47,16 +47,19 @@ for (const file of [...sources, ...roots]) {
   for (const match of code.matchAll(/(?:\bfrom\s+|\bimport\s*\(\s*|^\s*import\s+|new URL\(\s*)"([^"]+)"/gm)) {
     const target = match[1] ?? "";
     if (target.startsWith(".")) local.push(normalize(join(dirname(file), target)));
-    else if (isProduct(file) && IO_MODULES.test(target) && !mayDoIo(file)) findings.push(`${file}: imports ${target}; only platform/node may`);
+    else if (isProduct(file) && IO_MODULES.test(target) && !mayDoIo(file))
+      findings.push(`${file}: imports ${target}; only platform/node may`);
   }
   imports.set(file, local);
   if (!isProduct(file)) continue;
   const name = basename(file);
   if (BANNED_NAMES.includes(name)) findings.push(`${file}: name a file after what it does, not ${name}`);
   if (!/^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.ts$/.test(name)) findings.push(`${file}: file names are kebab-case`);
-  if (!mayDoIo(file)) for (const [pattern, what] of IO_CALLS) if (pattern.test(code)) findings.push(`${file}: ${what}; take it from the platform`);
+  if (!mayDoIo(file))
+    for (const [pattern, what] of IO_CALLS) if (pattern.test(code)) findings.push(`${file}: ${what}; take it from the platform`);
   if (/\bexport\s+default\b/.test(code)) findings.push(`${file}: named exports only`);
-  if (/\bprocess\.env\b/.test(code) && !/^src\/(cli|config|platform\/node)\//.test(file)) findings.push(`${file}: reads the environment`);
+  if (/\bprocess\.env\b/.test(code) && !/^src\/(cli|config|platform\/node)\//.test(file))
+    findings.push(`${file}: reads the environment`);
 }
 
 for (const [file, targets] of imports) {
@@ -97,8 +100,10 @@ function checkLayer(file: string, target: string): void {
   if (from < 0) findings.push(`${file}: lies in no layer (ARCHITECTURE.md names them)`);
   else if (to > from) findings.push(`${file}: imports ${target}, a higher layer`);
   else if (to === from && toFolder !== fromFolder) findings.push(`${file}: imports ${target}, a sibling layer`);
-  else if (toFolder === "platform/node" && !NODE_PLATFORM_USERS.includes(fromFolder)) findings.push(`${file}: imports ${target}; take the seam from platform`);
-  else if (fromFolder === "cli" && !CLI_MAY_IMPORT.includes(toFolder)) findings.push(`${file}: imports ${target}; the CLI never imports the server's inside`);
+  else if (toFolder === "platform/node" && !NODE_PLATFORM_USERS.includes(fromFolder))
+    findings.push(`${file}: imports ${target}; take the seam from platform`);
+  else if (fromFolder === "cli" && !CLI_MAY_IMPORT.includes(toFolder))
+    findings.push(`${file}: imports ${target}; the CLI never imports the server's inside`);
 }
 function findCycles(): void {
   const state = new Map<string, "open" | "done">();

@@ -1,0 +1,185 @@
+import type { BucketId, ClaimId, Hash, UploadId, VersionId } from "../util/ids.ts";
+import type { StoredChecksum, ObjectHeaders, WriteCondition } from "./object-service.ts";
+
+/**
+ * The commands of a partition group, plain data (they travel in a log later: no functions, no class instances).
+ * A partition holds the object shards assigned to it (commands of the first kind) and the references of the block hashes
+ * that fall into it (second kind). Results are the closed unions below; refusals are results.
+ */
+export type PartitionCommand =
+  // ---- objects: the group of (bucket, shard of the key)
+  | PutCommand
+  | DeleteCommand
+  | { readonly op: "pend"; readonly bucket: BucketId; readonly key: string; readonly claim: ClaimId; readonly untilMs: number }
+  | { readonly op: "unpend"; readonly bucket: BucketId; readonly key: string; readonly claim: ClaimId }
+  | CreateUploadCommand
+  | PutPartCommand
+  | CompleteUploadCommand
+  | { readonly op: "abort-upload"; readonly bucket: BucketId; readonly key: string; readonly upload: UploadId }
+  /** Verdict (rule 36): is the claim live here? If not it is forbidden for good (until its expiry has passed). */
+  | {
+      readonly op: "verdict";
+      readonly bucket: BucketId;
+      readonly key: string;
+      readonly claim: ClaimId;
+      readonly upload?: UploadId;
+      readonly expiryMs: number;
+    }
+  // ---- references: the group of the block's hash
+  | { readonly op: "add-refs"; readonly refs: readonly NewReference[] }
+  | { readonly op: "settle-refs"; readonly refs: readonly { readonly hash: Hash; readonly claim: ClaimId }[] }
+  | { readonly op: "drop-refs"; readonly refs: readonly { readonly hash: Hash; readonly claim: ClaimId }[] }
+  /** A member says that its file of an unreferenced hash is gone: the zero row may go. Refused when a reference came back. */
+  | { readonly op: "forget-hash"; readonly hash: Hash }
+  // ---- guards and seals: every partition that holds a shard of the bucket
+  | { readonly op: "set-guard"; readonly bucket: BucketId; readonly settings: GuardSettings }
+  | { readonly op: "seal"; readonly bucket: BucketId; readonly attempt: number }
+  | { readonly op: "unseal"; readonly bucket: BucketId; readonly attempt: number }
+  /** After the control group decided that the bucket is gone: the sealed guard stays until `untilMs` (rule 41), then goes. */
+  | { readonly op: "bury"; readonly bucket: BucketId; readonly attempt: number; readonly untilMs: number }
+  // ---- outbox
+  | { readonly op: "outbox-done"; readonly sequences: readonly number[] };
+
+export interface PutCommand {
+  readonly op: "put";
+  readonly bucket: BucketId;
+  readonly key: string;
+  readonly claim: ClaimId;
+  readonly condition?: WriteCondition;
+  /** True when the upload took longer than W/2: commit only while its pending row exists. */
+  readonly needsPending?: boolean;
+  readonly headers: ObjectHeaders;
+  /** Without quotes, lower-case hex; multipart copies keep "…-N". */
+  readonly etag: string;
+  readonly checksum?: StoredChecksum;
+  readonly body: Body;
+  /** For a metadata-only copy: commit only while this version is still the one at that place. Only when source and target share the group; else the references decide. */
+}
+
+/** What an object's bytes are. */
+export type Body =
+  | { readonly kind: "inline"; readonly bytes: Uint8Array }
+  | { readonly kind: "blocks"; readonly size: number; readonly blocks: readonly BlockEntry[] };
+
+/** One block of a body, in order. `storedSize` = bytes on disk (after zstd). */
+export interface BlockEntry {
+  readonly hash: Hash;
+  readonly size: number;
+  readonly storedSize: number;
+}
+
+export interface DeleteCommand {
+  readonly op: "delete";
+  readonly bucket: BucketId;
+  readonly key: string;
+  readonly condition?: WriteCondition;
+}
+
+export interface CreateUploadCommand {
+  readonly op: "create-upload";
+  readonly bucket: BucketId;
+  readonly key: string;
+  readonly upload: UploadId;
+  readonly headers: ObjectHeaders;
+  readonly checksum?: UploadChecksum;
+}
+
+/** x-amz-checksum-algorithm and -type of CreateMultipartUpload. */
+export interface UploadChecksum {
+  readonly algorithm: StoredChecksum["algorithm"];
+  readonly type: StoredChecksum["type"];
+}
+
+export interface PutPartCommand {
+  readonly op: "put-part";
+  readonly bucket: BucketId;
+  readonly key: string;
+  readonly upload: UploadId;
+  /** 1 ..= 10,000 */
+  readonly part: number;
+  readonly claim: ClaimId;
+  readonly needsPending?: boolean;
+  readonly etag: string;
+  readonly checksum?: StoredChecksum;
+  readonly body: Body;
+}
+
+export interface CompleteUploadCommand {
+  readonly op: "complete-upload";
+  readonly bucket: BucketId;
+  readonly key: string;
+  readonly upload: UploadId;
+  readonly condition?: WriteCondition;
+  /** Strictly ascending by number; the coordinator has checked the order, apply checks existence, ETags, checksums and sizes. */
+  readonly parts: readonly { readonly part: number; readonly etag: string; readonly checksum?: string }[];
+  /** Smallest size of a part that is not the last. */
+  readonly minPartSize: number;
+  /** Full-object checksum that the client gave (base64), to be compared with the one combined from the parts. */
+  readonly fullObjectChecksum?: string;
+  /** x-amz-mp-object-size, when given. */
+  readonly objectSize?: number;
+}
+
+export interface NewReference {
+  readonly hash: Hash;
+  readonly claim: ClaimId;
+  readonly size: number;
+  readonly bucket: BucketId;
+  readonly key: string;
+  readonly upload?: UploadId;
+  readonly part?: number;
+  /** Log time of the object's group after which a verdict may be asked. */
+  readonly expiryMs: number;
+  /** Metadata-only copy: add only where this claim's reference to the hash still is (rule 34). */
+  readonly onlyIfClaim?: ClaimId;
+}
+
+/** What a bucket's guard holds for this partition: apply trusts only this. */
+export interface GuardSettings {
+  /** Index of the control entry that set it; only higher ones are taken. */
+  readonly controlIndex: number;
+  readonly indexShards: number;
+}
+
+export type Refusal = "no-bucket" | "sealed";
+
+export type PutResult =
+  | {
+      readonly ok: true;
+      readonly version: VersionId;
+      readonly stampMs: number;
+      readonly etag: string;
+      readonly checksum?: StoredChecksum;
+      readonly sizeBytes: number;
+    }
+  | {
+      readonly ok: false;
+      readonly refused: Refusal | "precondition-failed" | "no-such-key" | "claim-forbidden" | "pending-lost";
+    };
+export type DeleteResult =
+  | { readonly ok: true; readonly existed: boolean }
+  | { readonly ok: false; readonly refused: Refusal | "precondition-failed" | "no-such-key" };
+export type UploadResult = { readonly ok: true } | { readonly ok: false; readonly refused: Refusal | "no-such-upload" };
+export type PutPartResult =
+  | { readonly ok: true; readonly stampMs: number }
+  | {
+      readonly ok: false;
+      readonly refused: Refusal | "no-such-upload" | "claim-forbidden" | "pending-lost" | "checksum-type-mismatch";
+    };
+export type CompleteResult =
+  | {
+      readonly ok: true;
+      readonly version: VersionId;
+      readonly stampMs: number;
+      readonly etag: string;
+      readonly checksum?: StoredChecksum;
+      readonly sizeBytes: number;
+    }
+  | { readonly ok: false; readonly refused: Refusal | "no-such-upload" | "precondition-failed" | "no-such-key" | "bad-digest" }
+  | { readonly ok: false; readonly refused: "invalid-part" | "part-too-small"; readonly part: number }
+  | { readonly ok: false; readonly refused: "wrong-object-size"; readonly sizeBytes: number };
+export type VerdictResult = { readonly live: boolean; readonly wait?: boolean };
+export type AddRefsResult = { readonly added: readonly boolean[] };
+export type SealResult =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly refused: "not-empty" | "no-bucket" | "old-attempt" };

@@ -1,0 +1,49 @@
+import type { ByteSource } from "../util/byte-source.ts";
+
+/** HTTP/1.1 as the APIs see it: raw target, raw headers, bodies pulled, one write for small answers. */
+export interface HttpListener {
+  /** Where it listens, with the real port. */
+  readonly address: { readonly host: string; readonly port: number } | { readonly path: string };
+  /** Stops accepting, lets requests under way end until `graceMs`, then cuts them off. */
+  close(options: { graceMs: number }): Promise<void>;
+}
+
+export interface HttpServerFactory {
+  /** `bind`: "ip:port" ("127.0.0.1:0" for any free port, "[::1]:3900") or an absolute path of a unix socket (`socketMode`, octal). */
+  listen(bind: string, handler: HttpHandler, options?: HttpListenOptions): Promise<HttpListener>;
+}
+
+export interface HttpListenOptions {
+  readonly socketMode?: number;
+  /** Renders the answer to bytes that are no HTTP request (400), too large headers (431), or a timeout (408): content type and body. */
+  readonly renderClientError?: (status: number, reason: string) => { contentType: string; body: string };
+}
+
+/** Handles one request. It must answer through `response` exactly once; a rejection is answered 500 without detail and logged. */
+export type HttpHandler = (request: HttpRequest, response: HttpResponse) => Promise<void> | void;
+
+export interface HttpRequest {
+  readonly method: string;
+  /** The request target as received: path and query, nothing decoded or normalized. */
+  readonly target: string;
+  /** Name, value, name, value … as received (latin1 strings, as HTTP has them). */
+  readonly rawHeaders: readonly string[];
+  /** Value of a header by lower-case name; repeated ones joined by ", "; undefined when absent. */
+  header(name: string): string | undefined;
+  /** The body without transfer coding. Reading it sends "100 Continue" when the client waits for that. */
+  readonly body: ByteSource;
+  /** Content-Length; undefined when absent (chunked or no body). */
+  readonly contentLength: number | undefined;
+  readonly remoteAddress: string;
+  /** Aborts when the client vanished before the answer was complete. */
+  readonly signal: AbortSignal;
+}
+
+export interface HttpResponse {
+  /** Head and body in one write; sets Content-Length (unless `headers` has it, as HEAD answers do). `headers`: name, value, name, value … (latin1). */
+  send(status: number, headers: readonly string[], body?: Uint8Array | string): void;
+  /** Head, then the pieces of `body` with back pressure. A failing source cuts the connection off: a truncated answer must not look whole. */
+  stream(status: number, headers: readonly string[], body: ByteSource): Promise<void>;
+  /** Whether the head has left. */
+  readonly started: boolean;
+}
