@@ -1,0 +1,94 @@
+import type { BucketId } from "../../util/ids.ts";
+import type { SettingsRow, TokenRow } from "./rows.ts";
+
+/** Commands of the control group: plain data, decided one after the other, so that of several rivals at most one wins (P3). */
+export type ControlCommand =
+  | { readonly op: "birth"; readonly settings: SettingsRow }
+  | {
+      readonly op: "create-bucket";
+      readonly id: BucketId;
+      readonly indexShards: number;
+      readonly globalAlias?: string;
+      readonly localAlias?: { readonly keyId: string; readonly alias: string };
+      readonly rights?: { readonly keyId: string; readonly letters: string };
+    }
+  /** All partitions of the bucket have its guard. */
+  | { readonly op: "bucket-ready"; readonly id: BucketId }
+  /** `onlyAlias`: refuse when the bucket has other names than this one (the caller then removes the alias instead). */
+  | { readonly op: "begin-delete"; readonly id: BucketId; readonly mayHaveAliases?: number }
+  | { readonly op: "finish-delete"; readonly id: BucketId; readonly attempt: number }
+  | { readonly op: "cancel-delete"; readonly id: BucketId; readonly attempt: number }
+  | { readonly op: "unsealed"; readonly id: BucketId; readonly attempt: number }
+  | { readonly op: "buried"; readonly id: BucketId }
+  | { readonly op: "add-alias"; readonly bucket: BucketId; readonly alias: string; readonly keyId?: string }
+  /** Refused when it is the bucket's last name, unless `evenLast`. */
+  | {
+      readonly op: "remove-alias";
+      readonly bucket: BucketId;
+      readonly alias: string;
+      readonly keyId?: string;
+      readonly evenLast?: boolean;
+    }
+  | {
+      readonly op: "change-rights";
+      readonly bucket: BucketId;
+      readonly keyId: string;
+      readonly add: string;
+      readonly remove: string;
+    }
+  | {
+      readonly op: "update-bucket";
+      readonly id: BucketId;
+      /** null: switched off. */
+      readonly website?: { readonly indexDocument: string; readonly errorDocument?: string } | null;
+      /** null: no limit. */
+      readonly maxSizeBytes?: number | null;
+      readonly maxObjects?: number | null;
+    }
+  | {
+      readonly op: "create-key";
+      readonly id: string;
+      readonly secret: string;
+      readonly name: string;
+      readonly expiresMs?: number;
+      readonly mayCreateBucket: boolean;
+      /** An equal live key is no conflict (server --default-access-key). */
+      readonly sameIsFine?: boolean;
+    }
+  | {
+      readonly op: "update-key";
+      readonly id: string;
+      readonly name?: string;
+      readonly expiresMs?: number | null;
+      readonly mayCreateBucket?: boolean;
+    }
+  | { readonly op: "delete-key"; readonly id: string }
+  | { readonly op: "put-token"; readonly token: TokenRow; readonly mustExist: boolean }
+  | { readonly op: "delete-token"; readonly id: string }
+  /** The layout's own rules live in src/layout; the coordinator computes, apply compares the base it computed from. */
+  | { readonly op: "set-layout"; readonly expectedRevision: number; readonly layout: unknown };
+
+/** `rows`: what changed, for the copies in memory: [kind, id]. */
+export type ControlResult =
+  | {
+      readonly ok: true;
+      readonly rows: readonly (readonly [kind: import("./rows.ts").Kind, id: string])[];
+      readonly attempt?: number;
+      readonly guardIndex?: number;
+    }
+  | { readonly ok: false; readonly code: ControlRefusal; readonly detail?: string };
+
+export type ControlRefusal =
+  | "already-born"
+  | "no-such-bucket"
+  | "no-such-key"
+  | "no-such-token"
+  | "no-such-alias"
+  | "alias-taken"
+  | "alias-yours"
+  | "last-alias"
+  | "other-aliases"
+  | "key-exists"
+  | "busy"
+  | "old-attempt"
+  | "stale-layout";

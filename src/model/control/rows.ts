@@ -1,0 +1,149 @@
+import { Packr } from "msgpackr";
+import type { KvRead, KvWrite } from "../../platform/kv.ts";
+import { type BucketId, CONTROL_GROUP } from "../../util/ids.ts";
+
+/** Rows of the control group: [group u16][kind u8][id utf-8], payload MessagePack behind one byte of format number. Small and rare, so clarity wins. */
+export const KINDS = {
+  settings: 0x40,
+  bucket: 0x41,
+  alias: 0x42,
+  localAlias: 0x43,
+  key: 0x44,
+  token: 0x45,
+  layout: 0x46,
+  staged: 0x47,
+} as const;
+export type Kind = keyof typeof KINDS;
+
+export interface RowTypes {
+  /** Id "": what is fixed at the cluster's birth. */
+  readonly settings: SettingsRow;
+  readonly bucket: BucketRow;
+  /** Id: the global name. */
+  readonly alias: AliasRow;
+  /** Id: key id, NUL, name. */
+  readonly localAlias: AliasRow;
+  readonly key: KeyRow;
+  readonly token: TokenRow;
+  /** Id "": the layout with its history, as src/layout keeps it. */
+  readonly layout: unknown;
+  readonly staged: unknown;
+}
+
+export interface SettingsRow {
+  readonly clusterId: string;
+  readonly partitions: number;
+  readonly replicationFactor: number;
+}
+
+/** `phase`: what the control leader still has to drive to its end in the partitions (rule 40: recovery is level-triggered from here). */
+export type BucketPhase = "creating" | "live" | "deleting" | "unsealing" | "burying";
+
+export interface BucketRow {
+  readonly id: BucketId;
+  readonly createdMs: number;
+  readonly phase: BucketPhase;
+  /** Number of the last attempt to delete (rule 38). */
+  readonly attempt: number;
+  readonly indexShards: number;
+  readonly globalAliases: readonly string[];
+  readonly localAliases: readonly { readonly keyId: string; readonly alias: string }[];
+  /** By key id: a string of the letters r, w, o. */
+  readonly rights: Readonly<Record<string, string>>;
+  readonly website?: { readonly indexDocument: string; readonly errorDocument?: string };
+  readonly quotas: { readonly maxSizeBytes?: number; readonly maxObjects?: number };
+  /** Index of the control entry that last changed what guards hold. */
+  readonly guardIndex: number;
+}
+
+export interface AliasRow {
+  readonly bucket: BucketId;
+}
+
+export interface KeyRow {
+  readonly id: string;
+  /** "" once deleted: an id that was ever used is never given again. */
+  readonly secret: string;
+  readonly name: string;
+  readonly createdMs: number;
+  readonly expiresMs?: number;
+  readonly mayCreateBucket: boolean;
+  readonly deleted: boolean;
+}
+
+export interface TokenRow {
+  /** Part before the dot. */
+  readonly id: string;
+  readonly name: string;
+  /** Argon2id hash of the whole token, PHC-like text. */
+  readonly hash: string;
+  readonly createdMs: number;
+  readonly expiresMs?: number;
+  readonly scope: readonly string[];
+}
+
+const packr = new Packr({ useRecords: false });
+const FORMAT = 1;
+
+export function rowKey(kind: Kind, id: string): Buffer {
+  const key = Buffer.allocUnsafe(3 + Buffer.byteLength(id));
+  key.writeUInt16BE(CONTROL_GROUP, 0);
+  key[2] = KINDS[kind];
+  key.write(id, 3);
+  return key;
+}
+
+export function getRow<K extends Kind>(rows: KvRead, kind: K, id: string): RowTypes[K] | undefined {
+  const value = rows.get("rows", rowKey(kind, id));
+  return value === undefined ? undefined : (decode(value) as RowTypes[K]);
+}
+
+export function putRow<K extends Kind>(rows: KvWrite, kind: K, id: string, row: RowTypes[K]): void {
+  const packed = packr.pack(row);
+  const value = Buffer.allocUnsafe(1 + packed.byteLength);
+  value[0] = FORMAT;
+  packed.copy(value, 1);
+  rows.put("rows", rowKey(kind, id), value);
+}
+
+export function removeRow(rows: KvWrite, kind: Kind, id: string): void {
+  rows.remove("rows", rowKey(kind, id));
+}
+
+/** All rows of a kind, in the order of their ids. */
+export function allRows<K extends Kind>(rows: KvRead, kind: K): RowTypes[K][] {
+  const found: RowTypes[K][] = [];
+  const start = rowKey(kind, "");
+  const end = Buffer.from(start);
+  end[2] = KINDS[kind] + 1;
+  rows.scan("rows", { start, end }, (row) => {
+    found.push(decode(row.value.subarray(row.valueStart, row.valueEnd)) as RowTypes[K]);
+    return undefined;
+  });
+  return found;
+}
+
+/** As `allRows`, with the id of each. */
+export function allRowsById<K extends Kind>(rows: KvRead, kind: K): [id: string, row: RowTypes[K]][] {
+  const found: [string, RowTypes[K]][] = [];
+  const start = rowKey(kind, "");
+  const end = Buffer.from(start);
+  end[2] = KINDS[kind] + 1;
+  rows.scan("rows", { start, end }, (row) => {
+    found.push([
+      row.key.toString("utf8", row.keyStart + 3, row.keyEnd),
+      decode(row.value.subarray(row.valueStart, row.valueEnd)) as RowTypes[K],
+    ]);
+    return undefined;
+  });
+  return found;
+}
+
+function decode(value: Uint8Array): unknown {
+  if (value[0] !== FORMAT) throw new Error(`control row of format ${value[0]}; this release reads ${FORMAT}`);
+  return packr.unpack(value.subarray(1));
+}
+
+export function localAliasId(keyId: string, alias: string): string {
+  return `${keyId}\0${alias}`;
+}
