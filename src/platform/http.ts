@@ -47,3 +47,24 @@ export interface HttpResponse {
   /** Whether the head has left. */
   readonly started: boolean;
 }
+
+/** Why a request's body could not be read to its end. The API layer turns it into its own words (408/400 for "timeout" and "malformed"). */
+export type HttpBodyFailure =
+  /** The client vanished: nobody is there to read an answer. */
+  | "client-gone"
+  /** It sent nothing, or almost nothing, for longer than allowed. */
+  | "timeout"
+  /** Its chunked framing is broken. */
+  | "malformed"
+  /** The server was told to stop and its grace is over. */
+  | "shutdown";
+
+/** What `HttpRequest.body.read()` rejects with. After it the connection is closed behind the answer. */
+export class HttpBodyError extends Error {
+  readonly code: HttpBodyFailure;
+  constructor(code: HttpBodyFailure, message: string) {
+    super(message);
+    this.name = "HttpBodyError";
+    this.code = code;
+  }
+}
