@@ -54,6 +54,9 @@ export interface KvRange {
   readonly reverse?: boolean;
 }
 
+/** Longest key that every engine takes. */
+export const MAX_KEY_BYTES = 4000;
+
 /** Key and value lie at [keyStart, keyEnd) of `key` and [valueStart, valueEnd) of `value`; no copy is made. The checksum is verified and cut off. */
 export interface RowView {
   key: Buffer;
