@@ -1,4 +1,5 @@
 import type { BucketId } from "../../util/ids.ts";
+import type { LayoutState } from "../../layout/state.ts";
 import type { SettingsRow, TokenRow } from "./rows.ts";
 
 /** Commands of the control group: plain data, decided one after the other, so that of several rivals at most one wins (P3). */
@@ -66,7 +67,7 @@ export type ControlCommand =
   | { readonly op: "put-token"; readonly token: TokenRow; readonly mustExist: boolean }
   | { readonly op: "delete-token"; readonly id: string }
   /** The layout's own rules live in src/layout; the coordinator computes, apply compares the base it computed from. */
-  | { readonly op: "set-layout"; readonly expectedRevision: number; readonly layout: unknown };
+  | { readonly op: "set-layout"; readonly expectedRevision: number; readonly layout: LayoutState };
 
 /** `rows`: what changed, for the copies in memory: [kind, id]. */
 export type ControlResult =

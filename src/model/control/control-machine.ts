@@ -55,11 +55,10 @@ export class ControlMachine implements StateMachine<ControlCommand, ControlResul
         removeRow(rows, "token", command.id);
         return done(["token", command.id]);
       case "set-layout": {
-        const revision = getRow(rows, "staged", "") as { revision: number } | undefined;
-        if ((revision?.revision ?? 0) !== command.expectedRevision) return refuse("stale-layout");
-        putRow(rows, "layout", "", command.layout);
-        putRow(rows, "staged", "", { revision: command.expectedRevision + 1 });
-        return done(["layout", ""], ["staged", ""]);
+        const revision = getRow(rows, "layout", "")?.revision ?? 0;
+        if (revision !== command.expectedRevision) return refuse("stale-layout");
+        putRow(rows, "layout", "", { revision: revision + 1, state: command.layout });
+        return done(["layout", ""]);
       }
       default:
         return unreachable(command);

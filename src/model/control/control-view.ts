@@ -1,7 +1,17 @@
 import type { KvRead } from "../../platform/kv.ts";
 import type { BucketId } from "../../util/ids.ts";
 import type { AccessKey, Bucket, Rights } from "../control-service.ts";
-import { allRows, allRowsById, type BucketRow, getRow, type Kind, type KeyRow, type SettingsRow, type TokenRow } from "./rows.ts";
+import {
+  allRows,
+  allRowsById,
+  type BucketRow,
+  getRow,
+  type Kind,
+  type KeyRow,
+  type LayoutRow,
+  type SettingsRow,
+  type TokenRow,
+} from "./rows.ts";
 
 /**
  * This node's copy of the control state, in memory, for synchronous reads. Follows the rows: `load` at start,
@@ -15,27 +25,23 @@ export class ControlView {
   readonly keys = new Map<string, AccessKey>();
   readonly tokens = new Map<string, TokenRow>();
   settings: SettingsRow | undefined;
-  layout: unknown;
-  layoutRevision = 0;
+  layout: LayoutRow | undefined;
 
   load(rows: KvRead): void {
-    this.#setSettings(getRow(rows, "settings", ""));
+    this.settings = getRow(rows, "settings", "");
     for (const bucket of allRows(rows, "bucket")) this.#setBucket(bucket.id, bucket);
     for (const [name, alias] of allRowsById(rows, "alias")) this.aliases.set(name, alias.bucket);
     for (const [id, alias] of allRowsById(rows, "localAlias")) this.#setLocalAlias(id, alias.bucket);
     for (const key of allRows(rows, "key")) this.#setKey(key.id, key);
     for (const token of allRows(rows, "token")) this.tokens.set(token.id, token);
-    this.refresh(rows, [
-      ["layout", ""],
-      ["staged", ""],
-    ]);
+    this.layout = getRow(rows, "layout", "");
   }
 
   refresh(rows: KvRead, changed: readonly (readonly [Kind, string])[]): void {
     for (const [kind, id] of changed) {
       switch (kind) {
         case "settings":
-          this.#setSettings(getRow(rows, kind, id));
+          this.settings = getRow(rows, kind, id);
           break;
         case "bucket":
           this.#setBucket(id as BucketId, getRow(rows, kind, id));
@@ -55,15 +61,8 @@ export class ControlView {
         case "layout":
           this.layout = getRow(rows, kind, id);
           break;
-        case "staged":
-          this.layoutRevision = (getRow(rows, kind, id) as { revision: number } | undefined)?.revision ?? 0;
-          break;
       }
     }
-  }
-
-  #setSettings(row: SettingsRow | undefined): void {
-    this.settings = row;
   }
 
   #setBucket(id: BucketId, row: BucketRow | undefined): void {

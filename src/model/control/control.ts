@@ -1,4 +1,5 @@
 import type { Groups } from "../../group/groups.ts";
+import { emptyLayout, type LayoutState } from "../../layout/state.ts";
 import type { Log } from "../../platform/log.ts";
 import type { Random } from "../../platform/random.ts";
 import { type BucketId, CONTROL_GROUP, isHex } from "../../util/ids.ts";
@@ -10,6 +11,8 @@ import { bucketNameFault } from "./bucket-names.ts";
 import type { ControlCommand, ControlResult } from "./control-commands.ts";
 import { type BucketView, ControlView } from "./control-view.ts";
 import type { SettingsRow } from "./rows.ts";
+
+const MAX_RIVALS = 16;
 
 export interface ControlOptions {
   /** Shards of new buckets' listings, 1 ..= 64. */
@@ -182,6 +185,25 @@ export class Control implements ControlService {
     }
     await this.#drive(id);
     return { ok: true, id };
+  }
+
+  /** The layout as it stands (version 0 before the first apply). */
+  layout(): LayoutState {
+    const { settings, layout } = this.view;
+    return (
+      layout?.state ??
+      emptyLayout({ replicationFactor: settings?.replicationFactor ?? 1, partitions: settings?.partitions ?? 256 })
+    );
+  }
+
+  /** Changes the layout by a pure function; again from the newest one when a rival was faster. The function's LayoutError passes through. */
+  async changeLayout(change: (layout: LayoutState) => LayoutState): Promise<LayoutState> {
+    for (let attempt = 0; attempt < MAX_RIVALS; attempt++) {
+      const layout = change(this.layout());
+      const result = await this.command({ op: "set-layout", expectedRevision: this.view.layout?.revision ?? 0, layout });
+      if (result.ok) return layout;
+    }
+    throw new ServiceError("service.unavailable", "the layout changes all the time; try again");
   }
 
   /** Takes a bucket from the phase it is in to the next stable one. */

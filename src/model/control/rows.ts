@@ -1,4 +1,5 @@
 import { Packr } from "msgpackr";
+import type { LayoutState } from "../../layout/state.ts";
 import type { KvRead, KvWrite } from "../../platform/kv.ts";
 import { type BucketId, CONTROL_GROUP } from "../../util/ids.ts";
 
@@ -11,7 +12,6 @@ export const KINDS = {
   key: 0x44,
   token: 0x45,
   layout: 0x46,
-  staged: 0x47,
 } as const;
 export type Kind = keyof typeof KINDS;
 
@@ -25,9 +25,14 @@ export interface RowTypes {
   readonly localAlias: AliasRow;
   readonly key: KeyRow;
   readonly token: TokenRow;
-  /** Id "": the layout with its history, as src/layout keeps it. */
-  readonly layout: unknown;
-  readonly staged: unknown;
+  /** Id "". */
+  readonly layout: LayoutRow;
+}
+
+/** The layout with staging and history, as src/layout keeps it; `revision` grows with every change, so that a stale one is refused. */
+export interface LayoutRow {
+  readonly revision: number;
+  readonly state: LayoutState;
 }
 
 export interface SettingsRow {

@@ -1,0 +1,344 @@
+import { z } from "zod";
+import type { BucketView } from "../../model/control/control-view.ts";
+import type { ControlResult } from "../../model/control/control-commands.ts";
+import { bucketNameFault } from "../../model/control/bucket-names.ts";
+import type { BucketId } from "../../util/ids.ts";
+import { AdminError } from "./admin-error.ts";
+import { isoDate, letters, optionalText, permissionChange, permissions } from "./fields.ts";
+import { findKey } from "./key-operations.ts";
+import { type AdminContext, type Operation, operation } from "./operation.ts";
+
+const localAlias = z.object({ accessKeyId: z.string(), alias: z.string() });
+
+const bucketInfo = z.object({
+  id: z.string(),
+  created: z.string(),
+  globalAliases: z.array(z.string()),
+  websiteAccess: z.boolean(),
+  websiteConfig: z.object({ indexDocument: z.string(), errorDocument: z.string().nullable() }).nullable(),
+  keys: z.array(z.object({ accessKeyId: z.string(), name: z.string(), permissions, bucketLocalAliases: z.array(z.string()) })),
+  objects: z.number(),
+  bytes: z.number(),
+  unfinishedUploads: z.number(),
+  unfinishedMultipartUploads: z.number(),
+  unfinishedMultipartUploadParts: z.number(),
+  unfinishedMultipartUploadBytes: z.number(),
+  quotas: z.object({ maxSize: z.number().nullable(), maxObjects: z.number().nullable() }),
+});
+type BucketInfo = z.input<typeof bucketInfo>;
+
+const aliasChange = z.union([
+  z.strictObject({ bucketId: z.string(), globalAlias: z.string() }),
+  z.strictObject({ bucketId: z.string(), localAlias: z.string(), accessKeyId: z.string() }),
+]);
+const rightsChange = z.strictObject({ bucketId: z.string(), accessKeyId: z.string(), permissions: permissionChange });
+const limit = z.number().int().nonnegative().nullish();
+
+export const BUCKET_OPERATIONS: readonly Operation[] = [
+  operation({
+    name: "ListBuckets",
+    method: "GET",
+    response: z.array(
+      z.object({ id: z.string(), created: z.string(), globalAliases: z.array(z.string()), localAliases: z.array(localAlias) }),
+    ),
+    run: ({ control }) =>
+      liveBuckets(control)
+        .map((bucket) => ({
+          id: bucket.id as string,
+          created: isoDate(bucket.createdMs) as string,
+          globalAliases: [...bucket.globalAliases],
+          localAliases: bucket.localAliases.map((local) => ({ accessKeyId: local.keyId, alias: local.alias })),
+        }))
+        .sort((a, b) => a.created.localeCompare(b.created) || a.id.localeCompare(b.id)),
+  }),
+  operation({
+    name: "GetBucketInfo",
+    method: "GET",
+    query: z.strictObject({ id: optionalText, globalAlias: optionalText, search: optionalText }),
+    response: bucketInfo,
+    run: (context, { query }) => describe(context, findBucket(context, query)),
+  }),
+  operation({
+    name: "CreateBucket",
+    method: "POST",
+    body: z.strictObject({
+      globalAlias: z.string().nullish(),
+      localAlias: z.strictObject({ accessKeyId: z.string(), alias: z.string(), allow: permissionChange.optional() }).nullish(),
+    }),
+    response: bucketInfo,
+    run: async (context, { body }) => {
+      if (body.localAlias) findKey(context, { id: body.localAlias.accessKeyId });
+      const created = await context.control.createBucket({
+        ...(body.globalAlias == null ? {} : { globalAlias: body.globalAlias }),
+        ...(body.localAlias
+          ? {
+              localAlias: {
+                keyId: body.localAlias.accessKeyId,
+                alias: body.localAlias.alias,
+                letters: letters(body.localAlias.allow ?? {}),
+              },
+            }
+          : {}),
+      });
+      if (created.ok) return describe(context, findBucket(context, { id: created.id }));
+      if (created.code === "invalid-name") throw new AdminError("InvalidBucketName", created.message);
+      if (created.code === "not-allowed") throw new AdminError("NoSuchAccessKey", created.message);
+      throw new AdminError("BucketAlreadyExists", created.message);
+    },
+  }),
+  operation({
+    name: "UpdateBucket",
+    method: "POST",
+    query: z.strictObject({ id: z.string() }),
+    body: z.strictObject({
+      websiteAccess: z
+        .strictObject({
+          enabled: z.boolean(),
+          indexDocument: z.string().nullish(),
+          errorDocument: z.string().nullish(),
+          routingRules: z.array(z.unknown()).nullish(),
+        })
+        .nullish(),
+      quotas: z.strictObject({ maxSize: limit, maxObjects: limit }).nullish(),
+      corsRules: z.array(z.unknown()).nullish(),
+      lifecycleRules: z.array(z.unknown()).nullish(),
+    }),
+    response: bucketInfo,
+    run: async (context, { query, body }) => {
+      const bucket = findBucket(context, { id: query.id });
+      const site = body.websiteAccess;
+      for (const [name, rules] of [
+        ["corsRules", body.corsRules],
+        ["lifecycleRules", body.lifecycleRules],
+        ["routingRules", site?.routingRules],
+      ] as const) {
+        if (rules && rules.length > 0) throw new AdminError("NotImplemented", `${name} can't be set in this release`);
+      }
+      if (site && !site.enabled && (site.indexDocument != null || site.errorDocument != null))
+        throw new AdminError("InvalidRequest", "documents make no sense for a website that is switched off");
+      if (site?.enabled && !site.indexDocument)
+        throw new AdminError("InvalidRequest", "websiteAccess needs indexDocument when it is enabled");
+      const result = await context.control.command({
+        op: "update-bucket",
+        id: bucket.id,
+        ...(site
+          ? {
+              website: site.enabled
+                ? {
+                    indexDocument: site.indexDocument as string,
+                    ...(site.errorDocument == null ? {} : { errorDocument: site.errorDocument }),
+                  }
+                : null,
+            }
+          : {}),
+        ...(body.quotas ? { maxSizeBytes: body.quotas.maxSize ?? null, maxObjects: body.quotas.maxObjects ?? null } : {}),
+      });
+      throwRefusal(result);
+      return describe(context, findBucket(context, { id: bucket.id }));
+    },
+  }),
+  operation({
+    name: "DeleteBucket",
+    method: "POST",
+    query: z.strictObject({ id: z.string() }),
+    response: z.null(),
+    run: async (context, { query }) => {
+      const outcome = await context.control.deleteBucket(findBucket(context, { id: query.id }).id);
+      if (outcome.ok) return null;
+      if (outcome.code === "not-empty")
+        throw new AdminError("BucketNotEmpty", "the bucket is not empty: delete its objects and unfinished uploads first");
+      if (outcome.code === "other-aliases")
+        throw new AdminError("InvalidRequest", `the bucket has several names (${outcome.detail}); remove all but one first`);
+      throw new AdminError(
+        outcome.code === "busy" ? "ServiceUnavailable" : "NoSuchBucket",
+        outcome.code === "busy" ? "the bucket is being deleted already" : "there is no such bucket",
+      );
+    },
+  }),
+  operation({
+    name: "CleanupIncompleteUploads",
+    method: "POST",
+    body: z.strictObject({ bucketId: z.string(), olderThanSecs: z.number().nonnegative() }),
+    response: z.object({ uploadsDeleted: z.number() }),
+    run: (context, { body }) => cleanupUploads(context, findBucket(context, { id: body.bucketId }), body.olderThanSecs),
+  }),
+  operation({
+    name: "AllowBucketKey",
+    method: "POST",
+    body: rightsChange,
+    response: bucketInfo,
+    run: (context, { body }) => changeRights(context, body, "add"),
+  }),
+  operation({
+    name: "DenyBucketKey",
+    method: "POST",
+    body: rightsChange,
+    response: bucketInfo,
+    run: (context, { body }) => changeRights(context, body, "remove"),
+  }),
+  operation({
+    name: "AddBucketAlias",
+    method: "POST",
+    body: aliasChange,
+    response: bucketInfo,
+    run: async (context, { body }) => {
+      const bucket = findBucket(context, { id: body.bucketId });
+      const local = "localAlias" in body;
+      const alias = local ? body.localAlias : body.globalAlias;
+      // Punycode names may exist already on purpose; only the form is checked here.
+      const fault = bucketNameFault(alias, { allowPunycode: true });
+      if (fault) throw new AdminError("InvalidBucketName", `${alias}: ${fault}`);
+      throwRefusal(
+        await context.control.command({
+          op: "add-alias",
+          bucket: bucket.id,
+          alias,
+          ...(local ? { keyId: findKey(context, { id: body.accessKeyId }).id } : {}),
+        }),
+      );
+      return describe(context, findBucket(context, { id: bucket.id }));
+    },
+  }),
+  operation({
+    name: "RemoveBucketAlias",
+    method: "POST",
+    body: aliasChange,
+    response: bucketInfo,
+    run: async (context, { body }) => {
+      const bucket = findBucket(context, { id: body.bucketId });
+      const local = "localAlias" in body;
+      throwRefusal(
+        await context.control.command({
+          op: "remove-alias",
+          bucket: bucket.id,
+          alias: local ? body.localAlias : body.globalAlias,
+          ...(local ? { keyId: body.accessKeyId } : {}),
+        }),
+      );
+      return describe(context, findBucket(context, { id: bucket.id }));
+    },
+  }),
+];
+
+function liveBuckets(control: AdminContext["control"]): BucketView[] {
+  return [...control.view.buckets.values()].filter((bucket) => bucket.row.phase !== "burying");
+}
+
+/** By full id, by global name, or by `search`: a global name, or the only bucket whose id begins so. */
+export function findBucket(
+  { control }: AdminContext,
+  wanted: { readonly id?: string | undefined; readonly globalAlias?: string | undefined; readonly search?: string | undefined },
+): BucketView {
+  if ([wanted.id, wanted.globalAlias, wanted.search].filter((x) => x !== undefined).length !== 1)
+    throw new AdminError("InvalidRequest", "give one of id, globalAlias, search");
+  if (wanted.id !== undefined) {
+    const bucket = control.bucket(wanted.id as BucketId);
+    if (!bucket) throw new AdminError("NoSuchBucket", `there is no bucket with the id ${wanted.id}`);
+    return bucket;
+  }
+  const name = (wanted.globalAlias ?? wanted.search) as string;
+  const byName = control.view.aliases.get(name);
+  const bucket = byName === undefined ? undefined : control.bucket(byName);
+  if (bucket) return bucket;
+  if (wanted.search === undefined) throw new AdminError("NoSuchBucket", `there is no bucket named ${name}`);
+  const found = /^[0-9a-f]+$/.test(name) ? liveBuckets(control).filter((candidate) => candidate.id.startsWith(name)) : [];
+  if (found.length === 1) return found[0] as BucketView;
+  throw found.length === 0
+    ? new AdminError("NoSuchBucket", `no bucket has the name or id prefix ${name}`)
+    : new AdminError("InvalidRequest", `${found.length} buckets have ids that begin with ${name}; give more of the id`);
+}
+
+async function describe({ control, objects }: AdminContext, bucket: BucketView): Promise<BucketInfo> {
+  const usage = await objects.usage(bucket);
+  const keyIds = new Set([...bucket.keys.map((key) => key.keyId), ...bucket.localAliases.map((local) => local.keyId)]);
+  return {
+    id: bucket.id,
+    created: isoDate(bucket.createdMs) as string,
+    globalAliases: [...bucket.globalAliases],
+    websiteAccess: bucket.website !== undefined,
+    websiteConfig: bucket.website
+      ? { indexDocument: bucket.website.indexDocument, errorDocument: bucket.website.errorDocument ?? null }
+      : null,
+    keys: [...keyIds].sort().map((keyId) => ({
+      accessKeyId: keyId,
+      name: control.view.keys.get(keyId)?.name ?? "",
+      permissions: { ...bucket.rights(keyId) },
+      bucketLocalAliases: bucket.localAliases.filter((local) => local.keyId === keyId).map((local) => local.alias),
+    })),
+    objects: usage.objects,
+    bytes: usage.bytes,
+    unfinishedUploads: usage.uploads,
+    unfinishedMultipartUploads: usage.uploads,
+    unfinishedMultipartUploadParts: usage.parts,
+    unfinishedMultipartUploadBytes: usage.partBytes,
+    quotas: { maxSize: bucket.quotas.maxSizeBytes ?? null, maxObjects: bucket.quotas.maxObjects ?? null },
+  };
+}
+
+async function changeRights(
+  context: AdminContext,
+  body: z.output<typeof rightsChange>,
+  what: "add" | "remove",
+): Promise<BucketInfo> {
+  const bucket = findBucket(context, { id: body.bucketId });
+  const key = findKey(context, { id: body.accessKeyId });
+  const set = letters(body.permissions);
+  throwRefusal(
+    await context.control.command({
+      op: "change-rights",
+      bucket: bucket.id,
+      keyId: key.id,
+      add: what === "add" ? set : "",
+      remove: what === "remove" ? set : "",
+    }),
+  );
+  return describe(context, findBucket(context, { id: bucket.id }));
+}
+
+async function cleanupUploads(
+  { objects, clock }: AdminContext,
+  bucket: BucketView,
+  olderThanSecs: number,
+): Promise<{ uploadsDeleted: number }> {
+  const beforeMs = clock.wallMs() - olderThanSecs * 1000;
+  let uploadsDeleted = 0;
+  let afterKey = "";
+  let afterUpload: string | undefined;
+  for (;;) {
+    const page = await objects.listUploads({
+      bucket,
+      prefix: "",
+      delimiter: "",
+      afterKey,
+      ...(afterUpload === undefined ? {} : { afterUpload }),
+      skipPrefix: false,
+      limit: 1000,
+    });
+    for (const entry of page.entries) {
+      if (entry.upload === undefined) continue;
+      if (entry.createdMs <= beforeMs && (await objects.abortUpload({ bucket, key: entry.key, upload: entry.upload })).ok)
+        uploadsDeleted++;
+      afterKey = entry.key;
+      afterUpload = entry.upload;
+    }
+    if (!page.truncated) return { uploadsDeleted };
+  }
+}
+
+function throwRefusal(result: ControlResult): void {
+  if (result.ok) return;
+  switch (result.code) {
+    case "alias-taken":
+      throw new AdminError("BucketAlreadyExists", `this name stands for another bucket already (${result.detail})`);
+    case "last-alias":
+      throw new AdminError("InvalidRequest", "this is the bucket's last name; delete the bucket, or give it another name first");
+    case "no-such-alias":
+      throw new AdminError("InvalidRequest", "the bucket does not have this name");
+    case "no-such-key":
+      throw new AdminError("NoSuchAccessKey", `there is no access key ${result.detail}`);
+    case "busy":
+      throw new AdminError("ServiceUnavailable", "the bucket is being deleted; try again in a moment");
+    default:
+      throw new AdminError("NoSuchBucket", "there is no such bucket");
+  }
+}

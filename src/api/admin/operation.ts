@@ -1,0 +1,63 @@
+import type { z } from "zod";
+import type { BlockOperations } from "./block-context.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { Random } from "../../platform/random.ts";
+import type { Control } from "../../model/control/control.ts";
+import type { ObjectService } from "../../model/object-service.ts";
+import type { NodeId } from "../../util/ids.ts";
+
+/** What the operations work on. */
+export interface AdminContext {
+  readonly control: Control;
+  readonly objects: ObjectService;
+  readonly blocks: BlockOperations;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly node: NodeFacts;
+  /** Tokens of the configuration file, for the token list. */
+  readonly configTokens: { readonly admin: boolean; readonly metrics: boolean };
+}
+
+/** What this node says about itself. */
+export interface NodeFacts {
+  readonly id: NodeId;
+  readonly hostname: string;
+  readonly version: string;
+  /** rpc_public_addr, else the bind address. */
+  readonly address: string;
+  readonly dbEngine: string;
+  readonly rootDomain: string | undefined;
+  space(): Promise<{ readonly data: Space; readonly metadata: Space }>;
+  /** Lines for `stats`. */
+  statistics(): readonly string[];
+}
+
+export interface Space {
+  readonly availableBytes: number;
+  readonly totalBytes: number;
+}
+
+/**
+ * One admin operation: served as /v2/<name> over HTTP, by the CLI, and by `json-api`. `perNode` ones take `node` (an id prefix, "self" or "*")
+ * and answer {success, error} by node id.
+ */
+export interface Operation<Q extends z.ZodType = z.ZodType, B extends z.ZodType = z.ZodType, R extends z.ZodType = z.ZodType> {
+  readonly name: string;
+  readonly method: "GET" | "POST";
+  /** Query parameters: an object of strings. */
+  readonly query?: Q;
+  readonly body?: B;
+  readonly response: R;
+  readonly perNode?: boolean;
+  run(
+    context: AdminContext,
+    input: { readonly query: z.output<Q>; readonly body: z.output<B> },
+  ): Promise<z.input<R>> | z.input<R>;
+}
+
+/** Keeps the types of one operation together; the table then holds them as plain `Operation`s. */
+export function operation<Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType>(
+  definition: Operation<Q, B, R>,
+): Operation {
+  return definition as unknown as Operation;
+}
