@@ -76,8 +76,7 @@ const ASCTIME = /^[a-z]{3} ([a-z]{3}) ([ \d]\d) (\d{2}):(\d{2}):(\d{2}) (\d{4})$
 /** The three forms of RFC 9110 §5.6.7 (If-Modified-Since and the like), and ISO 8601, which some clients send. Undefined: no date, to be ignored. */
 export function parseHttpDate(text: string): number | undefined {
   let match = IMF.exec(text);
-  if (match !== null)
-    return utc([Number(match[3]), month(match[2]), ...match.slice(1, 2).map(Number), ...match.slice(4).map(Number)]);
+  if (match !== null) return utc([Number(match[3]), month(match[2]), Number(match[1]), ...match.slice(4).map(Number)]);
   match = RFC850.exec(text);
   if (match !== null) {
     const short = Number(match[3]);

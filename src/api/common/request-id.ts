@@ -21,6 +21,6 @@ export class RequestIds {
     }
     const at = this.#at;
     this.#at = at + ID_BYTES;
-    return this.#pool.hexSlice(at, at + ID_BYTES).toUpperCase();
+    return this.#pool.toString("hex", at, at + ID_BYTES).toUpperCase();
   }
 }

@@ -1,30 +1,169 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import { connect } from "node:net";
+import { chmod, lstat, unlink } from "node:fs/promises";
+import type { HttpHandler, HttpListener, HttpListenOptions, HttpServerFactory } from "../http.ts";
 import type { Log } from "../log.ts";
-import type { HttpServerFactory } from "../http.ts";
+import { HttpConnection, type HttpConnectionOwner } from "./http-connection.ts";
+import { HttpExchange } from "./http-exchange.ts";
+import { HTTP_LIMITS, type HttpLimits } from "./http-limits.ts";
 
-/** Limits of one server; every one has a default. */
-export interface HttpLimits {
-  /** A body from which nothing came for this long while it was being read fails with HttpBodyError "timeout". */
-  readonly bodyIdleMs: number;
-  /** A body that brings less than this per second of waiting, over each `bodyIdleMs` of it, fails the same way. */
-  readonly bodyMinBytesPerSecond: number;
-  /** An answer of which the client takes nothing for this long is cut off. */
-  readonly answerIdleMs: number;
-  /** Time for a request's whole head. */
-  readonly headersMs: number;
-  readonly maxHeaderBytes: number;
-  /** How long an idle connection is kept for the next request. */
-  readonly keepAliveMs: number;
-  /** Connections beyond this get 503; far beyond, they are dropped at once. */
-  readonly maxConnections: number;
-  /** Requests a client may send ahead on one connection; they are handled one after the other. */
-  readonly maxPipelined: number;
-  /** An unread body of at most this is drained, so that the connection can be used again; behind a longer one it is closed. */
-  readonly drainBytes: number;
-  /** What is still taken in (and thrown away) after a final answer, so that the client gets to read it. */
-  readonly lingerBytes: number;
-  readonly lingerMs: number;
+/** HTTP/1.1 servers over node:http. What node:http's defaults do wrong for an object store is named where it is set. */
+export function createHttpServerFactory({ log, limits }: { log: Log; limits?: Partial<HttpLimits> }): HttpServerFactory {
+  const all: HttpLimits = { ...HTTP_LIMITS, ...limits };
+  return {
+    listen: async (bind, handler, options) => {
+      const server = new NodeHttpServer(handler, { limits: all, log, options: options ?? {} });
+      await server.listen(bind);
+      return server;
+    },
+  };
 }
 
-export function createHttpServerFactory(_options: { log: Log; limits?: Partial<HttpLimits> }): HttpServerFactory {
-  throw new Error("in the making");
+class NodeHttpServer implements HttpListener, HttpConnectionOwner {
+  readonly limits: HttpLimits;
+  readonly #handler: HttpHandler;
+  readonly #log: Log;
+  readonly #options: HttpListenOptions;
+  readonly #server: Server;
+  readonly #connections = new Map<Socket, HttpConnection>();
+  #sweep: NodeJS.Timeout | undefined;
+  #address: HttpListener["address"] | undefined;
+  closing = false;
+
+  constructor(handler: HttpHandler, { limits, log, options }: { limits: HttpLimits; log: Log; options: HttpListenOptions }) {
+    this.#handler = handler;
+    this.limits = limits;
+    this.#log = log;
+    this.#options = options;
+    this.#server = createServer({
+      // 300 s by default: would cut off a 5 GiB PUT over a slow line. Bodies have their own limits (http-body.ts).
+      requestTimeout: 0,
+      headersTimeout: limits.headersMs,
+      connectionsCheckingInterval: Math.min(5_000, Math.max(50, limits.headersMs / 4)),
+      maxHeaderSize: limits.maxHeaderBytes,
+      // 5 s by default: clients that reuse a connection just then see a reset.
+      keepAliveTimeout: limits.keepAliveMs,
+      noDelay: true,
+      // Otherwise repeated headers are dropped silently, before anybody can refuse them.
+      joinDuplicateHeaders: true,
+      // The APIs answer a missing Host in their own words.
+      requireHostHeader: false,
+    });
+    // Headers beyond the count would be dropped silently; their bytes are limited instead.
+    this.#server.maxHeadersCount = 0;
+    this.#server.maxConnections = Math.ceil(limits.maxConnections * 1.25);
+    // A client that shuts down its sending side still gets its answer (`httpAllowHalfOpen` is not in the typings).
+    Object.assign(this.#server, { httpAllowHalfOpen: true });
+    this.#server.on("connection", (socket) => this.#connected(socket));
+    this.#server.on("request", (message, answer) => this.#requested(message, answer, false));
+    this.#server.on("checkContinue", (message, answer) => this.#requested(message, answer, true));
+    this.#server.on("checkExpectation", (message) => {
+      this.#connections.get(message.socket)?.refuse(417, "The only expectation that can be met is 100-continue.");
+    });
+    this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+      const connection = this.#connections.get(socket as Socket);
+      if (connection === undefined) socket.destroy();
+      else connection.clientError(error);
+    });
+  }
+
+  get address(): HttpListener["address"] {
+    if (this.#address === undefined) throw new Error("not listening yet");
+    return this.#address;
+  }
+
+  async listen(bind: string): Promise<void> {
+    if (bind.startsWith("/")) await removeStaleSocket(bind);
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(parseBind(bind), () => {
+        this.#server.off("error", reject);
+        resolve();
+      });
+    });
+    this.#server.on("error", (err) => this.#log.error({ err, bind }, "HTTP listener failed"));
+    if (bind.startsWith("/")) {
+      if (this.#options.socketMode !== undefined) await chmod(bind, this.#options.socketMode);
+      this.#address = { path: bind };
+    } else {
+      const { address, port } = this.#server.address() as AddressInfo;
+      this.#address = { host: address, port };
+    }
+    const intervalMs = Math.min(1_000, Math.max(10, this.limits.bodyIdleMs / 10));
+    this.#sweep = setInterval(() => {
+      for (const connection of this.#connections.values()) connection.tick(intervalMs);
+    }, intervalMs);
+    this.#sweep.unref();
+  }
+
+  async close({ graceMs }: { graceMs: number }): Promise<void> {
+    this.closing = true;
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const [socket, connection] of this.#connections) if (!connection.busy) socket.destroy();
+    const timer = setTimeout(() => {
+      for (const connection of this.#connections.values()) connection.shutDown();
+      this.#server.closeAllConnections();
+    }, graceMs);
+    await closed;
+    clearTimeout(timer);
+    clearInterval(this.#sweep);
+  }
+
+  rendered(status: number, reason: string): { contentType: string; body: string } {
+    return this.#options.renderClientError?.(status, reason) ?? { contentType: "text/plain; charset=utf-8", body: reason + "\n" };
+  }
+
+  async run(exchange: HttpExchange): Promise<void> {
+    try {
+      await this.#handler(exchange, exchange);
+      if (exchange.started || exchange.gone) return;
+      this.#log.error({ method: exchange.method, target: exchange.target }, "a request was left without an answer");
+    } catch (err) {
+      const fields = { err, method: exchange.method, target: exchange.target };
+      if (exchange.gone) this.#log.debug(fields, "the client vanished");
+      else if (exchange.started) this.#log.warn(fields, "a request failed after its answer began");
+      else this.#log.error(fields, "a request failed");
+    }
+    if (exchange.gone || exchange.started) return;
+    const { contentType, body } = this.rendered(500, "Internal error.");
+    exchange.send(500, ["Content-Type", contentType], body);
+  }
+
+  #connected(socket: Socket): void {
+    const connection = new HttpConnection(socket, this, this.#connections.size >= this.limits.maxConnections);
+    this.#connections.set(socket, connection);
+    socket.on("close", () => this.#connections.delete(socket));
+  }
+
+  #requested(message: IncomingMessage, answer: ServerResponse, expectsContinue: boolean): void {
+    const connection = this.#connections.get(message.socket);
+    if (connection === undefined) message.socket.destroy();
+    else if (connection.surplus) connection.refuse(503, "Too many connections. Reduce your request rate.");
+    else connection.accept(new HttpExchange(message, answer, connection, expectsContinue));
+  }
+}
+
+/** "ip:port", "[ip6]:port" or an absolute path. @throws Error naming what is wrong. */
+function parseBind(bind: string): { host: string; port: number; ipv6Only?: boolean } | { path: string } {
+  if (bind.startsWith("/")) return { path: bind };
+  const match = /^(?:\[([0-9A-Fa-f:.%a-z]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(bind);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535)
+    throw new Error(`"${bind}" is no address to listen on: ip:port, [ip6]:port or an absolute path`);
+  return { host: (match[1] ?? match[2])!, port };
+}
+
+/** A socket file that a killed process left behind would make listening fail; one that somebody still serves must stay. */
+async function removeStaleSocket(path: string): Promise<void> {
+  const info = await lstat(path).catch(() => undefined);
+  if (info === undefined || !info.isSocket()) return;
+  const served = await new Promise<boolean>((resolve) => {
+    const probe = connect(path, () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.on("error", () => resolve(false));
+  });
+  if (!served) await unlink(path);
 }

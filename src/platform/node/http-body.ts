@@ -1,0 +1,162 @@
+import type { IncomingMessage } from "node:http";
+import type { ByteSource } from "../../util/byte-source.ts";
+import { HttpBodyError, type HttpBodyFailure } from "../http.ts";
+import type { HttpLimits } from "./http-limits.ts";
+
+/** Pieces kept ahead of the reader; beyond it the socket is not read (back pressure). */
+const READ_AHEAD_BYTES = 128 * 1024;
+
+/**
+ * A request's body, pulled. Fed by "data" events: measured against a 4 KiB PUT they cost 4 µs, `read()` on "readable" 7, `for await` 16.
+ * Nothing is listened to before the first read, so a request without a body costs nothing here.
+ */
+export class RequestBody implements ByteSource {
+  readonly #message: IncomingMessage;
+  readonly #limits: HttpLimits;
+  /** Bytes announced by Content-Length; undefined = chunked. */
+  readonly #length: number | undefined;
+  readonly #beforeFirstRead: () => void;
+  #started = false;
+  #paused = false;
+  #discarding = false;
+  #onDiscardLimit: (() => void) | undefined;
+  #discardLeft = 0;
+  #receivedBytes = 0;
+  #queue: Uint8Array[] = [];
+  #queuedBytes = 0;
+  #ended = false;
+  #failure: HttpBodyError | undefined;
+  #resolve: ((piece: Uint8Array | null) => void) | undefined;
+  #reject: ((error: HttpBodyError) => void) | undefined;
+  /** Time spent waiting for the client since its last byte, and since the window of the minimum rate began. */
+  #idleMs = 0;
+  #windowMs = 0;
+  #windowBytes = 0;
+
+  /** @param beforeFirstRead  called once, when the body is first asked for ("100 Continue"). */
+  constructor(
+    message: IncomingMessage,
+    { length, limits, beforeFirstRead }: { length: number | undefined; limits: HttpLimits; beforeFirstRead: () => void },
+  ) {
+    this.#message = message;
+    this.#length = length;
+    this.#limits = limits;
+    this.#beforeFirstRead = beforeFirstRead;
+    if (length === 0) this.#ended = true;
+  }
+
+  read(): Promise<Uint8Array | null> {
+    const piece = this.#queue.shift();
+    if (piece !== undefined) {
+      this.#queuedBytes -= piece.byteLength;
+      if (this.#paused && this.#queue.length === 0) this.#resume();
+      return Promise.resolve(piece);
+    }
+    if (this.#ended) return Promise.resolve(null);
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#discarding) return Promise.reject(new HttpBodyError("client-gone", "the body was given up"));
+    if (!this.#started) this.#start();
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  /** What is left of it is dealt with when the answer goes out. */
+  cancel(): void {
+    this.#queue = [];
+    this.#queuedBytes = 0;
+  }
+
+  get started(): boolean {
+    return this.#started;
+  }
+
+  /** Bytes that have not come yet; Infinity when nobody knows; 0 at the end. */
+  get missingBytes(): number {
+    if (this.#ended || this.#message.complete) return 0;
+    return this.#length === undefined ? Number.POSITIVE_INFINITY : this.#length - this.#receivedBytes;
+  }
+
+  /** Throws the rest away as it comes; `onLimit` is called when that is more than `limitBytes`. */
+  discard(limitBytes: number, onLimit: () => void): void {
+    this.cancel();
+    this.#discarding = true;
+    this.#discardLeft = limitBytes;
+    this.#onDiscardLimit = onLimit;
+    if (!this.#started) this.#listen();
+    if (this.#paused) this.#resume();
+  }
+
+  /** The client won't send the rest. Bytes that came are still read first only where that costs nothing: they are dropped. */
+  fail(code: HttpBodyFailure, message: string): void {
+    if (this.#ended || this.#failure !== undefined) return;
+    this.cancel();
+    this.#failure = new HttpBodyError(code, message);
+    const reject = this.#reject;
+    this.#resolve = this.#reject = undefined;
+    reject?.(this.#failure);
+  }
+
+  /** Called every `intervalMs` while the request lives: time counts only while the reader waits for the client. */
+  tick(intervalMs: number): void {
+    if (this.#reject === undefined) return;
+    this.#idleMs += intervalMs;
+    this.#windowMs += intervalMs;
+    if (this.#idleMs >= this.#limits.bodyIdleMs) this.fail("timeout", `nothing was received for ${this.#idleMs} ms`);
+    else if (this.#windowMs >= this.#limits.bodyIdleMs) {
+      if (this.#windowBytes * 1000 < this.#limits.bodyMinBytesPerSecond * this.#windowMs)
+        this.fail("timeout", `only ${this.#windowBytes} bytes were received in ${this.#windowMs} ms`);
+      this.#windowMs = 0;
+      this.#windowBytes = 0;
+    }
+  }
+
+  #start(): void {
+    this.#started = true;
+    this.#beforeFirstRead();
+    this.#listen();
+  }
+
+  #listen(): void {
+    this.#message.on("data", (piece: Uint8Array) => this.#onData(piece));
+    if (this.#length === undefined) this.#message.on("end", () => this.#onEnd());
+  }
+
+  #onData(piece: Uint8Array): void {
+    this.#receivedBytes += piece.byteLength;
+    if (this.#discarding) {
+      this.#discardLeft -= piece.byteLength;
+      if (this.#discardLeft < 0) this.#onDiscardLimit?.();
+      return;
+    }
+    this.#idleMs = 0;
+    this.#windowBytes += piece.byteLength;
+    // The end is known from the length: no need to wait a turn for the event.
+    if (this.#receivedBytes === this.#length) this.#ended = true;
+    const resolve = this.#resolve;
+    if (resolve !== undefined) {
+      this.#resolve = this.#reject = undefined;
+      resolve(piece);
+      return;
+    }
+    this.#queue.push(piece);
+    this.#queuedBytes += piece.byteLength;
+    if (this.#queuedBytes >= READ_AHEAD_BYTES && !this.#ended) {
+      this.#paused = true;
+      this.#message.pause();
+    }
+  }
+
+  #onEnd(): void {
+    this.#ended = true;
+    const resolve = this.#resolve;
+    this.#resolve = this.#reject = undefined;
+    resolve?.(null);
+  }
+
+  #resume(): void {
+    this.#paused = false;
+    this.#message.resume();
+  }
+}

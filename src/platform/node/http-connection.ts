@@ -1,0 +1,194 @@
+import type { Socket } from "node:net";
+import type { HttpExchange } from "./http-exchange.ts";
+import type { HttpLimits } from "./http-limits.ts";
+
+/** What a connection needs of its server. */
+export interface HttpConnectionOwner {
+  readonly limits: HttpLimits;
+  readonly closing: boolean;
+  run(exchange: HttpExchange): void;
+  rendered(status: number, reason: string): { contentType: string; body: string };
+}
+
+/** A raw answer when no request could be made out. */
+const REASONS: Readonly<Record<number, string>> = {
+  400: "Bad Request",
+  408: "Request Timeout",
+  413: "Content Too Large",
+  417: "Expectation Failed",
+  431: "Request Header Fields Too Large",
+  503: "Service Unavailable",
+};
+const LOST: readonly string[] = ["ECONNRESET", "EPIPE", "ETIMEDOUT", "ECONNABORTED"];
+
+/**
+ * One client connection: its requests one after the other (a pipelining client must not get more than one handler at work, nor its PUT and GET
+ * out of order), and closing that lets the client read the last answer.
+ */
+export class HttpConnection {
+  readonly #socket: Socket;
+  readonly #owner: HttpConnectionOwner;
+  /** Accepted above the limit: gets 503 and nothing else. */
+  readonly surplus: boolean;
+  #current: HttpExchange | undefined;
+  #waiting: HttpExchange[] = [];
+  /** What comes in can't be understood any more. */
+  #broken = false;
+  #lingering = false;
+  #watching = false;
+  #drainingMs = -1;
+  #closeAnnounced = false;
+
+  constructor(socket: Socket, owner: HttpConnectionOwner, surplus: boolean) {
+    this.#socket = socket;
+    this.#owner = owner;
+    this.surplus = surplus;
+    socket.on("close", () => this.#closed());
+  }
+
+  get limits(): HttpLimits {
+    return this.#owner.limits;
+  }
+  get remoteAddress(): string {
+    return this.#socket.remoteAddress ?? "";
+  }
+  get destroyed(): boolean {
+    return this.#socket.destroyed;
+  }
+  get busy(): boolean {
+    return this.#current !== undefined;
+  }
+  /** No further request will be read: answers say so. */
+  get lastRequest(): boolean {
+    return this.#broken || this.#owner.closing || this.surplus;
+  }
+
+  accept(exchange: HttpExchange): void {
+    this.#drainingMs = -1;
+    if (this.#closeAnnounced) exchange.vanished();
+    else if (this.#current === undefined) {
+      this.#current = exchange;
+      this.#owner.run(exchange);
+    } else if (this.#waiting.length < this.limits.maxPipelined) this.#waiting.push(exchange);
+    else this.cutOff();
+  }
+
+  exchangeFinished(exchange: HttpExchange): void {
+    if (this.#current !== exchange) return;
+    if (this.#closeAnnounced) this.#dropWaiting();
+    const next = this.#waiting.shift();
+    this.#current = next;
+    if (next !== undefined) this.#owner.run(next);
+  }
+
+  /** Bytes that are no HTTP, a head that is too long or too slow, or an end in the middle of a request. */
+  clientError(error: NodeJS.ErrnoException): void {
+    if (this.#broken) return;
+    this.#broken = true;
+    const early = error.code === "HPE_INVALID_EOF_STATE";
+    if (this.#socket.destroyed || LOST.includes(error.code ?? "")) this.cutOff();
+    else if (this.#current !== undefined) {
+      // In the middle of its body, or in what was pipelined behind it (then its body is complete and this changes nothing for it).
+      this.#current.failBody(
+        "malformed",
+        early ? "the connection ended in the middle of the body" : "the body's framing is broken",
+      );
+      if (this.#current?.started === true) this.lingerWhenClosing();
+    } else if (early || !this.#socket.writable) this.cutOff();
+    else this.#refuseFor(error.code);
+  }
+
+  #refuseFor(code: string | undefined): void {
+    // A connection opened ahead and never used is no fault.
+    if (code === "ERR_HTTP_REQUEST_TIMEOUT" && this.#socket.bytesRead === 0) this.cutOff();
+    else if (code === "ERR_HTTP_REQUEST_TIMEOUT")
+      this.refuse(408, `The request's head was not complete within ${this.limits.headersMs} ms.`);
+    else if (code === "HPE_HEADER_OVERFLOW")
+      this.refuse(431, `The request's head is longer than ${this.limits.maxHeaderBytes} bytes.`);
+    else if (code === "HPE_CHUNK_EXTENSIONS_OVERFLOW") this.refuse(413, "The chunk extensions of the body are too long.");
+    else this.refuse(400, "The request is no valid HTTP/1.1.");
+  }
+
+  /** An answer of the connection's own, and the end of it. */
+  refuse(status: number, reason: string): void {
+    this.#broken = true;
+    const { contentType, body } = this.#owner.rendered(status, reason);
+    this.#socket.write(
+      `HTTP/1.1 ${status} ${REASONS[status] ?? "Error"}\r\nContent-Type: ${contentType}\r\n` +
+        `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    );
+    this.#linger();
+  }
+
+  /** @param reset  an answer whose end only the end of the connection marks must not look whole. */
+  cutOff({ reset = false }: { reset?: boolean } = {}): void {
+    if (reset) this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
+  }
+
+  /** A rest of a body is being thrown away behind an answer; bounded in time by `tick`. */
+  draining(): void {
+    this.#drainingMs = 0;
+  }
+
+  /**
+   * Closing a socket that has unread input makes the kernel send a reset, which destroys the answer on its way: so the end of the answer
+   * closes only our direction, and input is thrown away for a while.
+   */
+  lingerWhenClosing(): void {
+    this.#socket.destroySoon = () => this.#linger();
+  }
+
+  #linger(): void {
+    if (this.#lingering || this.#socket.destroyed) return;
+    this.#lingering = true;
+    this.#socket.end();
+    const { lingerBytes, lingerMs } = this.limits;
+    const start = this.#socket.bytesRead;
+    const step = Math.min(lingerMs, 100);
+    let left = lingerMs;
+    const timer = setInterval(() => {
+      left -= step;
+      if (left <= 0 || this.#socket.bytesRead - start > lingerBytes) this.cutOff();
+    }, step);
+    timer.unref();
+    this.#socket.on("close", () => clearInterval(timer));
+  }
+
+  /** While the client takes its time over an answer, node:net's timer (which knows progress inside one write) watches it. */
+  watchProgress(on: boolean): void {
+    if (on === this.#watching) return;
+    this.#watching = on;
+    this.#socket.setTimeout(on ? this.limits.answerIdleMs : 0);
+  }
+
+  tick(intervalMs: number): void {
+    this.#current?.tick(intervalMs);
+    if (this.#drainingMs < 0) return;
+    this.#drainingMs += intervalMs;
+    if (this.#drainingMs > this.limits.bodyIdleMs) this.cutOff();
+  }
+
+  /** The server's grace is over. */
+  shutDown(): void {
+    this.#current?.failBody("shutdown", "the server is shutting down");
+    this.cutOff();
+  }
+
+  /** An answer says "Connection: close": what was sent ahead must not be carried out any more. */
+  announceClose(): void {
+    this.#closeAnnounced = true;
+    if (this.#broken) this.lingerWhenClosing();
+  }
+
+  #closed(): void {
+    this.#current?.vanished();
+    this.#dropWaiting();
+  }
+
+  #dropWaiting(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const exchange of waiting) exchange.vanished();
+  }
+}
