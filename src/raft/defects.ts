@@ -8,7 +8,6 @@ export type Defect =
   | "commit-old-term"
   | "commit-unverified"
   | "snap-no-cfg"
-  | "append-after-step-down"
   // early commit (rules 6–9)
   | "early-no-flag"
   | "early-volatile"

@@ -10,7 +10,10 @@ export interface Write<C> {
   readonly seq: number;
   readonly term: number;
   readonly vote: MemberId | null;
-  /** The staged snapshot at this anchor becomes the rows; the log before and at it goes, and all of it if `truncateFrom` says so. Null: none. */
+  /**
+   * The staged snapshot at this anchor becomes the rows (report with `Raft.applied(anchor.index)`); the log up to it goes, and what follows
+   * it as well if `truncateFrom` says so. Null: none.
+   */
   readonly install: Anchor | null;
   /** Entries at and above this index are removed before `entries` are added; 0: nothing to remove. */
   readonly truncateFrom: number;

@@ -101,6 +101,8 @@ export interface AppendReply {
   readonly ok: boolean;
   /** ok: everything up to here is durable at the sender and equals the leader's log. Else a hint: no agreement above this index. */
   readonly match: number;
+  /** Not ok: the prevIndex refused. */
+  readonly refused: number;
   /** The epoch of the sender's promise to the leader when it *accepted* the append; −1 for none (rule 14). */
   readonly epoch: number;
   /** The sender's commit index: the leader may let the group sleep once it equals its own. */

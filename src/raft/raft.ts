@@ -1,206 +1,400 @@
-// One group's consensus as a value: events in, effects out. No clock, no randomness, no I/O. SKELETON: signatures are final, bodies follow.
-import type { Effects, Role } from "./effects.ts";
+// One group's consensus as a value: events in, effects out. No clock, no randomness, no I/O. This is the face of `Core`: it hands each
+// event to the part that knows it (election, replication, commit, membership, reads) and gathers what is to be done.
+import { assert, unreachable } from "../util/assert.ts";
+import { advanceCommit, checkIndices, earlyCommit } from "./commit.ts";
+import { isVoter, type Membership } from "./configuration.ts";
+import { Core, NEVER } from "./core.ts";
+import type { Effects, Role, Send, Write } from "./effects.ts";
+import { mayCampaign, onCampaignNow, onVoteReply, onVoteRequest, ownVoteStored, tickElection } from "./election.ts";
+import {
+  appendEntry,
+  beginTransfer,
+  driveTransfer,
+  leaseHeld,
+  onLeadAnswer,
+  onLeadQuestion,
+  peerOf,
+  tickLeadership,
+} from "./leadership.ts";
+import { driveMembership, leaveLeadership, reconfigure, type ReconfigureRefusal } from "./membership.ts";
 import type { Anchor, Configuration, Entry, MemberId, Message, Moment, Scope, SnapshotMessage } from "./messages.ts";
 import type { RaftOptions } from "./options.ts";
+import {
+  beginRead,
+  leaderReadIndex,
+  onConfirm,
+  onConfirmReply,
+  onReadIndexReply,
+  onReadIndexRequest,
+  readsWakeMs,
+  settleReads,
+  tickReads,
+} from "./read-index.ts";
+import {
+  flushAck,
+  onAppend,
+  onAppendReply,
+  onFetched,
+  onSnapshot,
+  onSnapshotDone,
+  replicate,
+  retryAtMs,
+  tickReplication,
+} from "./replication.ts";
+import type { Restored } from "./restored.ts";
 
-/** What a group is made from at process start: what storage holds. A new member starts from `emptyGroup()`. */
-export interface Restored<C> {
-  readonly term: number;
-  readonly vote: MemberId | null;
-  /** The position just before `entries`, with what is known there. Index 0, term 0 and the birth configuration for a newborn group. */
-  readonly anchor: Anchor;
-  /** Oldest index still in storage (for members that are behind); `anchor.index + 1` if storage holds no more than `entries`. */
-  readonly oldestStored: number;
-  /** The log after the anchor, durable. */
-  readonly entries: readonly Entry<C>[];
-  /** Up to where the rows are applied, durable; at least `anchor.index`. */
-  readonly applied: number;
-}
-
-/** A member that knows nothing yet: it waits to be found by a leader (learner first, rule 26). */
-export function emptyGroup<C>(): Restored<C> {
-  const configuration: Configuration = { voters: [], old: null, learners: [] };
-  return newbornGroup(configuration);
-}
-/** A group at birth: all its first voters start from this same value. */
-export function newbornGroup<C>(configuration: Configuration): Restored<C> {
-  return {
-    term: 0,
-    vote: null,
-    anchor: { index: 0, term: 0, stampMs: 0, configuration },
-    oldestStored: 1,
-    entries: [],
-    applied: 0,
-  };
-}
+export type { Membership } from "./configuration.ts";
+export type { ReconfigureRefusal } from "./membership.ts";
+export { emptyGroup, newbornGroup, type Restored } from "./restored.ts";
 
 export interface Command<C> {
   readonly data: C;
   /** The reads it concerns (rule 9). */
   readonly scope: Scope;
+  /** Weight for flow control. */
   readonly sizeBytes: number;
 }
 export type Refusal = "not-leader" | "transferring" | "busy";
-/** The wished members. The core decides whether one step does or a joint configuration is needed (rule 21). */
-export interface Membership {
-  readonly voters: readonly MemberId[];
-  readonly learners: readonly MemberId[];
-}
-export type ReconfigureRefusal = "not-leader" | "transferring" | "not-ready" | "in-progress" | "no-change" | "invalid";
 
 /** What a leader knows of a member. */
 export interface Progress {
   /** Up to here its log is durable and equal to ours. */
   readonly match: number;
-  /** Probing for agreement, streaming, or being filled by a snapshot. */
+  /** Streaming, probing for agreement, being filled by a snapshot or from storage. */
   readonly state: "probe" | "stream" | "snapshot" | "fetch";
 }
 
+const NONE: readonly never[] = Object.freeze([]);
+
 export class Raft<C> {
+  readonly #core: Core<C>;
+
   /** @param now the jitter in it staggers the first campaigns of a node's groups. */
   constructor(options: RaftOptions, restored: Restored<C>, now: Moment) {
-    void options, void restored, void now;
+    this.#core = new Core(options, restored);
+    if (mayCampaign(this.#core)) this.#core.rest(now);
   }
 
   // ---- events. None returns effects: handle as many as have come together, then `drain` once (that makes the batches).
 
   /** A message of another member has come. Late, repeated and reordered ones are fine. A snapshot message: only once its bytes are staged. */
   step(message: Message<C>, now: Moment): void {
-    void message, void now;
+    const core = this.#core;
+    switch (message.kind) {
+      case "append":
+        onAppend(core, message, now);
+        break;
+      case "append-reply":
+        onAppendReply(core, message, now);
+        break;
+      case "vote":
+        onVoteRequest(core, message, now);
+        break;
+      case "vote-reply":
+        onVoteReply(core, message, now);
+        break;
+      case "snapshot":
+        onSnapshot(core, message, now);
+        break;
+      case "confirm":
+        onConfirm(core, message, now);
+        break;
+      case "confirm-reply":
+        onConfirmReply(core, message);
+        break;
+      case "read-index":
+        onReadIndexRequest(core, message, now);
+        break;
+      case "read-index-reply":
+        onReadIndexReply(core, message);
+        break;
+      case "campaign-now":
+        onCampaignNow(core, message, now);
+        break;
+      case "lead-question":
+        onLeadQuestion(core, message);
+        break;
+      case "lead-answer":
+        onLeadAnswer(core, message, now);
+        break;
+      default:
+        unreachable(message);
+    }
   }
+
   /** Time has passed. Needed at `nextWakeMs()` and after the lease events that concern the group (`Roster` knows); harmless at any time. */
   tick(now: Moment): void {
-    void now;
+    const core = this.#core;
+    tickReads(core, now);
+    if (core.role !== "leader") tickElection(core, now);
+    else if (tickLeadership(core, now)) tickReplication(core, now);
   }
+
   /** Appends a command at the leader. Returns its index (its term is `term`), or why not. Whether it commits shows in `Effects.apply`. */
   propose(command: Command<C>, now: Moment): number | Refusal {
-    void command, void now;
-    return "not-leader";
+    const core = this.#core;
+    const { leadership, log, options } = core;
+    if (leadership === null) return "not-leader";
+    if (leadership.transferTo !== null) return "transferring";
+    if (log.last - core.commit >= options.maxUncommittedEntries) return "busy";
+    if (log.bytesBetween(core.commit, log.last) >= options.maxUncommittedBytes) return "busy";
+    return appendEntry(core, command.data, null, command.scope, command.sizeBytes, now);
   }
+
   /**
    * Begins a linearizable read; ends in `Effects.reads` with the caller's `id` once the own rows may answer (leader: by lease or a majority's
-   * confirmation; other members: index from the leader). The host must read its rows after the answer and before it handles the next event.
+   * confirmation; other members: index from the leader). The host must read its rows after the answer, as applied then or later.
    */
   read(id: number, scope: Scope, now: Moment): void {
-    void id, void scope, void now;
+    beginRead(this.#core, id, scope, now);
   }
+
   /** Everything written up to `Write.seq` is durable. */
   stored(seq: number, now: Moment): void {
-    void seq, void now;
+    const core = this.#core;
+    assert(seq <= core.writeSeq, "only what was handed out can be stored");
+    if (seq <= core.storedSeq) return;
+    core.storedSeq = seq;
+    const { underWay } = core;
+    while (underWay !== null && underWay.length > 0 && underWay[0]! <= seq) {
+      core.log.durable = Math.max(core.log.durable, underWay[1]!);
+      underWay.splice(0, 2);
+    }
+    if (underWay?.length === 0) core.underWay = null;
+    ownVoteStored(core, now);
+    if (core.leadership !== null) advanceCommit(core);
+    else earlyCommit(core);
   }
+
   /** The rows hold everything up to `index`. */
-  applied(index: number, now: Moment): void {
-    void index, void now;
+  applied(index: number, _now: Moment): void {
+    assert(index <= this.#core.handed, "only what was handed out can be applied");
+    this.#core.applied = Math.max(this.#core.applied, index);
   }
+
   /**
    * Lets go of old entries: those at or below `memoryIndex` leave memory (they must be applied), those at or below `storageIndex` (≤ memoryIndex)
    * are gone from storage too, or soon will be: who needs them gets a snapshot.
    */
   trim(memoryIndex: number, storageIndex: number): void {
-    void memoryIndex, void storageIndex;
+    const { log, applied } = this.#core;
+    assert(memoryIndex <= applied && storageIndex <= memoryIndex, "only applied entries are let go, first from memory");
+    log.release(Math.min(memoryIndex, log.durable, this.#core.writtenTo));
+    log.oldestStored = Math.max(log.oldestStored, Math.min(storageIndex, log.anchor.index) + 1);
   }
+
   /** The message that goes with a snapshot of the rows as applied at `index` (anchor of the window ≤ index ≤ applied); null if not leading. */
   snapshotMessage(index: number): SnapshotMessage | null {
-    void index;
-    return null;
+    const core = this.#core;
+    const { log } = core;
+    if (core.leadership === null) return null;
+    assert(
+      index >= log.anchor.index && index <= core.applied,
+      "a snapshot holds what is applied, at a position the window knows",
+    );
+    const stampMs = index === log.anchor.index ? log.anchor.stampMs : log.get(index).stampMs;
+    const anchor: Anchor = { index, term: log.termAt(index), stampMs, configuration: log.configurationAt(index) }; // rule 4
+    return { kind: "snapshot", from: core.self, term: core.term, gen: core.options.leases.gen, anchor };
   }
+
   /** The hand-over of a snapshot has ended: received and staged there, or failed (it will be wanted again later). */
   snapshotDone(to: MemberId, ok: boolean, now: Moment): void {
-    void to, void ok, void now;
+    onSnapshotDone(this.#core, to, ok, now);
   }
+
   /** Answers `Effects.fetches`: consecutive entries from storage and the term of the one before them; none: they are gone, a snapshot is due. */
   fetched(to: MemberId, prevTerm: number, entries: readonly Entry<C>[], now: Moment): void {
-    void to, void prevTerm, void entries, void now;
+    onFetched(this.#core, to, prevTerm, entries, now);
   }
-  /** Leader: hand leadership to this voter as soon as it has the whole log. False if that can't be. Gives up after `transferMs`. */
+
+  /**
+   * Leader: hand leadership to this voter as soon as it has the whole log. Until then, at most `transferMs`, no proposals are taken.
+   * False if that can't be.
+   */
   transfer(to: MemberId, now: Moment): boolean {
-    void to, void now;
-    return false;
+    return beginTransfer(this.#core, to, now);
   }
+
   /** Leader: change the membership (one learner or voter, or any set of voters by way of a joint configuration). Returns the entry's index or why not. */
   reconfigure(wish: Membership, now: Moment): number | ReconfigureRefusal {
-    void wish, void now;
-    return "not-leader";
+    return reconfigure(this.#core, wish, now);
   }
 
   // ---- effects
 
   /** What is to be done since the last drain; null if nothing. The arrays are the caller's. */
   drain(now: Moment): Effects<C> | null {
-    void now;
-    return null;
+    const core = this.#core;
+    let leave = false;
+    if (core.leadership !== null) {
+      leave = driveMembership(core, now);
+      replicate(core, now);
+      driveTransfer(core);
+      if (leave) leaveLeadership(core, now);
+    }
+    settleReads(core, now);
+    flushAck(core);
+    const write = this.#takeWrite();
+    const messages = this.#takeMessages();
+    const apply = this.#takeCommitted();
+    const { answers, snapshots, fetches, changed } = core;
+    checkIndices(core);
+    if (
+      write === null &&
+      !changed &&
+      messages === NONE &&
+      apply === NONE &&
+      answers === null &&
+      snapshots === null &&
+      fetches === null
+    )
+      return null;
+    core.answers = core.snapshots = core.fetches = null;
+    core.changed = false;
+    return { write, messages, apply, reads: answers ?? NONE, snapshots: snapshots ?? NONE, fetches: fetches ?? NONE, changed };
   }
+
+  /** rule 1: term, vote and log go out in one order; whoever waits for them waits for the sequence number. */
+  #takeWrite(): Write<C> | null {
+    const core = this.#core;
+    const { log, installing, truncateFrom } = core;
+    if (!core.hardDirty && installing === null && truncateFrom === 0 && core.writtenTo === log.last) return null;
+    const seq = ++core.writeSeq;
+    if (core.hardDirty) core.hardSeq = seq;
+    const entries = core.writtenTo < log.last ? log.slice(core.writtenTo + 1, NEVER, NEVER) : NONE;
+    (core.underWay ??= []).push(seq, log.last);
+    core.writtenTo = log.last;
+    core.hardDirty = false;
+    core.installing = null;
+    core.truncateFrom = 0;
+    if (core.role === "candidate" && core.ownVoteSeq === 0) core.ownVoteSeq = seq;
+    return { seq, term: core.term, vote: core.vote, install: installing, truncateFrom, entries };
+  }
+
+  #takeMessages(): readonly Send<C>[] {
+    const core = this.#core;
+    const { out } = core;
+    if (out === null) return NONE;
+    core.out = null;
+    const afterSeq = core.storedSeq < core.writeSeq ? core.writeSeq : 0;
+    const messages: Send<C>[] = [];
+    for (const { to, message, durable } of out) {
+      // What was promised in a term that ended within this same batch may never have been written: silence instead.
+      if (durable && message.term < core.term) continue;
+      messages.push({ to, message, afterSeq: durable ? afterSeq : 0 });
+    }
+    return messages.length === 0 ? NONE : messages;
+  }
+
+  #takeCommitted(): readonly Entry<C>[] {
+    const core = this.#core;
+    if (core.handed === core.commit) return NONE;
+    const apply: Entry<C>[] = [];
+    for (let index = core.handed + 1; index <= core.commit; index++) apply.push(core.log.get(index));
+    core.handed = core.commit;
+    return apply;
+  }
+
   /** When `tick` is next needed, on the clock of `Moment.monoMs`; Infinity while only a message, a call or a lease event can matter. */
   nextWakeMs(): number {
-    return Number.POSITIVE_INFINITY;
+    const core = this.#core;
+    const { leadership, options } = core;
+    let wakeMs = readsWakeMs(core);
+    if (leadership === null) {
+      wakeMs = Math.min(wakeMs, Math.max(core.electAtMs, options.leases.mayVoteAtMs));
+      const mustAsk = core.leader !== null && core.role === "follower" && options.leases.genOf(core.leader) > core.leaderGen;
+      return mustAsk ? Math.min(wakeMs, core.askedAtMs + options.retryMs) : wakeMs;
+    }
+    wakeMs = Math.min(wakeMs, leadership.unsupportedSinceMs + options.checkQuorumMs, leadership.transferUntilMs);
+    for (const peer of leadership.peers) {
+      wakeMs = Math.min(wakeMs, retryAtMs(core, peer));
+      if (peer.leaving) wakeMs = Math.min(wakeMs, leadership.leavingUntilMs);
+    }
+    return wakeMs;
   }
 
   // ---- what is known (no effects)
 
   /** May this member answer a read of this scope from its own rows, now, without a message? True only at a leader with a lease, rows applied far enough. */
   mayRead(scope: Scope, now: Moment): boolean {
-    void scope, void now;
-    return false;
+    const core = this.#core;
+    if (core.leadership === null || core.applied < leaderReadIndex(core, core.leadership, scope)) return false;
+    return leaseHeld(core, now);
   }
   /** Leader: the index a linearizable read of this scope must have applied (rule 9); null elsewhere. */
   readIndex(scope: Scope): number | null {
-    void scope;
-    return null;
+    return this.#core.leadership === null ? null : leaderReadIndex(this.#core, this.#core.leadership, scope);
+  }
+  /** Leader: does it hold a lease over this group, now? */
+  holdsLease(now: Moment): boolean {
+    return leaseHeld(this.#core, now);
   }
   get self(): MemberId {
-    return "";
+    return this.#core.self;
   }
   get term(): number {
-    return 0;
+    return this.#core.term;
   }
   get role(): Role {
-    return "follower";
+    return this.#core.role;
   }
   /** Who leads in this term, as far as known. */
   get leader(): MemberId | null {
-    return null;
+    return this.#core.leader;
   }
   get commitIndex(): number {
-    return 0;
+    return this.#core.commit;
   }
   /** Reported by `applied`. */
   get appliedIndex(): number {
-    return 0;
+    return this.#core.applied;
   }
   get lastIndex(): number {
-    return 0;
+    return this.#core.log.last;
   }
   get durableIndex(): number {
-    return 0;
+    return this.#core.log.durable;
+  }
+  /** The position before the memory window. */
+  get anchor(): Anchor {
+    return this.#core.log.anchor;
   }
   /** Follower: highest index durable here and flagged durable by the leader of this term; 0 else. What early commit looks at. */
   get flaggedIndex(): number {
-    return 0;
+    const core = this.#core;
+    if (core.role !== "follower" || core.leader === null || core.flaggedTerm !== core.term) return 0;
+    return Math.min(core.flagged, core.log.durable);
   }
   /** The newest configuration in the log (rule 23). */
   get configuration(): Configuration {
-    return { voters: [], old: null, learners: [] };
+    return this.#core.configuration;
   }
   /** Index of the newest configuration entry; committed iff ≤ commitIndex. */
   get configurationIndex(): number {
-    return 0;
+    return this.#core.log.configurationIndex;
   }
   configurationAt(index: number): Configuration {
-    void index;
-    return this.configuration;
+    return this.#core.log.configurationAt(index);
+  }
+  /** Is this member a voter of the newest configuration? */
+  get isVoter(): boolean {
+    return isVoter(this.#core.configuration, this.#core.self);
   }
   /** Log time of the newest entry, ms since 1970. */
   get logTimeMs(): number {
-    return 0;
+    return this.#core.log.lastStampMs;
+  }
+  /** Leader: the members whose support it wants, heartbeats go there; empty elsewhere. The same array until they change. */
+  get supporters(): readonly MemberId[] {
+    return this.#core.leadership?.supporters ?? NONE;
   }
   /** Leader only; null for a stranger or elsewhere. */
   progress(member: MemberId): Progress | null {
-    void member;
-    return null;
+    const peer = this.#core.leadership === null ? null : peerOf(this.#core.leadership, member);
+    return peer === null ? null : { match: peer.match, state: peer.state };
   }
   /** Entry in the memory window, or null. */
   entry(index: number): Entry<C> | null {
-    void index;
-    return null;
+    return this.#core.log.entry(index);
   }
 }

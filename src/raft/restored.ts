@@ -1,0 +1,33 @@
+// What a group is made from: at birth, at a process start, or as a member that knows nothing yet.
+import type { Anchor, Configuration, Entry, MemberId } from "./messages.ts";
+
+/** What storage holds of a group when the process starts. */
+export interface Restored<C> {
+  readonly term: number;
+  readonly vote: MemberId | null;
+  /** The position just before `entries`, with what is known there. Index 0, term 0 and the birth configuration for a newborn group. */
+  readonly anchor: Anchor;
+  /** Oldest index still in storage (for members that are behind); `anchor.index + 1` if storage holds no more than `entries`. */
+  readonly oldestStored: number;
+  /** The log after the anchor, durable. */
+  readonly entries: readonly Entry<C>[];
+  /** Up to where the rows are applied, durable; at least `anchor.index`. */
+  readonly applied: number;
+}
+
+/** A member that knows nothing yet: it waits to be found by a leader (learner first, rule 26). */
+export function emptyGroup<C>(): Restored<C> {
+  return newbornGroup({ voters: [], old: null, learners: [] });
+}
+
+/** A group at birth: all its first voters start from this same value. */
+export function newbornGroup<C>(configuration: Configuration): Restored<C> {
+  return {
+    term: 0,
+    vote: null,
+    anchor: { index: 0, term: 0, stampMs: 0, configuration },
+    oldestStored: 1,
+    entries: [],
+    applied: 0,
+  };
+}
