@@ -39,8 +39,8 @@ export function raisePotentials(network: PlacementNetwork): boolean {
       const vertex = bucket[i]!;
       if (distance[vertex] !== at) continue;
       if (vertex < firstCell) {
-        if (load[vertex]! < slots[vertex]!)
-          sinkDistance = Math.min(sinkDistance, at + potential[vertex]! - network.sinkPotential);
+        // A node with a free place has always had one, so its potential has risen with the sink's: the edge between them is free.
+        if (load[vertex]! < slots[vertex]!) sinkDistance = at;
         const row = vertex * partitions;
         for (let p = 0; p < partitions; p++) {
           if (used[row + p] === 1) edge(vertex, firstCell + p * zoneCount + zoneOf[vertex]!, kept[row + p]! - 1);

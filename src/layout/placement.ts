@@ -31,11 +31,11 @@ export function place(cluster: Capacities, kept: Uint8Array): Placement {
     assert(raisePotentials(network), "the partition size was chosen so that all copies fit");
     const before = placed;
     const order = new LeastLoadedFirst(cluster.capacities, network.load);
-    for (let node = 0; node < slots.length; node++) if (mayTake(network, node)) order.add(node);
+    for (let node = 0; node < slots.length; node++) if (hasPlace(network, node)) order.add(node);
     for (let node = order.take(); node !== undefined; node = order.take()) {
       if (!network.addCopy(node)) continue;
       placed++;
-      if (mayTake(network, node)) order.add(node);
+      if (hasPlace(network, node)) order.add(node);
     }
     assert(placed > before, "a node with a free place could be reached, so a copy is placed");
     moved += (placed - before) * network.sinkPotential;
@@ -43,9 +43,8 @@ export function place(cluster: Capacities, kept: Uint8Array): Placement {
   return { partitionSize, members: sortedMembers(network), moved };
 }
 
-/** Has a free place, and a copy there costs no more than the present cheapest path. */
-function mayTake(network: PlacementNetwork, node: number): boolean {
-  return network.load[node]! < network.problem.slots[node]! && network.potential[node] === network.sinkPotential;
+function hasPlace(network: PlacementNetwork, node: number): boolean {
+  return network.load[node]! < network.problem.slots[node]!;
 }
 
 function sortedMembers(network: PlacementNetwork): number[] {
