@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import type { Caller } from "./admin-auth.ts";
 import type { BlockOperations } from "./block-context.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Random } from "../../platform/random.ts";
@@ -16,6 +17,11 @@ export interface AdminContext {
   readonly node: NodeFacts;
   /** Tokens of the configuration file, for the token list. */
   readonly configTokens: { readonly admin: boolean; readonly metrics: boolean };
+}
+
+/** The context of one call. */
+export interface CallContext extends AdminContext {
+  readonly caller: Caller;
 }
 
 /** What this node says about itself. */
@@ -50,7 +56,7 @@ export interface Operation<Q extends z.ZodType = z.ZodType, B extends z.ZodType 
   readonly response: R;
   readonly perNode?: boolean;
   run(
-    context: AdminContext,
+    context: CallContext,
     input: { readonly query: z.output<Q>; readonly body: z.output<B> },
   ): Promise<z.input<R>> | z.input<R>;
 }

@@ -1,0 +1,68 @@
+import { z } from "zod";
+import type { Caller } from "./admin-auth.ts";
+import { AdminError } from "./admin-error.ts";
+import { BUCKET_OPERATIONS } from "./bucket-operations.ts";
+import { CLUSTER_OPERATIONS } from "./cluster-operations.ts";
+import { KEY_OPERATIONS } from "./key-operations.ts";
+import { LAYOUT_OPERATIONS } from "./layout-operations.ts";
+import { NODE_OPERATIONS } from "./node-operations.ts";
+import type { AdminContext, Operation } from "./operation.ts";
+import { tokenOperations } from "./token-operations.ts";
+
+/** All admin operations by name: served over HTTP, to the CLI and to `json-api` alike. */
+export const ADMIN_OPERATIONS: ReadonlyMap<string, Operation> = new Map(
+  [
+    ...CLUSTER_OPERATIONS,
+    ...LAYOUT_OPERATIONS,
+    ...KEY_OPERATIONS,
+    ...BUCKET_OPERATIONS,
+    ...NODE_OPERATIONS,
+    ...tokenOperations(() => operationNames()),
+  ].map((one) => [one.name, one]),
+);
+
+function operationNames(): ReadonlySet<string> {
+  return new Set(ADMIN_OPERATIONS.keys());
+}
+
+/**
+ * Runs one operation by name with what came over the wire.
+ *
+ * @param query  the query parameters; @param body  parsed JSON, undefined when there was none.
+ * @returns the answer, of the shape of the operation's response schema.
+ * @throws AdminError
+ */
+export async function runOperation(
+  base: AdminContext,
+  name: string,
+  input: { readonly query: Readonly<Record<string, string>>; readonly body: unknown },
+  caller: Caller,
+): Promise<unknown> {
+  const context = { ...base, caller };
+  const operation = ADMIN_OPERATIONS.get(name);
+  if (!operation) throw new AdminError("InvalidRequest", `there is no operation ${name}`);
+  const { node: wantedNode, ...ownQuery } = input.query;
+  const query = checked(operation.query ?? z.strictObject({}), operation.perNode ? ownQuery : input.query, "query parameter");
+  const body = operation.body ? checked(operation.body, input.body ?? {}, "body") : undefined;
+  if (!operation.perNode) return operation.response.encode(await operation.run(context, { query, body }));
+  const { id } = context.node;
+  if (wantedNode === undefined)
+    throw new AdminError("InvalidRequest", "give the query parameter node: an id, the beginning of one, self, or *");
+  if (wantedNode !== "*" && wantedNode !== "self" && !id.startsWith(wantedNode))
+    throw new AdminError("InvalidRequest", `no node has an id that begins with ${wantedNode}`);
+  try {
+    return { success: { [id]: operation.response.encode(await operation.run(context, { query, body })) }, error: {} };
+  } catch (error) {
+    if (error instanceof AdminError) return { success: {}, error: { [id]: error.message } };
+    throw error;
+  }
+}
+
+function checked(schema: z.ZodType, value: unknown, what: string): unknown {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const faults = result.error.issues
+    .slice(0, 5)
+    .map((issue) => `${issue.path.length > 0 ? `${what} ${issue.path.join(".")}` : what}: ${issue.message}`);
+  throw new AdminError("InvalidRequest", faults.join("; "));
+}

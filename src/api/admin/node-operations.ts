@@ -1,0 +1,168 @@
+import { z } from "zod";
+import { AdminError } from "./admin-error.ts";
+import { type AdminContext, type Operation, operation } from "./operation.ts";
+
+const worker = z.object({
+  id: z.number(),
+  name: z.string(),
+  state: z.union([z.enum(["busy", "idle", "done"]), z.object({ throttled: z.object({ durationSecs: z.number() }) })]),
+  errors: z.number(),
+  consecutiveErrors: z.number(),
+  lastError: z.object({ message: z.string(), secsAgo: z.number() }).nullable(),
+  tranquility: z.number().nullable(),
+  progress: z.string().nullable(),
+  queueLength: z.number().nullable(),
+  persistentErrors: z.number().nullable(),
+  freeform: z.array(z.string()),
+});
+
+/** `run` gives the answer of this node; the table's runner wraps it as {success: {id: …}, error: {}}. */
+export const NODE_OPERATIONS: readonly Operation[] = [
+  operation({
+    name: "GetNodeInfo",
+    method: "GET",
+    perNode: true,
+    response: z.object({
+      nodeId: z.string(),
+      garageVersion: z.string(),
+      garageFeatures: z.array(z.string()),
+      rustVersion: z.string(),
+      dbEngine: z.string(),
+      hostname: z.string(),
+    }),
+    run: ({ node }) => ({
+      nodeId: node.id,
+      garageVersion: node.version,
+      garageFeatures: [],
+      rustVersion: "",
+      dbEngine: node.dbEngine,
+      hostname: node.hostname,
+    }),
+  }),
+  operation({
+    name: "GetNodeStatistics",
+    method: "GET",
+    perNode: true,
+    response: z.object({ freeform: z.string() }),
+    run: ({ node }) => ({ freeform: `${node.statistics().join("\n")}\n` }),
+  }),
+  operation({
+    name: "ListWorkers",
+    method: "POST",
+    perNode: true,
+    body: z.strictObject({ busyOnly: z.boolean().optional(), errorOnly: z.boolean().optional() }),
+    response: z.array(worker),
+    run: (context, { body }) =>
+      workers(context).filter(
+        (one) => (!body.busyOnly || one.state === "busy" || typeof one.state === "object") && (!body.errorOnly || one.errors > 0),
+      ),
+  }),
+  operation({
+    name: "GetWorkerInfo",
+    method: "POST",
+    perNode: true,
+    body: z.strictObject({ id: z.number().int() }),
+    response: worker,
+    run: (context, { body }) => {
+      const found = workers(context).find((one) => one.id === body.id);
+      if (!found) throw new AdminError("NoSuchWorker", `there is no worker ${body.id}`);
+      return found;
+    },
+  }),
+  operation({
+    name: "GetWorkerVariable",
+    method: "POST",
+    perNode: true,
+    body: z.strictObject({ variable: z.string().nullish() }),
+    response: z.record(z.string(), z.string()),
+    run: ({ blocks }, { body }) => {
+      const all = blocks.variables();
+      if (body.variable == null) return { ...all };
+      const value = all[body.variable];
+      if (value === undefined)
+        throw new AdminError("InvalidRequest", `there is no variable ${body.variable}; known: ${Object.keys(all).join(", ")}`);
+      return { [body.variable]: value };
+    },
+  }),
+  operation({
+    name: "SetWorkerVariable",
+    method: "POST",
+    perNode: true,
+    body: z.strictObject({ variable: z.string(), value: z.string() }),
+    response: z.object({ variable: z.string(), value: z.string() }),
+    run: ({ blocks }, { body }) => {
+      const fault = blocks.setVariable(body.variable, body.value);
+      if (fault !== undefined) throw new AdminError("InvalidRequest", fault);
+      return { variable: body.variable, value: blocks.variables()[body.variable] ?? body.value };
+    },
+  }),
+  operation({
+    name: "ListBlockErrors",
+    method: "GET",
+    perNode: true,
+    response: z.array(
+      z.object({
+        blockHash: z.string(),
+        refcount: z.number(),
+        errorCount: z.number(),
+        lastTrySecsAgo: z.number(),
+        nextTryInSecs: z.number(),
+        message: z.string(),
+      }),
+    ),
+    run: ({ blocks, clock }) =>
+      blocks.errors().map((problem) => ({
+        blockHash: problem.hash,
+        refcount: problem.references,
+        errorCount: problem.errors,
+        lastTrySecsAgo: Math.max(0, Math.floor((clock.wallMs() - problem.lastTryMs) / 1000)),
+        // One node has nowhere to fetch the block from: it is looked at again when it is next asked for.
+        nextTryInSecs: 0,
+        message: problem.message,
+      })),
+  }),
+  operation({
+    name: "LaunchRepairOperation",
+    method: "POST",
+    perNode: true,
+    body: z.strictObject({
+      repairType: z.union([z.string(), z.strictObject({ scrub: z.enum(["start", "pause", "resume", "cancel"]) })]),
+    }),
+    response: z.null(),
+    run: ({ blocks }, { body }) => {
+      if (typeof body.repairType === "object") blocks.scrub(body.repairType.scrub);
+      else if (body.repairType === "rebalance") blocks.rebalance();
+      else
+        throw new AdminError(
+          "NotImplemented",
+          `repair ${body.repairType}: nothing to repair by hand in Hangar, or not in this release; there are scrub and rebalance`,
+        );
+      return null;
+    },
+  }),
+  operation({
+    name: "AuditNode",
+    method: "POST",
+    perNode: true,
+    response: z.object({ findings: z.array(z.string()) }),
+    run: async ({ blocks }) => ({ findings: [...(await blocks.audit())] }),
+  }),
+];
+
+function workers({ blocks, clock }: AdminContext): z.input<typeof worker>[] {
+  return blocks.workers().map((facts) => ({
+    id: facts.id,
+    name: facts.name,
+    state: facts.state === "throttled" ? { throttled: { durationSecs: 0 } } : facts.state,
+    errors: facts.errors,
+    consecutiveErrors: facts.consecutiveErrors,
+    lastError: facts.lastError
+      ? { message: facts.lastError.message, secsAgo: Math.max(0, Math.floor((clock.wallMs() - facts.lastError.atMs) / 1000)) }
+      : null,
+    tranquility: facts.tranquility ?? null,
+    progress: facts.progress ?? null,
+    queueLength: facts.queueLength ?? null,
+    persistentErrors: null,
+    freeform: [...facts.freeform],
+  }));
+}

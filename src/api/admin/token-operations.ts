@@ -1,0 +1,169 @@
+import { z } from "zod";
+import type { TokenRow } from "../../model/control/rows.ts";
+import { AdminError } from "./admin-error.ts";
+import { isoDate, optionalText } from "./fields.ts";
+import { isExpired } from "./key-operations.ts";
+import { type AdminContext, type Operation, operation } from "./operation.ts";
+import { hashToken } from "./tokens.ts";
+
+const tokenInfo = z.object({
+  id: z.string().nullable(),
+  created: z.string().nullable(),
+  name: z.string(),
+  expiration: z.string().nullable(),
+  expired: z.boolean(),
+  scope: z.array(z.string()),
+});
+type TokenInfo = z.input<typeof tokenInfo>;
+
+const tokenChange = z.strictObject({
+  name: z.string().max(256).nullish(),
+  expiration: z.iso.datetime({ offset: true }).nullish(),
+  neverExpires: z.boolean().optional(),
+  scope: z.array(z.string()).nullish(),
+});
+
+/** `knownOperations`: the names that a scope may list. */
+export function tokenOperations(knownOperations: () => ReadonlySet<string>): readonly Operation[] {
+  return [
+    operation({
+      name: "ListAdminTokens",
+      method: "GET",
+      response: z.array(tokenInfo),
+      run: (context) => [
+        ...configTokens(context),
+        ...[...context.control.view.tokens.values()]
+          .sort((a, b) => a.createdMs - b.createdMs || (a.id < b.id ? -1 : 1))
+          .map((token) => describe(context, token)),
+      ],
+    }),
+    operation({
+      name: "GetAdminTokenInfo",
+      method: "GET",
+      query: z.strictObject({ id: optionalText, search: optionalText }),
+      response: tokenInfo,
+      run: (context, { query }) => describe(context, findToken(context, query)),
+    }),
+    operation({
+      name: "GetCurrentAdminTokenInfo",
+      method: "GET",
+      response: tokenInfo,
+      run: (context) => {
+        const { caller } = context;
+        if (caller.kind === "token") return describe(context, caller.token);
+        if (caller.kind === "master") return configTokens(context)[0] as TokenInfo;
+        throw new AdminError("InvalidRequest", "this call came without a token");
+      },
+    }),
+    operation({
+      name: "CreateAdminToken",
+      method: "POST",
+      body: tokenChange,
+      response: tokenInfo.extend({ secretToken: z.string() }),
+      run: async (context, { body }) => {
+        const { control, random, clock } = context;
+        const id = Buffer.from(random.bytes(12)).toString("hex");
+        const secretToken = `${id}.${Buffer.from(random.bytes(32)).toString("base64url")}`;
+        const token: TokenRow = {
+          id,
+          name: body.name ?? "Unnamed token",
+          hash: hashToken(secretToken, random.bytes(16)),
+          createdMs: clock.wallMs(),
+          ...(body.expiration == null || body.neverExpires ? {} : { expiresMs: Date.parse(body.expiration) }),
+          scope: checkedScope(body.scope ?? ["*"], knownOperations()),
+        };
+        await control.command({ op: "put-token", token, mustExist: false });
+        return { ...describe(context, token), secretToken };
+      },
+    }),
+    operation({
+      name: "UpdateAdminToken",
+      method: "POST",
+      query: z.strictObject({ id: z.string() }),
+      body: tokenChange,
+      response: tokenInfo,
+      run: async (context, { query, body }) => {
+        const { expiresMs: had, ...token } = findToken(context, query);
+        const expiresMs = body.neverExpires ? undefined : body.expiration == null ? had : Date.parse(body.expiration);
+        const changed: TokenRow = {
+          ...token,
+          ...(body.name == null ? {} : { name: body.name }),
+          ...(body.scope == null ? {} : { scope: checkedScope(body.scope, knownOperations()) }),
+          ...(expiresMs === undefined ? {} : { expiresMs }),
+        };
+        const result = await context.control.command({ op: "put-token", token: changed, mustExist: true });
+        if (!result.ok) throw new AdminError("NoSuchAdminToken", `there is no admin token ${query.id}`);
+        return describe(context, changed);
+      },
+    }),
+    operation({
+      name: "DeleteAdminToken",
+      method: "POST",
+      query: z.strictObject({ id: z.string() }),
+      response: z.null(),
+      run: async (context, { query }) => {
+        const result = await context.control.command({ op: "delete-token", id: query.id });
+        if (!result.ok) throw new AdminError("NoSuchAdminToken", `there is no admin token ${query.id}`);
+        return null;
+      },
+    }),
+  ];
+}
+
+function configTokens({ configTokens: present }: AdminContext): TokenInfo[] {
+  const found: TokenInfo[] = [];
+  if (present.admin)
+    found.push({
+      id: null,
+      created: null,
+      name: "admin_token (from daemon configuration)",
+      expiration: null,
+      expired: false,
+      scope: ["*"],
+    });
+  if (present.metrics)
+    found.push({
+      id: null,
+      created: null,
+      name: "metrics_token (from daemon configuration)",
+      expiration: null,
+      expired: false,
+      scope: ["Metrics"],
+    });
+  return found;
+}
+
+function findToken(
+  { control }: AdminContext,
+  wanted: { readonly id?: string | undefined; readonly search?: string | undefined },
+): TokenRow {
+  const all = [...control.view.tokens.values()];
+  const found =
+    wanted.id !== undefined
+      ? all.filter((token) => token.id === wanted.id)
+      : all.filter((token) => token.name === wanted.search || token.id.startsWith(wanted.search ?? "?"));
+  if (found.length === 1) return found[0] as TokenRow;
+  if (found.length === 0) throw new AdminError("NoSuchAdminToken", `there is no admin token ${wanted.id ?? wanted.search ?? ""}`);
+  throw new AdminError("InvalidRequest", `${found.length} admin tokens fit ${wanted.search}; give more of the id`);
+}
+
+function checkedScope(scope: readonly string[], known: ReadonlySet<string>): readonly string[] {
+  for (const name of scope)
+    if (name !== "*" && name !== "Metrics" && !known.has(name))
+      throw new AdminError(
+        "InvalidRequest",
+        `${name} is no operation; a scope lists names such as GetClusterHealth, Metrics, or *`,
+      );
+  return [...new Set(scope)];
+}
+
+function describe({ clock }: AdminContext, token: TokenRow): TokenInfo {
+  return {
+    id: token.id,
+    created: isoDate(token.createdMs),
+    name: token.name,
+    expiration: isoDate(token.expiresMs),
+    expired: isExpired({ expiresMs: token.expiresMs }, clock.wallMs()),
+    scope: [...token.scope],
+  };
+}
