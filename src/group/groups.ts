@@ -11,7 +11,7 @@ export interface Groups {
    *
    * @param options.id        the command's identity; a retry with the same id is answered from memory, not repeated (rules 28–30).
    * @param options.expiry    log time after which the command is refused as unknown; at most the command window W ahead.
-   * @throws GroupError group.unknown-outcome (may or may not have happened: answer 503) · group.not-here · group.stopping · group.no-space
+   * @throws GroupError group.unknown-outcome (may or may not have happened: answer 503) · group.not-here · group.stopping · group.no-space · group.overloaded
    */
   propose<C, R>(group: GroupId, command: C, options?: ProposeOptions): Promise<R>;
 
@@ -54,7 +54,13 @@ export interface Entry {
   readonly stamp: Stamp;
 }
 
-export type GroupErrorCode = "group.unknown-outcome" | "group.not-here" | "group.stopping" | "group.no-space";
+export type GroupErrorCode =
+  | "group.unknown-outcome"
+  | "group.not-here"
+  | "group.stopping"
+  | "group.no-space"
+  /** A named limit is reached: nothing happened; answer 503 SlowDown. */
+  | "group.overloaded";
 
 export class GroupError extends Error {
   readonly code: GroupErrorCode;

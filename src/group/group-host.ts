@@ -1,0 +1,300 @@
+import type { Clock } from "../platform/clock.ts";
+import { type Kv, KvError, type KvRead, type KvWrite } from "../platform/kv.ts";
+import { assert } from "../util/assert.ts";
+import { type CommandId, CONTROL_GROUP, type GroupId, type NodeId, type Stamp } from "../util/ids.ts";
+import { decodeGroupRow, encodeGroupRow, groupRowKey } from "./group-row.ts";
+import { GroupRows } from "./group-rows.ts";
+import { GroupError, type Groups, type ProposeOptions, type StateMachine } from "./groups.ts";
+import { RememberedResults } from "./remembered-results.ts";
+
+export interface GroupHostOptions {
+  /** Fixed at the store's birth. */
+  readonly partitions: number;
+  /** The only member of every group. */
+  readonly member: NodeId;
+  /** W: how far ahead of log time a command may expire. */
+  readonly commandWindowMs: number;
+}
+
+export interface GroupHostParts {
+  readonly clock: Pick<Clock, "wallMs">;
+  readonly kv: Kv;
+  readonly fatal: (error: unknown) => never;
+  /** Makes the state machine of a group; called once per group, on first use. */
+  readonly machine: (group: GroupId) => StateMachine<never, unknown>;
+}
+
+/** Proposals that may wait for their batch; beyond it the caller is told at once. */
+export const MAX_QUEUED_PROPOSALS = 16_384;
+/** Proposals applied in one transaction: bounds how long the event loop is held. */
+export const MAX_BATCH_PROPOSALS = 512;
+/** Remembered results per group. */
+export const MAX_REMEMBERED_RESULTS = 65_536;
+
+/**
+ * All groups of a node that is their only member: appending is deciding, so propose, decide and apply are one transaction and no log is kept.
+ * Proposals of all groups that wait together share the transaction; each touched group writes one row with it (group-row.ts).
+ * Stamps and indexes go on from that row after a restart. Remembered results live in memory: no retry survives the process.
+ */
+export class GroupHost implements Groups {
+  readonly partitions: number;
+  readonly #options: GroupHostOptions;
+  readonly #parts: GroupHostParts;
+  readonly #members = new Map<GroupId, Member>();
+  #queue: Proposal[] = [];
+  #scheduled = false;
+  #stopping = false;
+  #underWay = 0;
+  #onIdle: (() => void)[] = [];
+
+  private constructor(options: GroupHostOptions, parts: GroupHostParts) {
+    this.partitions = options.partitions;
+    this.#options = options;
+    this.#parts = parts;
+  }
+
+  /** Loads where every group stands. */
+  static async open(options: GroupHostOptions, parts: GroupHostParts): Promise<GroupHost> {
+    const host = new GroupHost(options, parts);
+    await parts.kv.read((rows) => {
+      for (let group = 0; group < options.partitions; group++) host.#load(rows, group as GroupId);
+      host.#load(rows, CONTROL_GROUP);
+    });
+    return host;
+  }
+
+  propose<C, R>(group: GroupId, command: C, options?: ProposeOptions): Promise<R> {
+    const member = this.#members.get(group);
+    if (member === undefined) return Promise.reject(new GroupError("group.not-here", `group ${group} does not exist here`));
+    if (this.#stopping) return Promise.reject(new GroupError("group.stopping", "the node is stopping"));
+    if (this.#queue.length >= MAX_QUEUED_PROPOSALS)
+      return Promise.reject(new GroupError("group.overloaded", `${MAX_QUEUED_PROPOSALS} commands are waiting already`));
+    return new Promise<R>((resolve, reject) => {
+      this.#queue.push({
+        member,
+        command,
+        id: options?.id,
+        expiry: options?.expiry,
+        resolve: resolve as (result: unknown) => void,
+        reject,
+        result: undefined,
+        error: undefined,
+        remembered: false,
+      });
+      this.#schedule();
+    });
+  }
+
+  async read<T>(group: GroupId, fn: (rows: KvRead) => T): Promise<T> {
+    if (!this.#members.has(group)) throw new GroupError("group.not-here", `group ${group} does not exist here`);
+    // The only member has applied everything that was ever acknowledged, and reads of the kv show only what is on disk.
+    return this.#parts.kv.read(fn);
+  }
+
+  async readAll<T>(groups: readonly GroupId[], fn: (rows: KvRead) => T): Promise<T> {
+    for (const group of groups)
+      if (!this.#members.has(group)) throw new GroupError("group.not-here", `group ${group} does not exist here`);
+    return this.#parts.kv.read(fn);
+  }
+
+  logTime(group: GroupId): Stamp {
+    const member = this.#members.get(group);
+    assert(member !== undefined, "the log time is asked of a group that exists");
+    return Math.max(member.logTime, this.#parts.clock.wallMs()) as Stamp;
+  }
+
+  /** Refuses new commands and waits until those under way are settled. */
+  stop(): Promise<void> {
+    this.#stopping = true;
+    if (this.#underWay === 0 && !this.#scheduled) return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle.push(resolve));
+  }
+
+  #load(rows: KvRead, group: GroupId): void {
+    const row = rows.get("rows", groupRowKey(group));
+    const known = row === undefined ? undefined : decodeGroupRow(row);
+    this.#members.set(group, {
+      group,
+      key: groupRowKey(group),
+      rows: new GroupRows(group),
+      remembered: new RememberedResults(MAX_REMEMBERED_RESULTS),
+      voters: known?.voters ?? [this.#options.member],
+      term: known?.term ?? 1,
+      index: known?.index ?? 0,
+      logTime: (known?.logTimeMs ?? 0) as Stamp,
+      machine: undefined,
+      touched: false,
+      advanced: false,
+    });
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#underWay++;
+    let batch: readonly Proposal[] = [];
+    this.#parts.kv
+      .transact((tx) => {
+        // From here on newcomers need a transaction of their own.
+        this.#scheduled = false;
+        batch = this.#take();
+        this.#apply(tx, batch);
+        if (this.#queue.length > 0) this.#schedule();
+      })
+      .then(
+        () => settle(batch),
+        (error: unknown) => {
+          // Refused before it ran (closed, failed): what waits for it cannot have happened.
+          if (batch.length === 0) {
+            this.#scheduled = false;
+            batch = this.#take();
+          }
+          fail(batch, asGroupError(error));
+          if (this.#queue.length > 0) this.#schedule();
+        },
+      )
+      .finally(() => {
+        this.#underWay--;
+        if (this.#underWay === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
+      });
+  }
+
+  #take(): readonly Proposal[] {
+    const queue = this.#queue;
+    if (queue.length > MAX_BATCH_PROPOSALS) {
+      this.#queue = queue.slice(MAX_BATCH_PROPOSALS);
+      return queue.slice(0, MAX_BATCH_PROPOSALS);
+    }
+    this.#queue = [];
+    return queue;
+  }
+
+  #apply(tx: KvWrite, batch: readonly Proposal[]): void {
+    const wall = this.#parts.clock.wallMs();
+    const touched: Member[] = [];
+    for (const proposal of batch) {
+      const { member } = proposal;
+      if (!member.touched) {
+        member.touched = true;
+        member.rows.bind(tx);
+        touched.push(member);
+      }
+      this.#decide(proposal, member, wall);
+    }
+    for (const member of touched) {
+      if (member.advanced) {
+        try {
+          member.machine?.flush?.(member.rows);
+          member.rows.put(
+            "rows",
+            member.key,
+            encodeGroupRow({ term: member.term, index: member.index, logTimeMs: member.logTime, voters: member.voters }),
+          );
+        } catch (error) {
+          this.#parts.fatal(error);
+        }
+      }
+      member.rows.bind(undefined);
+      member.touched = false;
+      member.advanced = false;
+    }
+  }
+
+  #decide(proposal: Proposal, member: Member, wall: number): void {
+    const stamp = Math.max(wall, member.logTime) as Stamp;
+    if (proposal.id !== undefined || proposal.expiry !== undefined) {
+      member.remembered.expire(stamp);
+      const known = proposal.id === undefined ? undefined : member.remembered.find(proposal.id);
+      if (known !== undefined) {
+        proposal.result = known.result;
+        return;
+      }
+      proposal.error = this.#refusal(proposal, member, stamp);
+      if (proposal.error !== undefined) return;
+    }
+    const { rows } = member;
+    rows.wrote = false;
+    try {
+      member.machine ??= this.#parts.machine(member.group);
+      const entry = { group: member.group, index: member.index + 1, stamp };
+      proposal.result = member.machine.apply(rows, proposal.command as never, entry);
+    } catch (error) {
+      // Before its first write a command has changed nothing; half a command must never be committed.
+      if (rows.wrote) this.#parts.fatal(error);
+      proposal.error = error;
+      return;
+    }
+    member.index++;
+    member.logTime = stamp;
+    member.advanced = true;
+    if (proposal.id !== undefined) {
+      const expiryMs = proposal.expiry ?? stamp + this.#options.commandWindowMs;
+      member.remembered.add(proposal.id, proposal.result, expiryMs);
+      proposal.remembered = true;
+    }
+  }
+
+  /** Rule 29: past its expiry, or with one further off than W, a command is refused, for what became of an earlier attempt can't be known. */
+  #refusal(proposal: Proposal, member: Member, stamp: Stamp): GroupError | undefined {
+    const { expiry } = proposal;
+    if (expiry !== undefined && expiry < stamp)
+      return new GroupError("group.unknown-outcome", "the command came after its expiry");
+    if (expiry !== undefined && expiry > stamp + this.#options.commandWindowMs)
+      return new GroupError("group.unknown-outcome", "the command's expiry lies beyond the command window");
+    if (proposal.id !== undefined && !member.remembered.hasRoom(stamp))
+      return new GroupError("group.overloaded", `${MAX_REMEMBERED_RESULTS} results are remembered already`);
+    return undefined;
+  }
+}
+
+/** One group at its only member. */
+interface Member {
+  readonly group: GroupId;
+  readonly key: Buffer;
+  readonly rows: GroupRows;
+  readonly remembered: RememberedResults;
+  readonly voters: readonly NodeId[];
+  readonly term: number;
+  index: number;
+  logTime: Stamp;
+  machine: StateMachine<never, unknown> | undefined;
+  /** In the present batch: has a proposal; has applied one. */
+  touched: boolean;
+  advanced: boolean;
+}
+
+interface Proposal {
+  readonly member: Member;
+  readonly command: unknown;
+  readonly id: CommandId | undefined;
+  readonly expiry: Stamp | undefined;
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: unknown) => void;
+  result: unknown;
+  error: unknown;
+  /** Its result was remembered by this batch, not by an earlier one. */
+  remembered: boolean;
+}
+
+function settle(batch: readonly Proposal[]): void {
+  for (const proposal of batch) {
+    if (proposal.error !== undefined) proposal.reject(proposal.error);
+    else proposal.resolve(proposal.result);
+  }
+}
+
+function fail(batch: readonly Proposal[], error: GroupError): void {
+  for (const proposal of batch) {
+    if (proposal.remembered) proposal.member.remembered.forget(proposal.id as CommandId);
+    proposal.reject(proposal.error ?? error);
+  }
+}
+
+/** A full store is known to have kept nothing; after an I/O error nobody knows what is on disk. */
+function asGroupError(error: unknown): GroupError {
+  if (error instanceof GroupError) return error;
+  const code = error instanceof KvError ? error.code : undefined;
+  if (code === "kv.full") return new GroupError("group.no-space", "the metadata store is full", { cause: error });
+  if (code === "kv.closed") return new GroupError("group.stopping", "the metadata store is closed", { cause: error });
+  return new GroupError("group.unknown-outcome", "the metadata store failed", { cause: error });
+}
