@@ -1,3 +1,4 @@
+import type { DigestAlgorithm, Digests } from "../platform/cpu.ts";
 import type { Hash } from "../util/ids.ts";
 
 /**
@@ -11,18 +12,36 @@ export interface BlockStore {
    *
    * @param data      1 ..= block size bytes; owned by the store until the promise settles.
    * @param expected  SHA-256 (hex) that the bytes must have, when the caller knows it: a mismatch rejects with block.wrong-hash.
-   * @throws BlockError block.wrong-hash · block.no-space · block.io
+   * @param also      further checksums of the bytes, computed in the same pass; they come back in `digests`.
+   * @throws BlockError block.wrong-hash (`hash` = what the bytes really have) · block.no-space · block.io
    */
-  store(data: Uint8Array, expected?: Hash): Promise<StoredBlock>;
+  store(data: Uint8Array, expected?: Hash, also?: readonly DigestAlgorithm[]): Promise<StoredBlock>;
   /** The bytes, verified. @throws BlockError block.absent · block.damaged (the file is set aside as *.corrupted, counted and listed) · block.io */
   fetch(hash: Hash): Promise<Uint8Array>;
+  /**
+   * As `fetch`, into pooled memory: the caller must `release` it when no one reads the bytes any more. For the data path.
+   * @param entry  as kept in the object's block list; `size` is verified as well.
+   */
+  lend(entry: { readonly hash: Hash; readonly size: number; readonly storedSize: number }): Promise<LentBlock>;
   /** True when a verified-on-write file of the hash is here; touches it. */
   holds(hash: Hash): Promise<boolean>;
+  /**
+   * Removes the file of a block that nothing needs (rule 33), under the lock of its hash: only when it was not touched for `gcDelayMs`
+   * and `unneeded` (asked under the lock, then untouched is checked again) confirms from a fresh read of the references.
+   */
+  removeUnneeded(hash: Hash, unneeded: () => Promise<boolean>): Promise<"removed" | "absent" | "touched" | "needed">;
+}
+
+export interface LentBlock {
+  readonly bytes: Uint8Array;
+  release(): void;
 }
 
 export interface StoredBlock {
   readonly hash: Hash;
   readonly storedSize: number;
+  /** What was asked for by `also`. */
+  readonly digests: Digests;
 }
 
 export type BlockErrorCode = "block.absent" | "block.damaged" | "block.wrong-hash" | "block.no-space" | "block.io";

@@ -1,4 +1,5 @@
 import type { Clock } from "./clock.ts";
+import type { Cpu } from "./cpu.ts";
 import type { Disk } from "./disk.ts";
 import type { HttpServerFactory } from "./http.ts";
 import type { Kv } from "./kv.ts";
@@ -12,6 +13,7 @@ export interface Platform {
   readonly log: Log;
   readonly kv: Kv;
   readonly disk: Disk;
+  readonly cpu: Cpu;
   readonly http: HttpServerFactory;
   /** An invariant is broken: logs and stops the process at once, before anything further is written. In the simulator: crashes the node. */
   fatal(error: unknown): never;

