@@ -1,0 +1,111 @@
+import { createHash } from "node:crypto";
+import type { HttpRequest } from "../../platform/http.ts";
+import { uriDecode, uriEncode, uriEncodePath } from "../../util/uri-encoding.ts";
+import { ALGORITHM, type SignatureClaim } from "./sigv4-credential.ts";
+import type { QueryParameter, RequestTarget } from "./request-target.ts";
+
+/** The parts of a canonical request that don't depend on how a client encodes. */
+export interface CanonicalInput {
+  readonly request: HttpRequest;
+  readonly target: RequestTarget;
+  readonly claim: SignatureClaim;
+  /** Last line of the canonical request. */
+  readonly payloadHash: string;
+  /** Services other than S3 encode the path twice; both forms are tried for them. */
+  readonly doubleEncodes: boolean;
+}
+
+/**
+ * Canonical requests that this request may have been signed as, the documented one first. Clients disagree about what they escape ("~", "@",
+ * "+", "*") and about spaces inside header values; all forms below describe the same request, so each is as good a proof.
+ */
+export function* canonicalRequests(input: CanonicalInput): Generator<string> {
+  const { request, claim } = input;
+  const headers = headerForms(request, claim.signedHeaders);
+  for (const path of pathForms(input))
+    for (const query of queryForms(input))
+      for (const header of headers)
+        yield `${request.method}\n${path}\n${query}\n${header}\n${claim.signedHeaders}\n${input.payloadHash}`;
+}
+
+/** `canonical` is a byte string (latin1): header values are the bytes that came. */
+export function stringToSign(claim: SignatureClaim, canonical: string): string {
+  const digest = createHash("sha256").update(canonical, "latin1").digest("hex");
+  return `${ALGORITHM}\n${claim.amzDate}\n${claim.credential.scope}\n${digest}`;
+}
+
+/** The raw values of a header, in order; the names in `raw` are as received. */
+export function headerValues(raw: readonly string[], lowerName: string): string[] {
+  const values: string[] = [];
+  for (let i = 0; i < raw.length; i += 2)
+    if (raw[i]!.length === lowerName.length && raw[i]!.toLowerCase() === lowerName) values.push(raw[i + 1]!);
+  return values;
+}
+
+function* pathForms({ target, doubleEncodes }: CanonicalInput): Generator<string> {
+  const raw = target.rawPath;
+  const decoded = uriDecode(raw);
+  const encoded = decoded === undefined ? raw : uriEncodePath(decoded);
+  yield encoded;
+  if (raw !== encoded) yield raw;
+  if (doubleEncodes) {
+    const twice = uriEncodePath(encoded);
+    if (twice !== encoded) yield twice;
+  }
+}
+
+function* queryForms({ target, claim }: CanonicalInput): Generator<string> {
+  if (target.rawQuery === "") return yield "";
+  const parameters = target.query.parameters;
+  const hidden = claim.form === "presigned" ? "X-Amz-Signature" : undefined;
+  yield canonicalQuery(parameters, hidden);
+  // A client that sends a plus for a plus, and not for a space.
+  if (target.rawQuery.includes("+")) yield canonicalQuery(parametersWithPlus(target.rawQuery), hidden);
+}
+
+function canonicalQuery(parameters: readonly QueryParameter[], hidden: string | undefined): string {
+  const parts: { name: string; value: string }[] = [];
+  for (const { name, value } of parameters) if (name !== hidden) parts.push({ name: uriEncode(name), value: uriEncode(value) });
+  if (parts.length > 1) parts.sort((a, b) => compare(a.name, b.name) || compare(a.value, b.value));
+  let text = "";
+  for (const { name, value } of parts) text += `${text === "" ? "" : "&"}${name}=${value}`;
+  return text;
+}
+
+function parametersWithPlus(rawQuery: string): QueryParameter[] {
+  const parameters: QueryParameter[] = [];
+  for (const part of rawQuery.split("&")) {
+    if (part === "") continue;
+    const equals = part.indexOf("=");
+    const name = equals < 0 ? part : part.slice(0, equals);
+    const value = equals < 0 ? "" : part.slice(equals + 1);
+    parameters.push({ name: uriDecode(name) ?? name, value: uriDecode(value) ?? value });
+  }
+  return parameters;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** "name:value\n" for each signed header; the second form leaves runs of spaces alone. */
+function headerForms(request: HttpRequest, signedHeaders: string): string[] {
+  let folded = "";
+  let trimmed = "";
+  for (const name of signedHeaders.split(";")) {
+    const value = signedValue(request, name.toLowerCase());
+    trimmed += `${name}:${value}\n`;
+    folded += `${name}:${value.includes("  ") || value.includes("\t") ? value.replace(/[ \t]+/g, " ") : value}\n`;
+  }
+  return folded === trimmed ? [folded] : [folded, trimmed];
+}
+
+/** Repeated headers are joined by "," without a space. One that is absent counts as empty, as it does at AWS. */
+function signedValue(request: HttpRequest, lowerName: string): string {
+  const joined = request.header(lowerName);
+  if (joined === undefined) return "";
+  if (!joined.includes(",")) return joined.trim();
+  return headerValues(request.rawHeaders, lowerName)
+    .map((value) => value.trim())
+    .join(",");
+}
