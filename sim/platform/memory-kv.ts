@@ -197,7 +197,8 @@ class MemoryTransaction implements BatchWrite {
   readonly #onDamage: () => void;
   readonly #changes: Trees<Change> = { rows: new SortedMap(), bodies: new SortedMap() };
   #grownBytes = 0;
-  readonly #view: RowView = { key: Buffer.alloc(0), keyStart: 0, keyEnd: 0, value: Buffer.alloc(0), valueStart: 0, valueEnd: 0 };
+  readonly #lentKey = Buffer.alloc(MAX_KEY_BYTES);
+  #lent = Buffer.alloc(1024);
 
   constructor(disk: MemoryKvDisk, onDamage: () => void) {
     this.#disk = disk;
@@ -217,8 +218,9 @@ class MemoryTransaction implements BatchWrite {
     const name = latin1(key);
     const stored = this.#stored(tree, name);
     if (stored === undefined) return undefined;
-    this.#verify(tree, Buffer.from(key), stored);
-    return stored.subarray(0, stored.length - CHECKSUM_BYTES);
+    const value = this.#lend(stored);
+    this.#verify(tree, Buffer.from(key), value);
+    return value.subarray(0, value.length - CHECKSUM_BYTES);
   }
 
   scan(tree: Tree, range: KvRange, visit: (row: RowView) => ScanStep): void {
@@ -246,6 +248,7 @@ class MemoryTransaction implements BatchWrite {
   }
 
   remove(tree: Tree, key: Uint8Array): void {
+    this.wrote = true;
     const name = latin1(key);
     if (this.#stored(tree, name) !== undefined) this.#change(tree, name, null);
   }
@@ -291,15 +294,17 @@ class MemoryTransaction implements BatchWrite {
   }
 
   #show(tree: Tree, { key, value }: { key: string; value: Buffer }): RowView {
-    const view = this.#view;
-    view.key = Buffer.from(key, "latin1");
-    view.keyStart = 0;
-    view.keyEnd = key.length;
-    view.value = value;
-    view.valueStart = 0;
-    view.valueEnd = value.length - CHECKSUM_BYTES;
-    this.#verify(tree, view.key, value);
-    return view;
+    const lent = this.#lend(value);
+    const name = this.#lentKey.subarray(0, this.#lentKey.write(key, "latin1"));
+    this.#verify(tree, name, lent);
+    return { key: name, keyStart: 0, keyEnd: key.length, value: lent, valueStart: 0, valueEnd: value.length - CHECKSUM_BYTES };
+  }
+
+  /** As a real engine, lends one buffer for all reads: what is kept for longer than allowed is overwritten, and the mistake shows. */
+  #lend(stored: Buffer): Buffer {
+    if (stored.length > this.#lent.length) this.#lent = Buffer.alloc(2 * stored.length);
+    this.#lent.set(stored);
+    return this.#lent.subarray(0, stored.length);
   }
 
   #verify(tree: Tree, key: Buffer, stored: Buffer): void {

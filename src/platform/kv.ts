@@ -35,7 +35,7 @@ export interface KvRead {
   view(tree: Tree, key: Uint8Array): Buffer | undefined;
   /**
    * Visits the rows with start ≤ key < end in order (reverse: from the last below `end` down to `start`).
-   * `visit` gets one reused RowView whose buffers are valid only during the call; it returns
+   * `visit` gets a RowView whose buffers are valid only during the call, and only until it calls this transaction again; it returns
    * undefined to go on, STOP to end, or a key to seek to (forward scans: the first row ≥ that key; must lie ahead).
    */
   scan(tree: Tree, range: KvRange, visit: (row: RowView) => ScanStep): void;

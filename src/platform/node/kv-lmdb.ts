@@ -1,0 +1,187 @@
+import type { Database, RootDatabase } from "lmdb";
+import { KvError, type Kv, type KvRead, type KvStats, type KvWrite, type Tree } from "../kv.ts";
+import type { Log } from "../log.ts";
+import { kvErrorOf, LmdbTransaction, RowCoding } from "./kv-lmdb-rows.ts";
+import { type BatchWrite, CommitPipeline } from "./kv-pipeline.ts";
+
+/** Keys of 4,000 bytes need it; pages of 4 KiB end at 1,978. */
+const PAGE_BYTES = 8192;
+
+export interface LmdbOptions {
+  /** Directory of the environment (`db.lmdb` in metadata_dir); made when absent. */
+  readonly directory: string;
+  /** Address space to map, and the size above which puts are refused with kv.full (`lmdb_map_size`). */
+  readonly mapSizeBytes: number;
+  /** Whether commits are fsynced (`metadata_fsync`). */
+  readonly sync: boolean;
+  readonly log: Log;
+  /** A transaction threw after it had written. Must not return. */
+  readonly fatal: (error: unknown) => never;
+}
+
+/** Opens the default engine. An environment is open once in a process, and in one process. */
+export async function openLmdbKv(options: LmdbOptions): Promise<Kv> {
+  const { open, ABORT } = await import("lmdb");
+  try {
+    const root = open({
+      path: options.directory,
+      noSubdir: false,
+      pageSize: PAGE_BYTES,
+      mapSize: options.mapSizeBytes,
+      maxDbs: 4,
+      // A commit becomes visible and settles only when flushed: no read sees what a power cut could take back.
+      overlappingSync: false,
+      noSync: !options.sync,
+      // Our pipeline makes the batches; lmdb's own, per turn of the event loop, would only add instructions.
+      eventTurnBatching: false,
+      encoding: "binary",
+      keyEncoding: "binary",
+    });
+    return new LmdbKv({ root, abort: ABORT }, options);
+  } catch (error) {
+    throw kvErrorOf(error);
+  }
+}
+
+class LmdbKv implements Kv {
+  readonly #root: RootDatabase;
+  readonly #abort: unknown;
+  readonly #trees: Readonly<Record<Tree, Database>>;
+  readonly #tx: LmdbTransaction;
+  readonly #pipeline: CommitPipeline;
+  readonly #mapSizeBytes: number;
+  readonly #sync: boolean;
+  readonly #log: Log;
+  /** What the rows took when it was last measured. */
+  #usedBytes: number;
+  #commits = 0;
+  #damagedRows = 0;
+  /** A commit failed for another reason than space: what is on disk is unknown until the next start, so nothing is answered any more. */
+  #broken: KvError | undefined;
+
+  constructor({ root, abort }: { root: RootDatabase; abort: unknown }, { mapSizeBytes, sync, log, fatal }: LmdbOptions) {
+    this.#root = root;
+    this.#abort = abort;
+    this.#mapSizeBytes = mapSizeBytes;
+    this.#sync = sync;
+    this.#log = log;
+    const coding = new RowCoding();
+    const { keyEncoder, encoder, encoding } = coding;
+    const tree = (name: string): Database => root.openDB({ name, keyEncoder, encoder, encoding } as object as { name: string });
+    this.#trees = { rows: tree("rows"), bodies: tree("bodies") };
+    this.#tx = new LmdbTransaction(this.#trees, { coding, onDamage: (error) => this.#onDamage(error) });
+    this.#pipeline = new CommitPipeline({ commit: (run) => this.#commit(run) }, { fatal, nowMs: () => performance.now() });
+    this.#usedBytes = this.#measure();
+  }
+
+  transact<T>(fn: (tx: KvWrite) => T): Promise<T> {
+    return this.#pipeline.transact(fn);
+  }
+
+  read<T>(fn: (tx: KvRead) => T): Promise<T> {
+    if (this.#broken !== undefined) return Promise.reject(this.#broken);
+    if (this.#pipeline.closed) return Promise.reject(new KvError("kv.closed", "the store is closed"));
+    try {
+      return Promise.resolve(fn(this.#tx));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  stats(): KvStats {
+    const rows = statsOf(this.#trees.rows);
+    return {
+      engine: "lmdb",
+      rows: { rows: rows.entryCount, bodies: statsOf(this.#trees.bodies).entryCount },
+      sizeBytes: (rows.lastPageNumber + 1) * PAGE_BYTES,
+      commits: this.#commits,
+      fsyncs: this.#sync ? this.#commits : 0,
+      damagedRows: this.#damagedRows,
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#pipeline.close();
+    await this.#root.close();
+  }
+
+  async #commit(run: (tx: BatchWrite) => void): Promise<void> {
+    if (this.#broken !== undefined) throw this.#broken;
+    const tx = this.#tx;
+    const full = this.#isFull();
+    tx.begin({ full });
+    let thrown: { error: unknown } | undefined;
+    const batch = (): unknown => {
+      tx.writing = true;
+      try {
+        run(tx);
+      } catch (error) {
+        thrown = { error };
+      }
+      tx.writing = false;
+      return tx.failure === undefined && thrown === undefined ? undefined : this.#abort;
+    };
+    try {
+      // lmdb grows its map by itself, so reaching our limit is no error of its own: the batch is taken back as a child, which costs a little more.
+      await (full ? this.#root.childTransaction(batch as () => undefined) : this.#root.transaction(batch));
+    } catch (error) {
+      throw this.#failed(kvErrorOf(await causeOf(error)));
+    }
+    if (thrown !== undefined) throw thrown.error;
+    if (tx.failure !== undefined) throw this.#failed(tx.failure);
+    this.#usedBytes += tx.putBytes;
+    if (tx.writes > 0) this.#commits += 1;
+  }
+
+  /** Notes what a failed batch means for the next ones. */
+  #failed(error: KvError): KvError {
+    if (error.code === "kv.full") {
+      this.#log.warn({ err: error }, "the metadata store is full; writes are refused");
+    } else {
+      this.#broken = error;
+      this.#log.error({ err: error }, "the metadata store failed; nothing is read or written until the next start");
+    }
+    return error;
+  }
+
+  /** Measures only when what was put since the last time could have reached the limit (a row takes at most thrice its bytes). */
+  #isFull(): boolean {
+    if (this.#usedBytes < this.#mapSizeBytes) return false;
+    this.#usedBytes = this.#measure();
+    return this.#usedBytes >= this.#mapSizeBytes;
+  }
+
+  /** Bytes of all pages in use: the file less what is free in it. */
+  #measure(): number {
+    const { root, free, ...rows } = statsOf(this.#trees.rows);
+    let pages = 2; // the meta pages
+    for (const tree of [root, free, rows, statsOf(this.#trees.bodies)])
+      pages += tree.treeBranchPageCount + tree.treeLeafPageCount + tree.overflowPages;
+    return pages * PAGE_BYTES;
+  }
+
+  #onDamage(error: KvError): void {
+    this.#damagedRows += 1;
+    this.#log.error({ err: error }, "a stored row is damaged");
+  }
+}
+
+interface TreeStats {
+  readonly entryCount: number;
+  readonly treeBranchPageCount: number;
+  readonly treeLeafPageCount: number;
+  readonly overflowPages: number;
+}
+
+function statsOf(
+  tree: Database,
+): TreeStats & { readonly root: TreeStats; readonly free: TreeStats; readonly lastPageNumber: number } {
+  return tree.getStats() as ReturnType<typeof statsOf>;
+}
+
+/** lmdb's rejection of a commit holds a second promise, which rejects with the reason. */
+async function causeOf(error: unknown): Promise<unknown> {
+  const reason = (error as { commitError?: Promise<never> } | null)?.commitError;
+  if (reason === undefined) return error;
+  return reason.catch((cause: unknown) => cause);
+}
