@@ -1,0 +1,129 @@
+import type { CompleteRequest } from "../../model/object-service.ts";
+import type { HttpRequest } from "../../platform/http.ts";
+import { checksumHeader } from "../common/checksum-headers.ts";
+import { readSmallBody } from "../common/payload.ts";
+import { XmlReader, parseXml, type XmlElement } from "../common/xml-read.ts";
+import { S3_NAMESPACE, XML_HEAD, element } from "../common/xml-write.ts";
+import type { BucketCall, Services } from "./call.ts";
+import { CHECKSUM_ALGORITHMS, typedChecksumXml } from "./checksum-answer.ts";
+import { writeConditionOf } from "./conditions.ts";
+import { completeRefusal, invalidArgument, noSuchUpload, s3Error } from "./errors.ts";
+import { MAX_COMPLETE_XML_BYTES, MAX_PART_NUMBER } from "./limits.ts";
+import { objectLocation } from "./location.ts";
+import { conditionName } from "./put-object.ts";
+import { uploadRef } from "./upload-parameters.ts";
+
+/** CompleteMultipartUpload. https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html */
+export async function completeMultipartUpload(call: BucketCall, services: Services): Promise<void> {
+  const { request } = call;
+  const upload = uploadRef(call);
+  const condition = writeConditionOf(request);
+  const objectSize = announcedSize(request);
+  const { bytes } = await readSmallBody(withoutChecksums(request), call.payload, { limitBytes: MAX_COMPLETE_XML_BYTES });
+  if (bytes.byteLength === 0) throw s3Error("MissingRequestBodyError");
+  const parts = parseParts(bytes);
+  await checkType(call, services);
+
+  const fullObjectChecksum = objectChecksum(request);
+  const outcome = await services.objects.completeUpload({
+    ...upload,
+    parts,
+    ...(condition === undefined ? {} : { condition }),
+    ...(objectSize === undefined ? {} : { objectSize }),
+    ...(fullObjectChecksum === undefined ? {} : { fullObjectChecksum }),
+  });
+  if (!outcome.ok) throw completeRefusal(outcome, call, { upload: upload.upload, condition: conditionName(condition) });
+  call.answer.xml(
+    `${XML_HEAD}<CompleteMultipartUploadResult xmlns="${S3_NAMESPACE}">${element("Location", objectLocation(call))}` +
+      `${element("Bucket", call.bucketName)}${element("Key", call.key)}<ETag>&quot;${outcome.etag}&quot;</ETag>` +
+      `${typedChecksumXml(outcome.checksum)}</CompleteMultipartUploadResult>`,
+  );
+}
+
+function parseParts(bytes: Uint8Array): CompleteRequest["parts"] {
+  const reader = new XmlReader(parseXml(bytes, { root: ["CompleteMultipartUpload", "CompleteMultipartUploadRequest"] }));
+  const elements = reader.many("Part", MAX_PART_NUMBER);
+  reader.done();
+  if (elements.length === 0) throw s3Error("MalformedXML", "The document must name at least one Part.");
+  let last = 0;
+  return elements.map((found) => {
+    const part = parsePart(found);
+    if (part.part <= last) throw s3Error("InvalidPartOrder");
+    last = part.part;
+    return part;
+  });
+}
+
+function parsePart(found: XmlElement): CompleteRequest["parts"][number] {
+  const reader = new XmlReader(found);
+  const part = reader.optionalInteger("PartNumber", { min: 1, max: MAX_PART_NUMBER });
+  const etag = unquoted(reader.text("ETag"));
+  let checksum: string | undefined;
+  for (const algorithm of CHECKSUM_ALGORITHMS) {
+    const value = reader.optionalText(`Checksum${algorithm}`)?.trim();
+    // Some clients write empty elements for the algorithms they don't use.
+    if (value !== undefined && value !== "") checksum ??= value;
+  }
+  reader.done();
+  if (part === undefined) throw s3Error("MalformedXML", "Every Part needs a PartNumber.");
+  return checksum === undefined ? { part, etag } : { part, etag, checksum };
+}
+
+function unquoted(etag: string): string {
+  const text = etag.trim();
+  return text.length >= 2 && text.startsWith('"') && text.endsWith('"') ? text.slice(1, -1) : text;
+}
+
+/** x-amz-checksum-* of this call is the object's, not the document's. */
+function objectChecksum(request: HttpRequest): string | undefined {
+  let found: string | undefined;
+  for (const algorithm of CHECKSUM_ALGORITHMS) {
+    const value = request.header(checksumHeader(algorithm));
+    if (value === undefined) continue;
+    if (found !== undefined) throw s3Error("InvalidRequest", "Expecting a single x-amz-checksum- header.");
+    found = value;
+  }
+  return found;
+}
+
+async function checkType(call: BucketCall, services: Services): Promise<void> {
+  const type = call.request.header("x-amz-checksum-type")?.toUpperCase();
+  if (type === undefined) return;
+  const upload = uploadRef(call);
+  const info = await services.objects.uploadInfo(upload);
+  if (info === null) throw noSuchUpload(upload.upload);
+  if (info.checksum?.type !== type)
+    throw s3Error(
+      "InvalidRequest",
+      info.checksum === undefined
+        ? "The upload was created without a checksum algorithm. Leave x-amz-checksum-type out."
+        : `The upload was created using the ${info.checksum.type} checksum mode. The complete request must use the same checksum mode.`,
+    );
+}
+
+function announcedSize(request: HttpRequest): number | undefined {
+  const value = request.header("x-amz-mp-object-size");
+  if (value === undefined) return undefined;
+  if (!/^\d{1,15}$/.test(value))
+    throw invalidArgument("x-amz-mp-object-size must be a number of bytes.", "x-amz-mp-object-size", value);
+  return Number(value);
+}
+
+function withoutChecksums(request: HttpRequest): HttpRequest {
+  const hidden = (name: string): boolean => name.startsWith("x-amz-checksum-");
+  const rawHeaders: string[] = [];
+  for (let at = 0; at < request.rawHeaders.length; at += 2) {
+    const name = request.rawHeaders[at] as string;
+    if (!hidden(name.toLowerCase())) rawHeaders.push(name, request.rawHeaders[at + 1] as string);
+  }
+  return {
+    method: request.method,
+    target: request.target,
+    rawHeaders,
+    header: (name) => (hidden(name) ? undefined : request.header(name)),
+    body: request.body,
+    contentLength: request.contentLength,
+    remoteAddress: request.remoteAddress,
+    signal: request.signal,
+  };
+}

@@ -1,0 +1,80 @@
+import type { Bucket } from "../../model/control-service.ts";
+import type { FoundObject } from "../../model/object-service.ts";
+import { uriDecode } from "../../util/uri-encoding.ts";
+import type { BucketCall, Services } from "./call.ts";
+import { judgeRead } from "./conditions.ts";
+import { invalidArgument, noSuchBucket, noSuchKey, preconditionFailed, s3Error } from "./errors.ts";
+import { checkKey } from "./keys.ts";
+import { checkVersionId } from "./version-id.ts";
+import { Query } from "../common/request-target.ts";
+
+/** The source of CopyObject and UploadPartCopy: x-amz-copy-source and its conditions. */
+export interface CopySource {
+  readonly bucket: Bucket;
+  readonly key: string;
+  readonly object: FoundObject;
+}
+
+interface SourceName {
+  readonly bucketName: string;
+  readonly key: string;
+  readonly version: string | undefined;
+}
+
+/**
+ * Finds the source object and checks the caller's read right and the x-amz-copy-source-if-* conditions (every failure is 412).
+ * @throws ApiError InvalidArgument · NoSuchBucket · NoSuchKey · NoSuchVersion · AccessDenied · PreconditionFailed
+ */
+export async function findCopySource(call: BucketCall, services: Services): Promise<CopySource> {
+  const { request } = call;
+  const { bucketName, key, version } = parseCopySource(request.header("x-amz-copy-source") ?? "");
+  checkKey(key);
+  const bucket = services.control.resolveBucket(bucketName, call.accessKey.id);
+  if (bucket === undefined) throw noSuchBucket(bucketName);
+  if (!bucket.rights(call.accessKey.id).read)
+    throw s3Error("AccessDenied", "This access key may not read the bucket of the copy source.");
+  if (version !== undefined) checkVersionId(new Query([{ name: "versionId", value: version }]), key);
+  const object = await services.objects.lookup({ bucket, key });
+  if (object === null) throw noSuchKey(key);
+  const verdict = judgeRead(object, {
+    ifMatch: request.header("x-amz-copy-source-if-match"),
+    ifUnmodifiedSince: request.header("x-amz-copy-source-if-unmodified-since"),
+    ifNoneMatch: request.header("x-amz-copy-source-if-none-match"),
+    ifModifiedSince: request.header("x-amz-copy-source-if-modified-since"),
+  });
+  if (verdict !== "go")
+    throw preconditionFailed(
+      verdict === "not-modified"
+        ? request.header("x-amz-copy-source-if-none-match") !== undefined
+          ? "x-amz-copy-source-If-None-Match"
+          : "x-amz-copy-source-If-Modified-Since"
+        : `x-amz-copy-source-${verdict}`,
+    );
+  return { bucket, key, object };
+}
+
+/** "[/]bucket/key[?versionId=id]", percent-encoded (a "?" of the key itself is %3F). */
+export function parseCopySource(header: string): SourceName {
+  const mark = header.indexOf("?");
+  const path = uriDecode(mark < 0 ? header : header.slice(0, mark));
+  let version: string | undefined;
+  if (mark >= 0) {
+    const match = /^versionId=([^&]*)$/.exec(header.slice(mark + 1));
+    if (match === null)
+      throw invalidArgument(
+        "Copy Source may carry nothing but ?versionId=. Encode a ? of the key as %3F.",
+        "x-amz-copy-source",
+        header,
+      );
+    version = match[1];
+  }
+  const start = path?.startsWith("/") === true ? 1 : 0;
+  const slash = path?.indexOf("/", start) ?? -1;
+  if (path === undefined || slash <= start || slash === path.length - 1)
+    throw invalidArgument(
+      "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
+      "x-amz-copy-source",
+      header,
+    );
+  return { bucketName: path.slice(start, slash), key: path.slice(slash + 1), version };
+}

@@ -1,0 +1,17 @@
+import type { BucketCall, Services } from "./call.ts";
+import { ifMatchCondition } from "./conditions.ts";
+import { deleteRefusal } from "./errors.ts";
+import { deletesCurrent } from "./version-id.ts";
+
+/** DeleteObject: 204 whether or not there was one. https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html */
+export async function deleteObject(call: BucketCall, services: Services): Promise<void> {
+  const { bucket, key, request, answer } = call;
+  if (!deletesCurrent(call.query.get("versionId"))) return answer.send(204, []);
+  const ifMatch = request.header("if-match");
+  const target = { bucket, key };
+  const outcome = await services.objects.delete(
+    ifMatch === undefined ? target : { ...target, condition: ifMatchCondition(ifMatch) },
+  );
+  if (!outcome.ok) throw deleteRefusal(outcome, call);
+  answer.send(204, []);
+}

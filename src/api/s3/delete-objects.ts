@@ -1,0 +1,99 @@
+import type { Bucket } from "../../model/control-service.ts";
+import { readSmallBody } from "../common/payload.ts";
+import { XmlReader, parseXml, type XmlElement } from "../common/xml-read.ts";
+import { S3_NAMESPACE, XML_HEAD, element, escapeXml } from "../common/xml-write.ts";
+import type { BucketCall, Services } from "./call.ts";
+import { ifMatchCondition } from "./conditions.ts";
+import { deleteRefusal, finalErrorOf, s3Error } from "./errors.ts";
+import { checkKey } from "./keys.ts";
+import { DELETE_CONCURRENCY, MAX_DELETE_KEYS, MAX_XML_BYTES } from "./limits.ts";
+import { deletesCurrent } from "./version-id.ts";
+
+/**
+ * DeleteObjects: each key on its own, some at a time; the answer names them in the order of the request.
+ * AWS demands Content-MD5 or a checksum; Garage does not, so requests without one are let in, and what is announced is checked.
+ * https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+ */
+export async function deleteObjects(call: BucketCall, services: Services): Promise<void> {
+  const { bytes } = await readSmallBody(call.request, call.payload, { limitBytes: MAX_XML_BYTES });
+  if (bytes.byteLength === 0) throw s3Error("MissingRequestBodyError");
+  const { quiet, victims } = parseDelete(bytes);
+
+  const results = new Array<string>(victims.length).fill("");
+  let next = 0;
+  const work = async (): Promise<void> => {
+    while (next < victims.length && !call.request.signal.aborted) {
+      const at = next++;
+      results[at] = await deleteOne(call.bucket, call.bucketName, victims[at] as Victim, { quiet, services });
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(DELETE_CONCURRENCY, victims.length) }, work));
+  call.answer.xml(`${XML_HEAD}<DeleteResult xmlns="${S3_NAMESPACE}">${results.join("")}</DeleteResult>`);
+}
+
+interface Victim {
+  readonly key: string;
+  readonly version: string | undefined;
+  readonly etag: string | undefined;
+  /** Conditions that are not there: this key is answered 501. */
+  readonly unsupported: string | undefined;
+}
+
+async function deleteOne(
+  bucket: Bucket,
+  bucketName: string,
+  { key, version, etag, unsupported }: Victim,
+  { quiet, services }: { readonly quiet: boolean; readonly services: Services },
+): Promise<string> {
+  try {
+    checkKey(key);
+    if (unsupported !== undefined)
+      throw s3Error("NotImplemented", `DeleteObjects does not support the condition ${unsupported}. Leave it out.`);
+    if (deletesCurrent(version)) {
+      const outcome = await services.objects.delete(
+        etag === undefined ? { bucket, key } : { bucket, key, condition: ifMatchCondition(etag) },
+      );
+      if (!outcome.ok) throw deleteRefusal(outcome, { bucketName, key });
+    }
+    if (quiet) return "";
+    return "<Deleted>" + element("Key", key) + versionXml(version) + "</Deleted>";
+  } catch (error) {
+    const { code, message, log } = finalErrorOf(error, { conditional: etag !== undefined });
+    if (log === "error") services.log.error({ err: error, key }, "DeleteObjects failed on a key");
+    return `<Error><Key>${escapeXml(key)}</Key>${versionXml(version)}<Code>${code}</Code>${element("Message", message)}</Error>`;
+  }
+}
+
+function versionXml(version: string | undefined): string {
+  return version === undefined ? "" : element("VersionId", version);
+}
+
+function parseDelete(bytes: Uint8Array): { quiet: boolean; victims: readonly Victim[] } {
+  const reader = new XmlReader(parseXml(bytes, { root: ["Delete"] }));
+  const quiet = reader.optionalBoolean("Quiet") ?? false;
+  const objects = reader.many("Object", MAX_DELETE_KEYS);
+  reader.done();
+  if (objects.length === 0) throw s3Error("MalformedXML", "The document must name at least one Object.");
+  return { quiet, victims: objects.map(parseVictim) };
+}
+
+function parseVictim(object: XmlElement): Victim {
+  const reader = new XmlReader(object);
+  const key = reader.text("Key");
+  const version = emptyAsAbsent(reader.optionalText("VersionId"));
+  const etag = emptyAsAbsent(reader.optionalText("ETag"));
+  const modified = reader.optionalText("LastModifiedTime");
+  const size = reader.optionalText("Size");
+  reader.done();
+  if (key === "") throw s3Error("MalformedXML", "Every Object needs a Key that is not empty.");
+  return {
+    key,
+    version,
+    etag,
+    unsupported: modified !== undefined ? "LastModifiedTime" : size !== undefined ? "Size" : undefined,
+  };
+}
+
+function emptyAsAbsent(text: string | undefined): string | undefined {
+  return text === "" ? undefined : text;
+}

@@ -1,0 +1,182 @@
+import type { Bucket, ControlService } from "../../model/control-service.ts";
+import type { ChecksumAlgorithm, ObjectHeaders, Upload } from "../../model/object-service.ts";
+import type { HttpRequest } from "../../platform/http.ts";
+import { isChecksumValue, checksumHeader, parseChecksumAlgorithm } from "../common/checksum-headers.ts";
+import { readPostForm, type PostForm } from "../common/post-form.ts";
+import { checkPolicy, limitLength } from "../common/post-policy.ts";
+import { uriEncode } from "../../util/uri-encoding.ts";
+import { XML_HEAD, element } from "../common/xml-write.ts";
+import type { Answer, Services } from "./call.ts";
+import { CHECKSUM_ALGORITHMS } from "./checksum-answer.ts";
+import { invalidArgument, noSuchBucket, putRefusal, s3Error } from "./errors.ts";
+import { checkKey } from "./keys.ts";
+import { MAX_UPLOAD_BYTES } from "./limits.ts";
+import { objectLocation } from "./location.ts";
+import { checkKeptHeaders, isKept } from "./object-headers.ts";
+import { writtenHeaders } from "./put-object.ts";
+
+/**
+ * PostObject: an upload by a browser's form. The only call whose caller is known only from its body: the fields in front of the file (20 KiB at
+ * most) are read first, then signature, policy and rights are judged, and only then the file.
+ * https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html
+ */
+export interface PostCall {
+  readonly request: HttpRequest;
+  readonly bucketName: string;
+  readonly vhost: boolean;
+  readonly answer: Answer;
+}
+
+export async function postObject(call: PostCall, services: Services): Promise<void> {
+  const { request, bucketName } = call;
+  const form = await readPostForm(request);
+  const { fields } = form;
+  const { bucket, sizes } = authorize(bucketName, fields, services);
+  screenFields(fields);
+
+  const key = fields.get("key") ?? "";
+  if (key === "")
+    throw invalidArgument(
+      "Bucket POST must contain a field named 'key'. If it is specified, please check the order of the fields.",
+      "key",
+      "",
+    );
+  checkKey(key);
+  const upload = uploadOf(form, request, sizes);
+  const outcome = await services.objects.put({ bucket, key, headers: headersOf(fields), upload });
+  if (!outcome.ok) throw putRefusal(outcome, { bucketName, key }, "");
+  const location = objectLocation({ request, bucketName, key, vhost: call.vhost });
+  answerSuccess(call, { fields, key, location, headers: writtenHeaders(outcome), etag: outcome.etag });
+}
+
+function authorize(
+  bucketName: string,
+  fields: PostForm["fields"],
+  services: Services,
+): { bucket: Bucket; sizes: { minBytes: number; maxBytes: number } } {
+  const policy = fields.get("policy");
+  const verdict = services.verifier.verifyPolicy(fields);
+  if (!verdict.ok) throw verdict.error;
+  if (verdict.key === undefined || policy === undefined)
+    throw s3Error("AccessDenied", "Forms must carry a policy and its signature: anonymous uploads are not allowed.");
+  const bucket = bucketFor(services.control, bucketName, verdict.key.id);
+  const sizes = checkPolicy(policy, { fields, bucket: bucketName, nowMs: services.clock.wallMs() });
+  return { bucket, sizes };
+}
+
+function bucketFor(control: ControlService, name: string, keyId: string): Bucket {
+  const bucket = control.resolveBucket(name, keyId);
+  if (bucket === undefined) throw noSuchBucket(name);
+  if (!bucket.rights(keyId).write) throw s3Error("AccessDenied", "This access key may not write to the bucket.");
+  return bucket;
+}
+
+/** Fields whose value must ask for nothing; other x-amz-* fields and preconditions are refused (P8). The rest is for the page's own use. */
+const HARMLESS: Readonly<Record<string, readonly string[]>> = {
+  acl: ["", "private", "bucket-owner-full-control"],
+  tagging: ["", "<Tagging><TagSet></TagSet></Tagging>", "<Tagging><TagSet/></Tagging>"],
+  "x-amz-storage-class": ["", "STANDARD"],
+};
+const UNDERSTOOD: ReadonlySet<string> = new Set([
+  "x-amz-algorithm",
+  "x-amz-credential",
+  "x-amz-date",
+  "x-amz-signature",
+  "x-amz-security-token",
+  "x-amz-website-redirect-location",
+  "x-amz-checksum-algorithm",
+  ...CHECKSUM_ALGORITHMS.map(checksumHeader),
+]);
+
+function screenFields(fields: PostForm["fields"]): void {
+  for (const [name, value] of fields) {
+    const harmless = Object.hasOwn(HARMLESS, name) ? HARMLESS[name] : undefined;
+    if (harmless !== undefined ? harmless.includes(value.trim()) : passes(name)) continue;
+    throw s3Error("NotImplemented", `PostObject does not support the form field "${name}" with this value. Remove it.`, [
+      ["Header", name],
+    ]);
+  }
+}
+
+function passes(name: string): boolean {
+  if (name.startsWith("if-")) return false;
+  return !name.startsWith("x-amz-") || name.startsWith("x-amz-meta-") || UNDERSTOOD.has(name);
+}
+
+function headersOf(fields: PostForm["fields"]): ObjectHeaders {
+  const system: [string, string][] = [];
+  const user: [string, string][] = [];
+  for (const [name, value] of fields) {
+    if (name.startsWith("x-amz-meta-")) user.push([name.slice("x-amz-meta-".length), value]);
+    else if (isKept(name) && value !== "") system.push([name, value]);
+  }
+  const headers = { system, user };
+  checkKeptHeaders(headers);
+  return headers;
+}
+
+function uploadOf(form: PostForm, request: HttpRequest, sizes: { minBytes: number; maxBytes: number }): Upload {
+  const source = limitLength(form.file.source, {
+    minBytes: sizes.minBytes,
+    maxBytes: Math.min(sizes.maxBytes, MAX_UPLOAD_BYTES),
+  });
+  const checksum = checksumField(form.fields);
+  const upload = { source, signal: request.signal };
+  return checksum === undefined ? upload : { ...upload, algorithm: checksum.algorithm, expectedChecksum: () => checksum.value };
+}
+
+function checksumField(fields: PostForm["fields"]): { algorithm: ChecksumAlgorithm; value: string | undefined } | undefined {
+  const named = fields.get("x-amz-checksum-algorithm");
+  let found: { algorithm: ChecksumAlgorithm; value: string | undefined } | undefined;
+  for (const algorithm of CHECKSUM_ALGORITHMS) {
+    const value = fields.get(checksumHeader(algorithm));
+    if (value === undefined) continue;
+    if (found !== undefined) throw s3Error("InvalidRequest", "Expecting a single x-amz-checksum- field.");
+    if (!isChecksumValue(algorithm, value))
+      throw s3Error("InvalidRequest", `Value for ${checksumHeader(algorithm)} field is invalid.`);
+    found = { algorithm, value };
+  }
+  if (named === undefined || named === "") return found;
+  const algorithm = parseChecksumAlgorithm(named);
+  if (algorithm === undefined) throw s3Error("InvalidRequest", `Checksum algorithm provided is unsupported: ${named}.`);
+  if (found !== undefined && found.algorithm !== algorithm)
+    throw s3Error("InvalidRequest", "The checksum field is not of the algorithm in x-amz-checksum-algorithm.");
+  return found ?? { algorithm, value: undefined };
+}
+
+interface Stored {
+  readonly fields: PostForm["fields"];
+  readonly key: string;
+  readonly location: string;
+  readonly headers: string[];
+  readonly etag: string;
+}
+
+function answerSuccess({ answer, bucketName }: PostCall, stored: Stored): void {
+  const { fields, key, location, headers, etag } = stored;
+  const redirect = redirectTarget(fields, { bucketName, key, etag });
+  headers.push("Location", redirect ?? location);
+  if (redirect !== undefined) {
+    answer.send(303, headers);
+    return;
+  }
+  const status = fields.get("success_action_status");
+  if (status === "201")
+    answer.xml(
+      `${XML_HEAD}<PostResponse>${element("Location", location)}${element("Bucket", bucketName)}${element("Key", key)}` +
+        `<ETag>&quot;${etag}&quot;</ETag></PostResponse>`,
+      { status: 201, headers },
+    );
+  else answer.send(status === "200" ? 200 : 204, headers);
+}
+
+/** success_action_redirect (or its old name) with what was stored in the query; AWS ignores what is no URL. */
+function redirectTarget(
+  fields: PostForm["fields"],
+  { bucketName, key, etag }: { bucketName: string; key: string; etag: string },
+): string | undefined {
+  const url = fields.get("success_action_redirect") ?? fields.get("redirect");
+  if (url === undefined || !/^https?:\/\/[\x21-\x7e]+$/i.test(url)) return undefined;
+  const join = url.includes("?") ? "&" : "?";
+  return `${url}${join}bucket=${uriEncode(bucketName)}&key=${uriEncode(key)}&etag=${uriEncode(`"${etag}"`)}`;
+}
