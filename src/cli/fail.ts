@@ -1,0 +1,7 @@
+/** A failure that the user can mend: printed as "Error: …", exit code 1, no stack. */
+export class CommandError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "CommandError";
+  }
+}

@@ -1,0 +1,96 @@
+import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { type Config, parseConfig } from "../config/config.ts";
+import { fromEnvironment, type Overrides, resolveSecrets, type Secrets } from "../config/settings.ts";
+import { CommandError } from "./fail.ts";
+
+/** Options before the verb. */
+export interface GlobalOptions {
+  readonly config?: string;
+  readonly rpcHost?: string;
+  readonly rpcSecret?: string;
+  readonly rpcSecretFile?: string;
+  readonly adminToken?: string;
+  readonly adminTokenFile?: string;
+  readonly metricsToken?: string;
+  readonly metricsTokenFile?: string;
+  readonly allowWorldReadableSecrets?: boolean;
+}
+
+export interface Loaded {
+  readonly path: string;
+  readonly config: Config;
+  readonly secrets: Secrets;
+  readonly warnings: readonly string[];
+}
+
+/** Reads configuration file and secrets. All faults are reported together. @throws CommandError */
+export function loadConfig(options: GlobalOptions, { checkPermissions }: { readonly checkPermissions: boolean }): Loaded {
+  const env = process.env;
+  const path = options.config ?? fromEnvironment(env, "CONFIG_FILE") ?? defaultPath();
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new CommandError(
+      `cannot read the configuration file ${path}: ${(error as Error).message} (give another with -c FILE, or HANGAR_CONFIG_FILE)`,
+    );
+  }
+  const parsed = parseConfig(text);
+  if (!parsed.ok) throw new CommandError(`${path} can't be used:\n${faultLines(parsed.faults)}`);
+  const { secrets, faults } = resolveSecrets(parsed.config, overrides(options, env), readSecret, { checkPermissions });
+  if (faults.length > 0) throw new CommandError(`${path} can't be used:\n${faultLines(faults)}`);
+  return {
+    path,
+    config: parsed.config,
+    secrets,
+    warnings: parsed.warnings.map((warning) => `${path}: ${warning.key} ${warning.reason}`),
+  };
+}
+
+function defaultPath(): string {
+  for (const path of ["/etc/hangar.toml", "/etc/garage.toml"]) {
+    try {
+      closeSync(openSync(path, "r"));
+      return path;
+    } catch {
+      // The next one, then the first for the message.
+    }
+  }
+  return "/etc/hangar.toml";
+}
+
+function overrides(options: GlobalOptions, env: NodeJS.ProcessEnv): Overrides {
+  const from = (given: string | undefined, name: string): string | undefined => given ?? fromEnvironment(env, name);
+  const lenient =
+    options.allowWorldReadableSecrets ??
+    (fromEnvironment(env, "ALLOW_WORLD_READABLE_SECRETS") === undefined
+      ? undefined
+      : /^(1|true)$/i.test(fromEnvironment(env, "ALLOW_WORLD_READABLE_SECRETS") ?? ""));
+  const all = {
+    rpcSecret: from(options.rpcSecret, "RPC_SECRET"),
+    rpcSecretFile: from(options.rpcSecretFile, "RPC_SECRET_FILE"),
+    adminToken: from(options.adminToken, "ADMIN_TOKEN"),
+    adminTokenFile: from(options.adminTokenFile, "ADMIN_TOKEN_FILE"),
+    metricsToken: from(options.metricsToken, "METRICS_TOKEN"),
+    metricsTokenFile: from(options.metricsTokenFile, "METRICS_TOKEN_FILE"),
+    allowWorldReadableSecrets: lenient,
+  };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as Overrides;
+}
+
+function readSecret(path: string): { text: string; mode: number } | undefined {
+  try {
+    const file = openSync(path, "r");
+    try {
+      return { text: readFileSync(file, "utf8"), mode: fstatSync(file).mode };
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+function faultLines(faults: readonly { readonly key: string; readonly reason: string }[]): string {
+  return faults.map((fault) => `  ${fault.key} ${fault.reason}`).join("\n");
+}

@@ -1,0 +1,68 @@
+#!/usr/bin/env node
+// The `hangar` command: options before the verb, then the verb. Everything but `server` and `quickstart` talks to the running daemon.
+import { readFileSync } from "node:fs";
+import { Command, CommanderError, Option } from "commander";
+import { AdminClient } from "./admin-client.ts";
+import { addBucketCommands } from "./bucket-commands.ts";
+import { CommandError } from "./fail.ts";
+import { type GlobalOptions, type Loaded, loadConfig } from "./files.ts";
+import { addKeyCommands } from "./key-commands.ts";
+import { addLayoutCommands } from "./layout-commands.ts";
+import { addNodeCommands } from "./node-commands.ts";
+import { addServerCommands } from "./server-commands.ts";
+import { addTokenCommands } from "./token-commands.ts";
+
+const version = (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
+const program = new Command("hangar")
+  .description("S3-compatible object store for people who run their own machines in several places")
+  .option("-c, --config <file>", "configuration file [env: HANGAR_CONFIG_FILE, GARAGE_CONFIG_FILE; default: /etc/hangar.toml]")
+  .addOption(new Option("-h, --rpc-host <id@host:port>", "node to talk to (this release: only the one on this machine)"))
+  .option("-s, --rpc-secret <hex>", "network secret [env: HANGAR_RPC_SECRET]")
+  .option("--rpc-secret-file <file>", "file with the network secret [env: HANGAR_RPC_SECRET_FILE]")
+  .option("--admin-token <token>", "admin token, for server [env: HANGAR_ADMIN_TOKEN]")
+  .option("--admin-token-file <file>", "file with the admin token [env: HANGAR_ADMIN_TOKEN_FILE]")
+  .option("--metrics-token <token>", "metrics token, for server [env: HANGAR_METRICS_TOKEN]")
+  .option("--metrics-token-file <file>", "file with the metrics token [env: HANGAR_METRICS_TOKEN_FILE]")
+  .option("--allow-world-readable-secrets", "accept secret files that others may read")
+  .helpOption("--help", "show help")
+  .version(`hangar ${version}`, "--version", "show the version")
+  .enablePositionalOptions()
+  .showHelpAfterError("(add --help for usage)")
+  .exitOverride();
+
+let known: Loaded | undefined;
+const loaded = (): Loaded => {
+  known ??= loadConfig(program.opts<GlobalOptions>(), { checkPermissions: false });
+  return known;
+};
+const client = (): AdminClient => {
+  if (program.opts<GlobalOptions>().rpcHost !== undefined)
+    throw new CommandError("--rpc-host: this release talks only to the daemon on this machine; run the command there");
+  return new AdminClient(loaded());
+};
+
+addServerCommands(program, version);
+addNodeCommands(program, loaded, client);
+addLayoutCommands(program, client);
+addBucketCommands(program, client);
+addKeyCommands(program, client);
+addTokenCommands(program, client);
+inheritHelp(program);
+
+try {
+  await program.parseAsync(process.argv);
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode;
+  else if (error instanceof CommandError) {
+    process.stderr.write(`Error: ${error.message}\n`);
+    process.exitCode = 1;
+  } else throw error;
+}
+
+/** `-h` is an option of ours, so help is `--help` in every verb; exits go through one place. */
+function inheritHelp(command: Command): void {
+  for (const sub of command.commands) {
+    sub.helpOption("--help", "show help").exitOverride().showHelpAfterError("(add --help for usage)");
+    inheritHelp(sub);
+  }
+}
