@@ -116,7 +116,7 @@ class MemoryKvStore implements MemoryKv {
 
   read<T>(fn: (tx: KvRead) => T): Promise<T> {
     if (this.#crashed) return NEVER;
-    if (this.#pipeline.closed) return Promise.reject(new KvError("kv.closed", "the store is closed"));
+    if (!this.#pipeline.readable) return this.#pipeline.refuseRead();
     try {
       return Promise.resolve(fn(this.#reader));
     } catch (error) {

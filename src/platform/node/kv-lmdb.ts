@@ -1,5 +1,5 @@
 import type { Database, RootDatabase } from "lmdb";
-import { KvError, type Kv, type KvRead, type KvStats, type KvWrite, type Tree } from "../kv.ts";
+import type { KvError, Kv, KvRead, KvStats, KvWrite, Tree } from "../kv.ts";
 import type { Log } from "../log.ts";
 import { kvErrorOf, LmdbTransaction, RowCoding } from "./kv-lmdb-rows.ts";
 import { type BatchWrite, CommitPipeline } from "./kv-pipeline.ts";
@@ -80,7 +80,7 @@ class LmdbKv implements Kv {
 
   read<T>(fn: (tx: KvRead) => T): Promise<T> {
     if (this.#broken !== undefined) return Promise.reject(this.#broken);
-    if (this.#pipeline.closed) return Promise.reject(new KvError("kv.closed", "the store is closed"));
+    if (!this.#pipeline.readable) return this.#pipeline.refuseRead();
     try {
       return Promise.resolve(fn(this.#tx));
     } catch (error) {

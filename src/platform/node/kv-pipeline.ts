@@ -1,3 +1,4 @@
+import { AssertionError } from "../../util/assert.ts";
 import { KvError, type KvWrite } from "../kv.ts";
 
 /** Calls that share one commit at most: bounds the time of a batch (some 10 ms) and what a full disk rejects at once. */
@@ -42,7 +43,15 @@ export class CommitPipeline {
   #closed = false;
   #idle: (() => void) | undefined;
   #running = false;
-  readonly #run = (tx: BatchWrite): void => this.#runBatch(tx);
+  #inBatch = false;
+  readonly #run = (tx: BatchWrite): void => {
+    this.#inBatch = true;
+    try {
+      this.#runBatch(tx);
+    } finally {
+      this.#inBatch = false;
+    }
+  };
   readonly #settle = (): void => this.#settleBatch();
   readonly #fail = (error: unknown): void => this.#failBatch(error);
 
@@ -71,6 +80,16 @@ export class CommitPipeline {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** Whether reads of the last flushed state may run now: not after `close`, not inside a transaction (an engine may show them its writes). */
+  get readable(): boolean {
+    return !this.#closed && !this.#inBatch;
+  }
+
+  refuseRead(): Promise<never> {
+    if (this.#closed) return Promise.reject(new KvError("kv.closed", "the store is closed"));
+    return Promise.reject(new AssertionError("a transaction reads through itself, never through the store"));
   }
 
   #start(): void {

@@ -1,0 +1,224 @@
+// kv on node:sqlite. SQLite fsyncs synchronously, which would hold the event loop up (391 ms were seen), so we let it write and flush ourselves:
+//
+//   batch        BEGIN, run, COMMIT on the writer (WAL, synchronous=NORMAL: a COMMIT only writes to the -wal file), then an asynchronous
+//                fdatasync of the -wal file, then the reader moves on and the promises settle. The next batch begins after that.
+//   reads        a second connection holds a read transaction open: it sees the state that was last flushed, whatever the writer has committed.
+//   checkpoint   between batches, when the log is long: a third connection (synchronous=OFF) copies it into the database file, then an
+//                asynchronous fdatasync of that. Only then may the next batch start the log anew. A crash before finds the whole log.
+//
+// SQLite itself still fsyncs the log's header when it starts it anew; without that, old frames could be replayed over newer pages.
+import { closeSync, fdatasync, fdatasyncSync, fsyncSync, mkdirSync, openSync } from "node:fs";
+import { dirname } from "node:path";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { promisify } from "node:util";
+import { KvError, type Kv, type KvRead, type KvStats, type KvWrite } from "../kv.ts";
+import type { Log } from "../log.ts";
+import { type BatchWrite, CommitPipeline } from "./kv-pipeline.ts";
+import { sqliteErrorOf, SqliteTransaction } from "./kv-sqlite-rows.ts";
+
+const PAGE_BYTES = 4096;
+/** Pages in the log after which it is copied into the database file: 8 MiB, some 5 to 10 ms of the event loop. */
+const CHECKPOINT_PAGES = 2048;
+/** Cache of the writer and of the reader, each, KiB. */
+const CACHE_KIB = 16 * 1024;
+
+const flush = promisify(fdatasync);
+
+export interface SqliteOptions {
+  /** The database file (`db.sqlite` in metadata_dir); SQLite puts `-wal` and `-shm` beside it. */
+  readonly file: string;
+  /** Whether commits are fsynced (`metadata_fsync`). */
+  readonly sync: boolean;
+  /** The database file never grows beyond this; by default until the disk is full. */
+  readonly maxSizeBytes?: number;
+  readonly log: Log;
+  /** A transaction threw after it had written. Must not return. */
+  readonly fatal: (error: unknown) => never;
+}
+
+/** Opens the second engine. A file is open once. */
+export async function openSqliteKv(options: SqliteOptions): Promise<Kv> {
+  const { DatabaseSync } = await import("node:sqlite");
+  try {
+    mkdirSync(dirname(options.file), { recursive: true });
+    return new SqliteKv(() => new DatabaseSync(options.file, { timeout: 5000 }), options);
+  } catch (error) {
+    throw sqliteErrorOf(error);
+  }
+}
+
+class SqliteKv implements Kv {
+  readonly #writer: DatabaseSync;
+  readonly #reader: DatabaseSync;
+  readonly #checkpointer: DatabaseSync;
+  readonly #statements: Readonly<
+    Record<"begin" | "commit" | "rollback" | "pin" | "unpin" | "snapshot" | "checkpoint", StatementSync>
+  >;
+  readonly #write: SqliteTransaction;
+  readonly #read: SqliteTransaction;
+  readonly #pipeline: CommitPipeline;
+  readonly #sync: boolean;
+  readonly #log: Log;
+  readonly #files: { readonly database: number; readonly log: number };
+  #logPages = 0;
+  #commits = 0;
+  #fsyncs = 0;
+  #damagedRows = 0;
+  /** A flush failed: what is on disk is unknown until the next start, so nothing is answered any more. */
+  #broken: KvError | undefined;
+
+  constructor(connect: () => DatabaseSync, { file, sync, maxSizeBytes, log, fatal }: SqliteOptions) {
+    this.#sync = sync;
+    this.#log = log;
+    const writer = connect();
+    writer.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0;
+      PRAGMA cache_size = -${CACHE_KIB};
+      CREATE TABLE IF NOT EXISTS rows (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS bodies (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;`);
+    if (maxSizeBytes !== undefined) writer.exec(`PRAGMA max_page_count = ${Math.max(8, Math.floor(maxSizeBytes / PAGE_BYTES))}`);
+    const reader = connect();
+    reader.exec(`PRAGMA cache_size = -${CACHE_KIB}; PRAGMA query_only = ON;`);
+    const checkpointer = connect();
+    checkpointer.exec("PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0; SELECT count(*) FROM rows LIMIT 1");
+    // Own descriptors for flushing. Closing one drops SQLite's locks on that file, so they are closed after the connections.
+    this.#files = { database: openSync(file, "r+"), log: openSync(`${file}-wal`, "r+") };
+    // What a killed process had written but not flushed is read again: it has to be on disk before anyone sees it.
+    if (sync) {
+      fdatasyncSync(this.#files.log);
+      fdatasyncSync(this.#files.database);
+      const directory = openSync(dirname(file), "r");
+      fsyncSync(directory);
+      closeSync(directory);
+    }
+    this.#writer = writer;
+    this.#reader = reader;
+    this.#checkpointer = checkpointer;
+    this.#statements = {
+      begin: writer.prepare("BEGIN IMMEDIATE"),
+      commit: writer.prepare("COMMIT"),
+      rollback: writer.prepare("ROLLBACK"),
+      pin: reader.prepare("BEGIN"),
+      unpin: reader.prepare("COMMIT"),
+      snapshot: reader.prepare("SELECT 1 FROM rows LIMIT 1"),
+      checkpoint: checkpointer.prepare("PRAGMA wal_checkpoint(PASSIVE)"),
+    };
+    const onDamage = (error: KvError): void => this.#onDamage(error);
+    this.#write = new SqliteTransaction(writer, { writable: true, onDamage });
+    this.#read = new SqliteTransaction(reader, { writable: false, onDamage });
+    this.#pipeline = new CommitPipeline({ commit: (run) => this.#commit(run) }, { fatal, nowMs: () => performance.now() });
+    this.#pin();
+  }
+
+  transact<T>(fn: (tx: KvWrite) => T): Promise<T> {
+    return this.#pipeline.transact(fn);
+  }
+
+  read<T>(fn: (tx: KvRead) => T): Promise<T> {
+    if (this.#broken !== undefined) return Promise.reject(this.#broken);
+    if (!this.#pipeline.readable) return this.#pipeline.refuseRead();
+    try {
+      return Promise.resolve(fn(this.#read));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  stats(): KvStats {
+    const number = (sql: string): number => Number(Object.values(this.#reader.prepare(sql).get() ?? {})[0] ?? 0);
+    return {
+      engine: "sqlite",
+      rows: { rows: number("SELECT count(*) FROM rows"), bodies: number("SELECT count(*) FROM bodies") },
+      sizeBytes: (number("PRAGMA page_count") + this.#logPages) * PAGE_BYTES,
+      commits: this.#commits,
+      fsyncs: this.#fsyncs,
+      damagedRows: this.#damagedRows,
+    };
+  }
+
+  async close(): Promise<void> {
+    if (this.#pipeline.closed) return;
+    await this.#pipeline.close();
+    this.#statements.unpin.run();
+    this.#reader.close();
+    this.#checkpointer.close();
+    this.#writer.close(); // the last one: copies the log into the file, flushes, removes the log
+    closeSync(this.#files.log);
+    closeSync(this.#files.database);
+  }
+
+  async #commit(run: (tx: BatchWrite) => void): Promise<void> {
+    await undefined; // calls of this turn of the event loop come along
+    if (this.#broken !== undefined) throw this.#broken;
+    if (this.#logPages >= CHECKPOINT_PAGES) await this.#checkpoint();
+    const { begin, commit, rollback } = this.#statements;
+    const tx = this.#write;
+    tx.failure = undefined;
+    tx.writes = 0;
+    try {
+      begin.run();
+    } catch (error) {
+      throw this.#logged(sqliteErrorOf(error));
+    }
+    try {
+      run(tx);
+    } catch (error) {
+      rollback.run();
+      throw error;
+    }
+    try {
+      if (tx.failure !== undefined) throw tx.failure;
+      commit.run();
+    } catch (error) {
+      if (this.#writer.isTransaction) rollback.run();
+      throw this.#logged(sqliteErrorOf(error));
+    }
+    if (tx.writes === 0) return;
+    await this.#flush(this.#files.log);
+    this.#logPages += 2 * tx.writes; // an estimate, corrected by each checkpoint
+    this.#commits += 1;
+    this.#statements.unpin.run();
+    this.#pin();
+  }
+
+  /** The reader sees what is flushed now, until the next call. No batch is committed and not flushed at this moment. */
+  #pin(): void {
+    this.#statements.pin.run();
+    this.#statements.snapshot.get(); // SQLite takes the snapshot with the first read
+  }
+
+  async #checkpoint(): Promise<void> {
+    const { checkpoint, unpin } = this.#statements;
+    let done: { log: number; checkpointed: number };
+    try {
+      done = checkpoint.get() as typeof done;
+    } catch (error) {
+      throw this.#logged(sqliteErrorOf(error));
+    }
+    await this.#flush(this.#files.database);
+    this.#logPages = done.log - done.checkpointed;
+    unpin.run();
+    this.#pin(); // off the log, so that it can start anew
+  }
+
+  async #flush(file: number): Promise<void> {
+    if (!this.#sync) return;
+    this.#fsyncs += 1;
+    try {
+      await flush(file);
+    } catch (error) {
+      this.#broken = new KvError("kv.io", "the metadata store could not be flushed to disk", { cause: error });
+      throw this.#logged(this.#broken);
+    }
+  }
+
+  #logged(error: KvError): KvError {
+    if (error.code === "kv.full") this.#log.warn({ err: error }, "the metadata store is full; writes are refused");
+    else this.#log.error({ err: error }, "the metadata store failed");
+    return error;
+  }
+
+  #onDamage(error: KvError): void {
+    this.#damagedRows += 1;
+    this.#log.error({ err: error }, "a stored row is damaged");
+  }
+}
