@@ -13,9 +13,15 @@ export interface BlockStore {
    * @param data      1 ..= block size bytes; owned by the store until the promise settles.
    * @param expected  SHA-256 (hex) that the bytes must have, when the caller knows it: a mismatch rejects with block.wrong-hash.
    * @param also      further checksums of the bytes, computed in the same pass; they come back in `digests`.
+   * @param onHash    called once, as soon as the hash is known (before anything is written): what needs the hash can begin beside the write.
    * @throws BlockError block.wrong-hash (`hash` = what the bytes really have) · block.no-space · block.io
    */
-  store(data: Uint8Array, expected?: Hash, also?: readonly DigestAlgorithm[]): Promise<StoredBlock>;
+  store(
+    data: Uint8Array,
+    expected?: Hash,
+    also?: readonly DigestAlgorithm[],
+    onHash?: (hash: Hash) => void,
+  ): Promise<StoredBlock>;
   /** The bytes, verified. @throws BlockError block.absent · block.damaged (the file is set aside as *.corrupted, counted and listed) · block.io */
   fetch(hash: Hash): Promise<Uint8Array>;
   /**
@@ -40,7 +46,7 @@ export interface LentBlock {
 export interface StoredBlock {
   readonly hash: Hash;
   readonly storedSize: number;
-  /** What was asked for by `also`. */
+  /** Holds what was asked for by `also`. */
   readonly digests: Digests;
 }
 

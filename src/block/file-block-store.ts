@@ -70,12 +70,21 @@ export class FileBlockStore implements BlockStore {
     this.#touches = new TouchTimes(parts.clock.monotonicMs());
   }
 
-  async store(data: Uint8Array, expected?: Hash, also: readonly DigestAlgorithm[] = []): Promise<StoredBlock> {
-    if (expected !== undefined) return this.#storeAs(data, expected, true, also);
-    const { SHA256, ...digests } = await this.#cpu.digest(data, also.includes("SHA256") ? also : ["SHA256", ...also]);
-    const hash = Buffer.from(SHA256 as Uint8Array).toString("hex") as Hash;
-    const stored = await this.#storeAs(data, hash, false, []);
-    return { ...stored, digests: also.includes("SHA256") ? { ...digests, SHA256: SHA256 as Uint8Array } : digests };
+  async store(
+    data: Uint8Array,
+    expected?: Hash,
+    also: readonly DigestAlgorithm[] = [],
+    onHash?: (hash: Hash) => void,
+  ): Promise<StoredBlock> {
+    if (expected !== undefined) {
+      onHash?.(expected);
+      return this.#storeAs(data, expected, true, also);
+    }
+    const all = await this.#cpu.digest(data, also.includes("SHA256") ? also : ["SHA256", ...also]);
+    const hash = Buffer.from(all.SHA256 as Uint8Array).toString("hex") as Hash;
+    onHash?.(hash);
+    const { storedSize } = await this.#storeAs(data, hash, false, []);
+    return { hash, storedSize, digests: all };
   }
 
   #storeAs(data: Uint8Array, hash: Hash, verify: boolean, digests: readonly DigestAlgorithm[]): Promise<StoredBlock> {

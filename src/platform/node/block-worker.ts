@@ -28,7 +28,10 @@ function take(message: ToWorker): void {
     return;
   }
   const prepared = "algorithms" in message ? hashers.prepare(message.algorithms) : undefined;
-  if (prepared === undefined) return run(message);
+  if (prepared === undefined) {
+    run(message);
+    return;
+  }
   waiting = [];
   const go = (): void => {
     const queue = waiting ?? [];
