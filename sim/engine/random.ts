@@ -18,3 +18,32 @@ export function seededRandom(seed: number): () => number {
   for (let i = 0; i < 15; i++) next();
   return next;
 }
+
+/** The usual ways to use chance. */
+export class Dice {
+  readonly random: () => number;
+
+  constructor(seed: number) {
+    this.random = seededRandom(seed);
+  }
+  chance(probability: number): boolean {
+    return this.random() < probability;
+  }
+  /** An integer, 0 ≤ x < n. */
+  below(n: number): number {
+    return Math.floor(this.random() * n);
+  }
+  between(low: number, high: number): number {
+    return low + this.random() * (high - low);
+  }
+  pick<T>(list: readonly T[]): T {
+    return list[this.below(list.length)]!;
+  }
+  /** `count` different members of the list, in random order (all of them if it has no more). */
+  some<T>(list: readonly T[], count: number): T[] {
+    const rest = [...list];
+    const chosen: T[] = [];
+    while (chosen.length < count && rest.length > 0) chosen.push(...rest.splice(this.below(rest.length), 1));
+    return chosen;
+  }
+}

@@ -7,7 +7,7 @@ import { shrink } from "./shrink.ts";
 /** Positions the search may visit per key before it answers "undecided"; ordinary histories need a few per operation. */
 export const MAX_POSITIONS = 2_000_000;
 
-const QUICK_POSITIONS = 50_000;
+const QUICK_POSITIONS = 5_000;
 
 export interface Violation {
   readonly key: string;

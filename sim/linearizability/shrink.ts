@@ -3,6 +3,9 @@
 // then does so whatever the freed ones did.
 import { describeOperation, type Operation, type Value } from "./operation.ts";
 
+/** Freeing that many operations in vain ends the shrinking: large histories stay larger than they could be. */
+const MAX_FAILED_ATTEMPTS = 400;
+
 type IsBad = (operations: readonly Operation[], effort: "full" | "quick") => boolean;
 
 /** @param isBad  must hold for `operations`; asked for histories of the same operations, known less exactly. */
@@ -10,9 +13,14 @@ export function shrink(operations: readonly Operation[], isBad: IsBad): Operatio
   const cut = shortestBadPrefix(operations, isBad);
   const freed = new Set<number>();
   const current: Operation[] = [...cut];
+  let failedAttempts = 0;
   const attempt = (indexes: readonly number[]): boolean => {
+    if (failedAttempts > MAX_FAILED_ATTEMPTS) return false;
     const next = current.flatMap((operation, i) => (freed.has(i) || indexes.includes(i) ? free(cut[i]!) : [operation]));
-    if (!isBad(next, "quick")) return false;
+    if (!isBad(next, "quick")) {
+      failedAttempts++;
+      return false;
+    }
     for (const i of indexes) freed.add(i);
     return true;
   };
@@ -52,10 +60,14 @@ function writersOfWhatWasSeen(few: readonly Operation[], all: readonly Operation
   });
 }
 
-/** A freed get says nothing; a freed write may take effect whenever it likes. */
+/** A freed get says nothing; a freed write may take effect whenever it likes, whatever its condition: the search then has few kinds of them. */
 function free(operation: Operation): Operation[] {
-  if (operation.call.kind === "get") return [];
-  return [{ ...operation, outcome: "unknown", invokedAt: Number.NEGATIVE_INFINITY, returnedAt: Number.POSITIVE_INFINITY }];
+  const { call } = operation;
+  if (call.kind === "get") return [];
+  const freed = call.kind === "put" ? { kind: call.kind, value: call.value } : { kind: call.kind };
+  return [
+    { ...operation, call: freed, outcome: "unknown", invokedAt: Number.NEGATIVE_INFINITY, returnedAt: Number.POSITIVE_INFINITY },
+  ];
 }
 
 /** What was known at a moment: later calls are not there, calls under way are unknown. Bad at a moment, bad ever after. */

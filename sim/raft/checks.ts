@@ -1,0 +1,111 @@
+// What must hold at every moment, looked at where it could break: one leader a term, every leader has what was committed, equal rows at equal
+// positions, a lease excludes other leaders, a read shows whatever was applied anywhere before it began.
+import type { Entry } from "../../src/raft/messages.ts";
+import type { GroupHost } from "./group-host.ts";
+import type { Command } from "./machine.ts";
+import { describeConfiguration, type World } from "./world.ts";
+
+interface Truth {
+  readonly term: number;
+  readonly digest: number;
+  /** The term in which it was first applied anywhere: leaders of later terms must have it. */
+  readonly inTerm: number;
+}
+interface GroupTruth {
+  /** Who leads, by term. */
+  readonly leaders: Map<number, string>;
+  /** By index; what has been applied by anyone. */
+  readonly entries: Truth[];
+  /** Per key: the last index of a command on it applied anywhere. */
+  readonly latest: number[];
+}
+
+export class Checks {
+  readonly #world: World;
+  readonly #groups: GroupTruth[] = [];
+
+  constructor(world: World) {
+    this.#world = world;
+    for (let group = 0; group < world.profile.groups; group++) this.#groups.push({ leaders: new Map(), entries: [], latest: [] });
+  }
+
+  /** A replica has applied an entry; `digest` is that of its rows after it. */
+  applied(host: GroupHost, entry: Entry<Command>, digest: number): void {
+    const world = this.#world;
+    const truth = this.#groups[host.group]!;
+    world.trace.mix(world.now, host.group * 4096 + entry.index * 8 + host.node.index);
+    const known = truth.entries[entry.index];
+    if (known === undefined) {
+      truth.entries[entry.index] = { term: entry.term, digest, inTerm: host.raft.term };
+      if (entry.data !== null) truth.latest[entry.data.key] = Math.max(truth.latest[entry.data.key] ?? 0, entry.index);
+      return;
+    }
+    if (known.term !== entry.term)
+      world.fail(
+        `committed entry lost: ${host.name} applied entry ${entry.index} of term ${entry.term}, others that of term ${known.term}`,
+      );
+    else if (known.digest !== digest) world.fail(`rows differ at equal position: ${host.name} after entry ${entry.index}`);
+  }
+
+  /** A read that begins now must have applied this much when it is answered. */
+  floor(group: number, key: number): number {
+    return this.#groups[group]!.latest[key] ?? 0;
+  }
+  readAnswered(host: GroupHost, key: number, floor: number, how: string): void {
+    if (host.machine.index >= floor) return;
+    this.#world.fail(
+      `stale read: ${host.name} answered a read of key ${key} (${how}) from position ${host.machine.index}, but entry ${floor} of the key was applied elsewhere before the read began`,
+    );
+  }
+
+  /** A group's role, term, leader or configuration changed at a member. */
+  changed(host: GroupHost): void {
+    const { raft } = host;
+    if (raft.role !== "leader") return;
+    const world = this.#world;
+    const truth = this.#groups[host.group]!;
+    const known = truth.leaders.get(raft.term);
+    if (known !== undefined) {
+      if (known !== raft.self)
+        world.fail(`two leaders in one term: ${known} and ${raft.self} lead group ${host.group} in term ${raft.term}`);
+      return;
+    }
+    truth.leaders.set(raft.term, raft.self);
+    world.count("elections");
+    world.trace.mix(world.now, raft.term * 64 + host.node.index);
+    world.note(
+      host.group,
+      () => `${host.name} leads in term ${raft.term}, log to ${raft.lastIndex}, ${describeConfiguration(raft.configuration)}`,
+    );
+    for (let index = truth.entries.length - 1; index > 0; index--) {
+      const committed = truth.entries[index];
+      if (committed === undefined || committed.inTerm >= raft.term) continue;
+      if (index > raft.lastIndex)
+        return world.fail(
+          `committed entry lost: ${host.name} leads in term ${raft.term} without entry ${index}, applied in term ${committed.inTerm}`,
+        );
+      const entry = raft.entry(index);
+      if (entry === null) break; // no longer in memory: applied
+      if (entry.term !== committed.term)
+        return world.fail(
+          `committed entry lost: ${host.name} leads in term ${raft.term} with another entry ${index} than the one applied in term ${committed.inTerm}`,
+        );
+    }
+    for (const node of world.nodes) if (node !== host.node) this.leasesOf(node, host.group);
+    host.world.newLeader?.(host);
+  }
+
+  /** No lease where somebody else leads in a later term (all groups, or one). */
+  leasesOf(node: GroupHost["node"], only = -1): void {
+    if (!node.running) return;
+    for (const host of node.hosts.values()) {
+      if ((only >= 0 && host.group !== only) || host.raft.role !== "leader" || !host.raft.mayRead(0, node.moment())) continue;
+      for (const [term, leader] of this.#groups[host.group]!.leaders) {
+        if (term > host.raft.term)
+          return this.#world.fail(
+            `lease beside a later leader: ${host.name} may read by its lease of term ${host.raft.term}, but ${leader} leads in term ${term}`,
+          );
+      }
+    }
+  }
+}

@@ -1,0 +1,203 @@
+// Clients: they call any node, wait, and write down what they learned. A node passes calls on, asks again, and gives up after a while.
+import { describeOperation, type Call, type Condition, type Operation, type Outcome } from "../linearizability/operation.ts";
+import type { GroupHost } from "./group-host.ts";
+import { type Command, type Result, WINDOW_MS } from "./machine.ts";
+import type { SimNode } from "./node.ts";
+import { HEAL_MS, isMemberOf, nodeOf, type World } from "./world.ts";
+
+export interface PendingCall {
+  settle(result: Result): void;
+  end(outcome: Outcome): void;
+}
+export interface Wish {
+  readonly group: number;
+  readonly key: number;
+  readonly kind: "get" | "put" | "delete";
+  readonly value?: number | undefined;
+  readonly want?: number | null | undefined;
+}
+
+export class Clients {
+  readonly history: Operation[] = [];
+  readonly #world: World;
+  #sequence = 0;
+  /** Per group and key: what was put lately, to make conditions that have a chance. */
+  readonly #lately = new Map<string, (number | null)[]>();
+  #values = 0;
+  #extraReads = 40;
+  #extraWrites = 4;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** Clients that call, wait, think and call again, until each has made its calls. */
+  start(): void {
+    const { profile, dice } = this.#world;
+    for (let client = 0; client < profile.clients; client++) {
+      let left = profile.operationsPerClient;
+      const group = profile.focus === "wide" ? null : client % profile.groups;
+      const next = (): void => {
+        if (left-- <= 0) return;
+        const chosen = group ?? dice.below(profile.groups);
+        this.call(this.#chooseNode(chosen), this.#draw(chosen), 300 + dice.below(100), `c${client}`, () => {
+          this.#world.after(dice.below(profile.focus === "lease" || profile.focus === "retry" ? 25 : 90), next);
+        });
+      };
+      this.#world.after(100 + dice.below(500), next);
+    }
+  }
+
+  #draw(group: number): Wish {
+    const { dice, profile } = this.#world;
+    const key = dice.below(profile.keys);
+    const draw = dice.random();
+    if (draw < 0.42) return { group, key, kind: "get" };
+    const lately = this.#lately.get(`${group}/${key}`) ?? [null];
+    const want = dice.chance(0.45) ? lately[Math.max(0, lately.length - 1 - dice.below(3))]! : undefined;
+    if (draw < 0.52) return { group, key, kind: "delete", want: want ?? undefined };
+    const value = ++this.#values;
+    this.#lately.set(`${group}/${key}`, [...lately.slice(-3), value]);
+    return { group, key, kind: "put", value, want };
+  }
+  #chooseNode(group: number): SimNode {
+    const { dice, nodes, profile } = this.#world;
+    const leaders = nodes.filter((node) => node.up && node.hosts.get(group)?.raft.role === "leader");
+    // Leaders that should no longer be, and those that have just become: where a lease would go wrong.
+    if (profile.focus === "lease" && leaders.length > 0 && dice.chance(0.7)) {
+      leaders.sort((a, b) => a.hosts.get(group)!.raft.term - b.hosts.get(group)!.raft.term);
+      return dice.chance(0.5) ? leaders[0]! : leaders.at(-1)!;
+    }
+    const members = nodes.filter((node) => node.up && isMemberOf(node, group));
+    return members.length > 0 && dice.chance(0.8) ? dice.pick(members) : dice.pick(nodes);
+  }
+  /** A new leader: somebody writes there at once. */
+  newLeader(host: GroupHost): void {
+    const { profile, dice, now } = this.#world;
+    if (profile.focus !== "lease" || now > HEAL_MS || this.#extraWrites-- <= 0) return;
+    const { group, node } = host;
+    node.local(dice.random() * 3, () => this.call(node, { group, key: 0, kind: "put", value: ++this.#values }, 100, "extra"));
+  }
+  put(node: SimNode, group: number, key: number, limitMs: number, then: (outcome: Outcome) => void): void {
+    this.call(node, { group, key, kind: "put", value: ++this.#values }, limitMs, "probe", then);
+  }
+
+  call(node: SimNode, wish: Wish, limitMs: number, client: string, then?: (outcome: Outcome) => void): void {
+    const world = this.#world;
+    if (!node.up || !node.active) {
+      then?.("unknown"); // nobody heard it
+      return;
+    }
+    const id = `${client}.${++this.#sequence}`;
+    const invokedAt = world.now;
+    const until = invokedAt + limitMs;
+    const call = toCall(wish);
+    let open = true;
+    const end = (outcome: Outcome): void => {
+      if (!open) return;
+      open = false;
+      node.calls.delete(id);
+      const returnedAt = outcome === "unknown" ? Number.POSITIVE_INFINITY : world.now;
+      const operation: Operation = {
+        client: `${id}@n${node.index}`,
+        key: `g${wish.group}/k${wish.key}`,
+        call,
+        invokedAt,
+        returnedAt,
+        outcome,
+      };
+      this.history.push(operation);
+      world.count(`${wish.kind} ${typeof outcome === "object" ? "ok" : outcome}`);
+      world.trace.mix(world.now, this.history.length);
+      world.note(
+        wish.group,
+        () =>
+          `client ${id} at node ${node.index}, k${wish.key}: ${describeOperation(operation)} (asked at ${invokedAt.toFixed(1)})`,
+      );
+      if (outcome !== "unknown" && wish.kind !== "get") this.#readElsewhere(node, wish);
+      then?.(outcome);
+    };
+    node.calls.set(id, { end, settle: (result) => end(result === "expired" ? "unknown" : result) });
+    const command: Command | null =
+      wish.kind === "get"
+        ? null
+        : {
+            id,
+            key: wish.key,
+            kind: wish.kind,
+            value: wish.value ?? 0,
+            want: wish.want,
+            expiresMs: Math.floor(node.moment().wallMs + WINDOW_MS / 2),
+            coordinator: node.index,
+          };
+    const ask = (): void => {
+      if (!open) return;
+      if (world.now > until) return end("unknown");
+      if (command === null) this.#askRead(node, wish, (value) => end({ value }));
+      else passOn(node, wish.group, command, 2);
+      node.local(world.profile.retryMs + world.dice.below(2 * world.profile.retryMs), ask);
+    };
+    node.local(0, ask);
+  }
+
+  #askRead(node: SimNode, wish: Wish, done: (value: number | null) => void): void {
+    const world = this.#world;
+    const { group, key } = wish;
+    const host = node.hosts.get(group);
+    if (host !== undefined && isMemberOf(node, group)) {
+      if (world.planted("local-read")) return done(host.machine.value(key));
+      if (host.raft.role === "leader" || world.dice.chance(0.7)) return host.read(key, done);
+    }
+    const to = guessLeader(node, group);
+    world.send(node.index, to, (other) => {
+      const there = other.hosts.get(group);
+      if (there === undefined) return;
+      there.read(key, (value) => world.send(other.index, node.index, () => done(value)));
+    });
+  }
+  /** What was just answered must show everywhere: ask others who think they lead. */
+  #readElsewhere(node: SimNode, wish: Wish): void {
+    const world = this.#world;
+    const { dice, profile, nodes } = world;
+    if (profile.focus !== "lease" || world.healing) return;
+    for (const other of nodes) {
+      if (other === node || !other.up || other.hosts.get(wish.group)?.raft.role !== "leader" || this.#extraReads-- <= 0) continue;
+      world.after(dice.random() * dice.random() * 25, () =>
+        this.call(other, { group: wish.group, key: wish.key, kind: "get" }, 60, "extra"),
+      );
+    }
+  }
+}
+
+function passOn(node: SimNode, group: number, command: Command, hops: number): void {
+  const { world } = node;
+  const host = node.hosts.get(group);
+  if (host?.raft.role === "leader") {
+    const known = host.machine.once.peek(command.id);
+    if (known !== undefined && command.coordinator !== node.index) {
+      return world.send(node.index, command.coordinator, (other) => other.calls.get(command.id)?.settle(known));
+    }
+    host.propose(command);
+    return;
+  }
+  const to = guessLeader(node, group);
+  if (hops > 0 && to !== node.index) world.send(node.index, to, (other) => passOn(other, group, command, hops - 1));
+}
+
+/** Where to turn: to the leader if known; else to a member, as the layout would tell, or now and then to anybody. */
+function guessLeader(node: SimNode, group: number): number {
+  const { world } = node;
+  const { dice, nodes } = world;
+  const leader = node.hosts.get(group)?.raft.leader;
+  const trusted = !world.healing || isMemberOf(node, group);
+  if (trusted && leader !== undefined && leader !== null && dice.chance(0.8)) return nodeOf(leader);
+  const members = nodes.filter((other) => other !== node && other.active && isMemberOf(other, group));
+  return members.length > 0 && (world.healing || dice.chance(0.8)) ? dice.pick(members).index : dice.below(nodes.length);
+}
+
+function toCall(wish: Wish): Call {
+  if (wish.kind === "get") return { kind: "get" };
+  const condition: Condition | undefined =
+    wish.want === undefined ? undefined : wish.want === null ? "absent" : { is: wish.want };
+  return wish.kind === "put" ? { kind: "put", value: wish.value!, if: condition } : { kind: "delete", if: condition };
+}

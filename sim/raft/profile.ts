@@ -1,0 +1,117 @@
+// What kind of trouble a seed gets. Not every seed has everything: rare combinations come up sooner when little else happens.
+import type { Dice } from "../engine/random.ts";
+
+/**
+ * Families of schedules. `mixed`: a bit of all. `lease`: leaders cut off, paused, clocks at the edge of their bound, reads on both sides.
+ * `log`: short terms, crashes, half-written logs. `even`: `log` with four voters and membership changes one by one. `members`: replacement
+ * all the while. `store`: wiped and restored-old stores. `wide`: tens of groups on one cluster. `retry`: commands sent again and again.
+ */
+export type Focus = "mixed" | "lease" | "log" | "even" | "members" | "store" | "wide" | "retry";
+export const FOCUSES: readonly Focus[] = ["mixed", "lease", "log", "even", "members", "store", "wide", "retry"];
+
+export interface Profile {
+  readonly focus: Focus;
+  readonly nodes: number;
+  readonly groups: number;
+  readonly keys: number;
+  readonly clients: number;
+  readonly operationsPerClient: number;
+  readonly voters: readonly number[];
+  readonly leaseMs: number;
+  readonly heartbeatMs: number;
+  readonly electionMinMs: number;
+  readonly electionSpreadMs: number;
+  readonly driftFactor: number;
+  /** Factor on ordinary message delays and fsyncs. */
+  readonly haste: number;
+  readonly loss: number;
+  readonly duplicate: number;
+  readonly crash: boolean;
+  readonly pause: boolean;
+  readonly partition: boolean;
+  readonly reconfigure: boolean;
+  readonly joint: boolean;
+  readonly transfer: boolean;
+  /** One store is wiped or set back in the course of the run. */
+  readonly damage: boolean;
+  readonly slowDisk: boolean;
+  /** An fsync may outlast a lease. */
+  readonly stalls: boolean;
+  /** Chance per look at a group that its log is trimmed. */
+  readonly trim: number;
+  /** Most entries in one append; 0: no special limit. */
+  readonly appendEntries: number;
+  /** Time between events and the drain that answers them together, 0: none. */
+  readonly drainLagMs: number;
+  /** Time from commit to applied, 0: none. */
+  readonly applyLagMs: number;
+  readonly wallJumps: boolean;
+  /** Clients send a command again this soon. */
+  readonly retryMs: number;
+}
+
+export function drawProfile(dice: Dice, forced: Focus | null): Profile {
+  const focus = forced ?? drawFocus(dice);
+  const log = focus === "log" || focus === "even";
+  const lease = focus === "lease";
+  const quick = lease && dice.chance(0.7);
+  const leaseMs = log ? 20 : 100;
+  const electScale = log ? 0.25 : lease ? 0.3 : 1;
+  const damage = focus === "store" || (focus === "mixed" && dice.chance(0.3));
+  const nodes =
+    focus === "wide"
+      ? 4 + dice.below(4)
+      : lease
+        ? dice.pick([3, 4, 5])
+        : log
+          ? dice.pick([4, 5, 5])
+          : dice.pick([3, 4, 5, 5, 5, 6, 7]);
+  const groups = focus === "wide" ? 12 + dice.below(28) : dice.pick([1, 1, 1, 2, 3]);
+  const fewest = damage ? 3 : 1;
+  const size = (): number =>
+    Math.min(nodes, focus === "even" ? 4 : lease ? 3 : Math.max(fewest, dice.pick([3, 3, 3, 3, 3, 2, 4, 5, 1])));
+  return {
+    focus,
+    nodes,
+    groups,
+    keys: dice.pick([1, 2, 2, 3]),
+    clients: focus === "wide" ? 8 : lease ? 4 : 3 + dice.below(4),
+    operationsPerClient: focus === "wide" ? 12 : lease ? 7 : focus === "retry" ? 10 : 6,
+    voters: Array.from({ length: groups }, size),
+    leaseMs,
+    heartbeatMs: leaseMs * 0.28,
+    electionMinMs: leaseMs === 20 ? 15 : 60 * electScale,
+    electionSpreadMs: leaseMs === 20 ? 30 : 120 * electScale,
+    driftFactor: lease ? 1.3 : 1.05,
+    haste: quick ? 0.15 : 1,
+    loss: dice.pick([0, 0.02, 0.1]),
+    duplicate: dice.chance(0.5) ? 0.05 : 0,
+    crash: log || dice.chance(0.6),
+    pause: log ? dice.chance(0.2) : dice.chance(0.55),
+    partition: log || lease || dice.chance(0.6),
+    reconfigure: focus === "members" || focus === "even" || (!lease && dice.chance(0.5)),
+    joint: focus !== "even" && dice.chance(0.5),
+    transfer: dice.chance(0.4),
+    damage,
+    slowDisk: dice.chance(0.3),
+    stalls: lease && dice.chance(0.06),
+    trim: dice.chance(0.5) ? 0.1 : 0,
+    appendEntries: (log ? dice.chance(0.7) : dice.chance(0.3)) ? 1 + dice.below(2) : 0,
+    drainLagMs: dice.chance(0.25) ? 2 : 0,
+    applyLagMs: dice.chance(0.3) ? 6 : 0,
+    wallJumps: dice.chance(0.2),
+    retryMs: focus === "retry" ? 15 : 40,
+  };
+}
+
+function drawFocus(dice: Dice): Focus {
+  const draw = dice.random();
+  if (draw < 0.3) return "mixed";
+  if (draw < 0.52) return "lease";
+  if (draw < 0.66) return "log";
+  if (draw < 0.73) return "even";
+  if (draw < 0.84) return "members";
+  if (draw < 0.92) return "store";
+  if (draw < 0.98) return "retry";
+  return "wide";
+}

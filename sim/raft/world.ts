@@ -1,0 +1,146 @@
+// The simulated cluster as a whole: time, chance, network, nodes, the control service, and the record of what happened.
+import { EventQueue } from "../engine/event-queue.ts";
+import type { Dice } from "../engine/random.ts";
+import type { Trace } from "../engine/trace.ts";
+import { isMember } from "../../src/raft/configuration.ts";
+import type { Defect } from "../../src/raft/defects.ts";
+import type { Configuration, MemberId } from "../../src/raft/messages.ts";
+import { Checks } from "./checks.ts";
+import type { HostDefect } from "./planted.ts";
+import type { Profile } from "./profile.ts";
+import type { GroupHost } from "./group-host.ts";
+import type { SimNode } from "./node.ts";
+
+/** Faults end here (healing begins), probes go out, everything must be answered. Virtual ms. */
+export const HEAL_MS = 1500;
+export const PROBE_MS = 2600;
+export const END_MS = 3600;
+
+/** What right wall clocks show at the start. */
+export const WALL_MS = 1_000_000;
+
+export interface WorldParts {
+  readonly profile: Profile;
+  readonly dice: Dice;
+  readonly trace: Trace;
+  readonly coreDefects: ReadonlySet<Defect>;
+  readonly hostDefect: HostDefect | null;
+}
+
+/** What the control group would know of one node's store (rules 25–27): one linearizable object. */
+export interface Registered {
+  incarnation: number;
+  tick: number;
+}
+
+export class World {
+  readonly profile: Profile;
+  readonly dice: Dice;
+  readonly trace: Trace;
+  readonly coreDefects: ReadonlySet<Defect>;
+  readonly hostDefect: HostDefect | null;
+  readonly queue = new EventQueue();
+  readonly checks: Checks;
+  readonly nodes: SimNode[] = [];
+  readonly control: Registered[];
+  readonly births: Configuration[] = [];
+  /** from · 8 + to. */
+  readonly blocked = new Set<number>();
+  readonly stats: Record<string, number> = {};
+  damaged = false;
+  failure: string | null = null;
+  /** Called for each new leader of a group. */
+  newLeader: ((host: GroupHost) => void) | null = null;
+
+  constructor(parts: WorldParts) {
+    this.profile = parts.profile;
+    this.dice = parts.dice;
+    this.trace = parts.trace;
+    this.coreDefects = parts.coreDefects;
+    this.hostDefect = parts.hostDefect;
+    this.control = Array.from({ length: parts.profile.nodes }, () => ({ incarnation: 0, tick: 0 }));
+    this.checks = new Checks(this);
+  }
+
+  get now(): number {
+    return this.queue.now;
+  }
+  get healing(): boolean {
+    return this.queue.now >= HEAL_MS;
+  }
+  planted(defect: HostDefect): boolean {
+    return this.hostDefect === defect;
+  }
+  fail(why: string): void {
+    if (this.failure !== null) return;
+    this.failure = why;
+    this.note(-1, () => `FAILURE: ${why}`);
+  }
+  count(what: string): void {
+    this.stats[what] = (this.stats[what] ?? 0) + 1;
+  }
+  after(delayMs: number, run: () => void): void {
+    this.queue.after(delayMs, run);
+  }
+  note(group: number, text: () => string): void {
+    this.trace.note(this.queue.now, group, text);
+  }
+
+  /** The configuration of the group's newest leader; null while none runs. */
+  presentConfiguration(group: number): Configuration | null {
+    let newest: GroupHost["raft"] | null = null;
+    for (const node of this.nodes) {
+      const raft = node.running ? node.hosts.get(group)?.raft : undefined;
+      if (raft?.role === "leader" && (newest === null || raft.term > newest.term)) newest = raft;
+    }
+    return newest?.configuration ?? null;
+  }
+
+  // ---- network
+
+  delay(): number {
+    const { dice, profile } = this;
+    if (this.healing) return dice.between(1, 7);
+    if (dice.chance(0.02)) return dice.between(200, 800);
+    if (dice.chance(0.1)) return dice.between(15, 145) * profile.haste;
+    return dice.between(1, 7) * profile.haste;
+  }
+  /** Delivers to another node, or not, or twice; in no order. `extraMs`: for what is big. */
+  send(from: number, to: number, deliver: (node: SimNode) => void, extraMs = 0): void {
+    const node = this.nodes[to];
+    if (node === undefined || from === to) return;
+    const copies = !this.healing && this.dice.chance(this.profile.duplicate) ? 2 : 1;
+    for (let i = 0; i < copies; i++) {
+      if (this.blocked.has(from * 8 + to) || (!this.healing && this.dice.chance(this.profile.loss))) continue;
+      this.after(this.delay() + extraMs, () => node.deliver(deliver));
+    }
+  }
+  cutOff(node: number): void {
+    for (let other = 0; other < this.nodes.length; other++) this.block(node, other, true);
+  }
+  block(from: number, to: number, both: boolean): void {
+    this.blocked.add(from * 8 + to);
+    if (both) this.blocked.add(to * 8 + from);
+  }
+}
+
+/** Is the node a member of the group? As far as it knows; once all is calm, the layout has told nodes that were removed. */
+export function isMemberOf(node: SimNode, group: number): boolean {
+  const host = node.hosts.get(group);
+  if (host === undefined) return false;
+  const configuration = node.world.healing ? node.world.presentConfiguration(group) : null;
+  return isMember(configuration ?? host.raft.configuration, node.self);
+}
+export function memberId(node: number, incarnation: number): MemberId {
+  return `n${node}.${incarnation}`;
+}
+export function nodeOf(member: MemberId): number {
+  return member.charCodeAt(1) - 48;
+}
+export function incarnationOf(member: MemberId): number {
+  return Number(member.slice(3));
+}
+export function describeConfiguration(configuration: Configuration): string {
+  const { voters, old, learners } = configuration;
+  return `{${old === null ? "" : `${old.join(" ")} → `}${voters.join(" ")}${learners.length > 0 ? ` + learners ${learners.join(" ")}` : ""}}`;
+}
