@@ -20,7 +20,7 @@ export interface GroupHostParts {
   readonly clock: Pick<Clock, "wallMs">;
   readonly kv: Kv;
   readonly fatal: (error: unknown) => never;
-  /** Makes the state machine of a group; called once per group, on first use. */
+  /** Makes the state machine of a group, on first use, and anew after a batch was lost: what a machine gathered in memory goes with it. */
   readonly machine: (group: GroupId) => StateMachine<never, unknown>;
 }
 
@@ -183,21 +183,24 @@ export class GroupHost implements Groups {
     }
     for (const member of touched) {
       if (member.advanced) {
+        const { term, index, logTime, voters } = member;
         try {
           member.machine?.flush?.(member.rows);
-          member.rows.put(
-            "rows",
-            member.key,
-            encodeGroupRow({ term: member.term, index: member.index, logTimeMs: member.logTime, voters: member.voters }),
-          );
+          member.rows.put("rows", member.key, encodeGroupRow({ term, index, logTimeMs: logTime, voters }));
         } catch (error) {
-          this.#parts.fatal(error);
+          this.#abandon(error);
         }
       }
       member.rows.bind(undefined);
       member.touched = false;
       member.advanced = false;
     }
+  }
+
+  /** A write failed: when the store is full or failing the whole batch is lost and told so; anything else would commit half a command. */
+  #abandon(error: unknown): never {
+    if (error instanceof KvError && (error.code === "kv.full" || error.code === "kv.io")) throw error;
+    return this.#parts.fatal(error);
   }
 
   #decide(proposal: Proposal, member: Member, wall: number): void {
@@ -220,7 +223,7 @@ export class GroupHost implements Groups {
       proposal.result = member.machine.apply(rows, proposal.command as never, entry);
     } catch (error) {
       // Before its first write a command has changed nothing; half a command must never be committed.
-      if (rows.wrote) this.#parts.fatal(error);
+      if (rows.wrote) this.#abandon(error);
       proposal.error = error;
       return;
     }
@@ -286,6 +289,10 @@ function settle(batch: readonly Proposal[]): void {
 function fail(batch: readonly Proposal[], error: GroupError): void {
   for (const proposal of batch) {
     if (proposal.remembered) proposal.member.remembered.forget(proposal.id as CommandId);
+    // The machine may hold counters of this batch, and the flags of a batch that ended early.
+    proposal.member.machine = undefined;
+    proposal.member.touched = false;
+    proposal.member.advanced = false;
     proposal.reject(proposal.error ?? error);
   }
 }

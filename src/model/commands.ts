@@ -10,7 +10,15 @@ export type PartitionCommand =
   // ---- objects: the group of (bucket, shard of the key)
   | PutCommand
   | DeleteCommand
-  | { readonly op: "pend"; readonly bucket: BucketId; readonly key: string; readonly claim: ClaimId; readonly untilMs: number }
+  /** Writes or renews the pending row of a long upload. `renew`: only while the row exists (every time but the first), else "pending-lost". */
+  | {
+      readonly op: "pend";
+      readonly bucket: BucketId;
+      readonly key: string;
+      readonly claim: ClaimId;
+      readonly untilMs: number;
+      readonly renew?: boolean;
+    }
   | { readonly op: "unpend"; readonly bucket: BucketId; readonly key: string; readonly claim: ClaimId }
   | CreateUploadCommand
   | PutPartCommand

@@ -50,6 +50,8 @@ export interface Content {
   readonly stored: StoredBody;
 }
 
+export type ContentHead = Omit<Content, "stored">;
+
 export interface Version extends Content {
   readonly headers: ObjectHeaders;
 }
@@ -80,6 +82,11 @@ export function decodePart(row: Buffer): Content {
   return { ...contentHead(row, checksum), stored: readStored(STORED_KINDS[row[1] as number], reader) };
 }
 
+/** A part without its body: completions and lists of parts look at thousands. */
+export function decodePartHead(row: Buffer): ContentHead {
+  return contentHead(row, readChecksum(row, new ByteReader(row, CHECKSUM_AT)));
+}
+
 const CLAIM_AT = 16 + ETAG_BYTES;
 const CHECKSUM_AT = CLAIM_AT + 16;
 
@@ -98,7 +105,7 @@ function beginContent(content: Content, others: number): ByteWriter {
   return writer.hex(content.claim, 16).text8(checksum?.value ?? "");
 }
 
-function contentHead(row: Buffer, checksum: StoredChecksum | undefined): Omit<Content, "stored"> {
+function contentHead(row: Buffer, checksum: StoredChecksum | undefined): ContentHead {
   checkCodec(row[0], VERSION_CODEC, "version");
   const reader = new ByteReader(row, 4);
   const stampMs = reader.u48();

@@ -1,0 +1,149 @@
+import { ByteReader } from "../../codec/byte-reader.ts";
+import { ByteWriter } from "../../codec/byte-writer.ts";
+import { hexSlice } from "../../codec/slices.ts";
+import type { Entry } from "../../group/groups.ts";
+import { type KvRead, type KvWrite, STOP } from "../../platform/kv.ts";
+import type { BucketId, GroupId } from "../../util/ids.ts";
+import type { GuardSettings, PartitionCommand, Refusal, SealResult } from "../commands.ts";
+import { checkCodec } from "./object-row.ts";
+import { bucketKey, FIELDS_START, graveKey, ROW, rowsOf } from "./row-keys.ts";
+
+/** What protects a bucket's data in one partition; commands trust nothing else. */
+interface Guard extends GuardSettings {
+  /** Highest attempt that sealed, and highest that was unsealed: sealed while the first is greater (rule 38). */
+  readonly sealedBy: number;
+  readonly floor: number;
+  /** After the bucket is gone: log time until which the seal stays (rule 41); 0 = the bucket lives. */
+  readonly buriedUntilMs: number;
+}
+
+/** [codec u8][control index u48][shards u8][sealed by u32][floor u32][buried until u48] */
+const CODEC = 1;
+
+/** The guards of one partition, read once per batch. */
+export class Guards {
+  readonly #group: GroupId;
+  readonly #known = new Map<BucketId, Guard | undefined>();
+
+  constructor(group: GroupId) {
+    this.#group = group;
+  }
+
+  /** Why a command on the bucket's data is refused now; undefined: go on. */
+  refusal(rows: KvRead, bucket: BucketId): Refusal | undefined {
+    const guard = this.#get(rows, bucket);
+    if (guard === undefined || guard.buriedUntilMs > 0) return "no-bucket";
+    return guard.sealedBy > guard.floor ? "sealed" : undefined;
+  }
+
+  set(rows: KvWrite, bucket: BucketId, settings: GuardSettings, entry: Entry): { readonly ok: true } {
+    const guard = this.#get(rows, bucket);
+    const graves = this.#dueGraves(rows, entry);
+    if (guard === undefined || guard.controlIndex < settings.controlIndex)
+      this.#put(rows, bucket, { ...(guard ?? NEW), controlIndex: settings.controlIndex, indexShards: settings.indexShards });
+    this.#clear(rows, graves);
+    return { ok: true };
+  }
+
+  seal(rows: KvWrite, command: Extract<PartitionCommand, { op: "seal" }>): SealResult {
+    const { bucket, attempt } = command;
+    const guard = this.#get(rows, bucket);
+    if (guard === undefined || guard.buriedUntilMs > 0) return { ok: false, refused: "no-bucket" };
+    if (attempt <= guard.floor) return { ok: false, refused: "old-attempt" };
+    if (!this.#isEmpty(rows, bucket)) return { ok: false, refused: "not-empty" };
+    this.#put(rows, bucket, { ...guard, sealedBy: Math.max(guard.sealedBy, attempt) });
+    return { ok: true };
+  }
+
+  unseal(rows: KvWrite, command: Extract<PartitionCommand, { op: "unseal" }>): { readonly ok: true } {
+    const guard = this.#get(rows, command.bucket);
+    if (guard !== undefined && guard.buriedUntilMs === 0 && guard.floor < command.attempt)
+      this.#put(rows, command.bucket, { ...guard, floor: command.attempt });
+    return { ok: true };
+  }
+
+  bury(rows: KvWrite, command: Extract<PartitionCommand, { op: "bury" }>, entry: Entry): { readonly ok: boolean } {
+    const { bucket, attempt, untilMs } = command;
+    const guard = this.#get(rows, bucket);
+    if (guard === undefined || guard.buriedUntilMs > 0) return { ok: true };
+    // Only the attempt that sealed here can have been decided as the end.
+    if (guard.sealedBy !== attempt || attempt <= guard.floor) return { ok: false };
+    const graves = this.#dueGraves(rows, entry);
+    this.#clear(rows, graves);
+    this.#put(rows, bucket, { ...guard, buriedUntilMs: untilMs });
+    rows.put("rows", graveKey(this.#group, untilMs, bucket), Buffer.of(CODEC));
+    rows.remove("rows", bucketKey(this.#group, ROW.usage, bucket));
+    return { ok: true };
+  }
+
+  /** Guards whose time in the grave is over. Commands on guards clear them away, so it takes no clock of its own. */
+  #dueGraves(rows: KvRead, entry: Entry): readonly { readonly bucket: BucketId; readonly grave: Buffer }[] {
+    const due: { bucket: BucketId; grave: Buffer }[] = [];
+    const { start } = rowsOf(this.#group, ROW.grave);
+    const end = graveKey(this.#group, entry.stamp, "" as BucketId).subarray(0, FIELDS_START + 6);
+    rows.scan("rows", { start, end }, (row) => {
+      const at = row.keyStart + FIELDS_START + 6;
+      const bucket = hexSlice(row.key, at, at + 32) as BucketId;
+      due.push({ bucket, grave: Buffer.from(row.key.subarray(row.keyStart, row.keyEnd)) });
+      return due.length === MAX_GRAVES_CLEARED ? STOP : undefined;
+    });
+    return due;
+  }
+
+  #clear(rows: KvWrite, graves: readonly { readonly bucket: BucketId; readonly grave: Buffer }[]): void {
+    for (const { bucket, grave } of graves) {
+      rows.remove("rows", grave);
+      rows.remove("rows", bucketKey(this.#group, ROW.guard, bucket));
+      this.#known.set(bucket, undefined);
+    }
+  }
+
+  /** The batch is over; the next one reads again (this one may still fail). */
+  forget(): void {
+    this.#known.clear();
+  }
+
+  #isEmpty(rows: KvRead, bucket: BucketId): boolean {
+    let empty = true;
+    const found = (): typeof STOP => {
+      empty = false;
+      return STOP;
+    };
+    rows.scan("rows", rowsOf(this.#group, ROW.object, bucket), found);
+    if (empty) rows.scan("rows", rowsOf(this.#group, ROW.upload, bucket), found);
+    if (empty) rows.scan("bodies", rowsOf(this.#group, ROW.version, bucket), found);
+    return empty;
+  }
+
+  #get(rows: KvRead, bucket: BucketId): Guard | undefined {
+    let guard = this.#known.get(bucket);
+    if (guard === undefined && !this.#known.has(bucket)) {
+      const row = rows.view("rows", bucketKey(this.#group, ROW.guard, bucket));
+      guard = row === undefined ? undefined : decode(row);
+      this.#known.set(bucket, guard);
+    }
+    return guard;
+  }
+
+  #put(rows: KvWrite, bucket: BucketId, guard: Guard): void {
+    const writer = new ByteWriter(23).u8(CODEC).u48(guard.controlIndex).u8(guard.indexShards);
+    writer.u32(guard.sealedBy).u32(guard.floor).u48(guard.buriedUntilMs);
+    rows.put("rows", bucketKey(this.#group, ROW.guard, bucket), writer.finish());
+    this.#known.set(bucket, guard);
+  }
+}
+
+const NEW = { sealedBy: 0, floor: 0, buriedUntilMs: 0 };
+const MAX_GRAVES_CLEARED = 16;
+
+function decode(row: Buffer): Guard {
+  checkCodec(row[0], CODEC, "guard");
+  const reader = new ByteReader(row, 1);
+  return {
+    controlIndex: reader.u48(),
+    indexShards: reader.u8(),
+    sealedBy: reader.u32(),
+    floor: reader.u32(),
+    buriedUntilMs: reader.u48(),
+  };
+}

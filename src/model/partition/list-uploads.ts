@@ -1,0 +1,105 @@
+import { successor } from "../../codec/key-order.ts";
+import { latin1Slice } from "../../codec/slices.ts";
+import { type KvRead, STOP } from "../../platform/kv.ts";
+import type { BucketId, GroupId, UploadId } from "../../util/ids.ts";
+import type { ListUploadsRequest, PartsPage, UploadsPage } from "../object-service.ts";
+import { ORDERED_END_BYTES, partKey, readUploadKey, ROW, rowsOfKey, uploadKey } from "./row-keys.ts";
+import { decodeUploadHead, readUpload } from "./upload-row.ts";
+import { decodePartHead } from "./version-row.ts";
+
+type UploadEntry = UploadsPage["entries"][number];
+
+/**
+ * A page of a bucket's uploads, by key and then by upload id, which begins with the time of creation. Uploads are few: every partition is asked
+ * for a whole page.
+ */
+export function listUploads(
+  rows: KvRead,
+  groups: readonly GroupId[],
+  request: Omit<ListUploadsRequest, "bucket"> & { readonly bucket: BucketId },
+): UploadsPage {
+  const { limit } = request;
+  if (limit <= 0) return { entries: [], truncated: false };
+  const found = new Map<string, UploadEntry>();
+  for (const group of groups) for (const [order, entry] of uploadsOf(rows, group, request)) found.set(order, entry);
+  const sorted = [...found].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  const entries = sorted.slice(0, limit).map(([, entry]) => entry);
+  return { entries, truncated: sorted.length > limit };
+}
+
+/** At most limit + 1 entries of one partition; each with its row key's bytes behind the bucket (latin1), by which all are ordered. */
+function uploadsOf(rows: KvRead, group: GroupId, request: Parameters<typeof listUploads>[2]): readonly [string, UploadEntry][] {
+  const { bucket, prefix, delimiter, afterKey, afterUpload, skipPrefix, limit } = request;
+  const found: [string, UploadEntry][] = [];
+  const start = below(group, bucket, prefix);
+  let behind = start;
+  if (afterUpload !== undefined) behind = Buffer.concat([uploadKey(group, bucket, afterKey, afterUpload as UploadId), ZERO]);
+  else if (afterKey !== "")
+    behind = skipPrefix ? successor(below(group, bucket, afterKey)) : rowsOfKey(group, ROW.upload, bucket, afterKey).end;
+  const range = { start: Buffer.compare(behind, start) > 0 ? behind : start, end: successor(start) };
+  if (Buffer.compare(range.start, range.end) >= 0) return found;
+  rows.scan("rows", range, (row) => {
+    const { key, upload } = readUploadKey(row.key, row.keyStart);
+    const end = delimiter === "" ? -1 : key.indexOf(delimiter, prefix.length);
+    if (end >= 0) {
+      const common = key.slice(0, end + delimiter.length);
+      const place = below(group, bucket, common);
+      found.push([latin1Slice(place, BUCKET_BYTES, place.byteLength), { key: common, createdMs: 0 }]);
+      return found.length > limit ? STOP : successor(place);
+    }
+    const { createdMs, checksum } = decodeUploadHead(row.value, row.valueStart, row.valueEnd);
+    const order = latin1Slice(row.key, row.keyStart + BUCKET_BYTES, row.keyEnd);
+    found.push([order, { key, upload, createdMs, ...(checksum ? { checksum } : {}) }]);
+    return found.length > limit ? STOP : undefined;
+  });
+  return found;
+}
+
+const BUCKET_BYTES = 35;
+const ZERO = Buffer.of(0);
+
+/** Start of the range of all keys that begin with `text`. */
+function below(group: GroupId, bucket: BucketId, text: string): Buffer {
+  const { start } = rowsOfKey(group, ROW.upload, bucket, text);
+  return start.subarray(0, start.byteLength - ORDERED_END_BYTES);
+}
+
+/** A page of an upload's parts with numbers > after; null: no such upload. */
+export function listParts(
+  rows: KvRead,
+  group: GroupId,
+  request: {
+    readonly bucket: BucketId;
+    readonly key: string;
+    readonly upload: UploadId;
+    readonly after: number;
+    readonly limit: number;
+  },
+): PartsPage | null {
+  const { bucket, key, upload, after, limit } = request;
+  const row = readUpload(rows, group, bucket, key, upload);
+  if (row === undefined) return null;
+  const parts: PartsPage["parts"][number][] = [];
+  const { createdMs, checksum } = row;
+  const info = checksum === undefined ? { createdMs } : { createdMs, checksum };
+  if (limit <= 0) return { info, parts, truncated: false };
+  const start = partKey(group, bucket, key, upload, Math.min(after + 1, 0xffff));
+  const end = Buffer.concat([partKey(group, bucket, key, upload, 0xffff), ZERO]);
+  let truncated = false;
+  rows.scan("bodies", { start, end }, (at) => {
+    if (parts.length === limit) {
+      truncated = true;
+      return STOP;
+    }
+    const head = decodePartHead(at.value.subarray(at.valueStart, at.valueEnd));
+    parts.push({
+      part: at.key.readUInt16BE(at.keyEnd - 2),
+      etag: head.etag,
+      sizeBytes: head.sizeBytes,
+      stampMs: head.stampMs,
+      ...(head.checksum ? { checksum: head.checksum } : {}),
+    });
+    return undefined;
+  });
+  return { info, parts, truncated };
+}

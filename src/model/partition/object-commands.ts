@@ -1,0 +1,150 @@
+import type { Entry } from "../../group/groups.ts";
+import type { KvRead, KvWrite } from "../../platform/kv.ts";
+import { assert } from "../../util/assert.ts";
+import type { BucketId, ClaimId, GroupId, VersionId } from "../../util/ids.ts";
+import type { DeleteCommand, DeleteResult, PutCommand, PutResult } from "../commands.ts";
+import type { ObjectHeaders, WriteCondition } from "../object-service.ts";
+import { claimRefusal } from "./claims.ts";
+import { encodeObjectRow, etagOf, isInlineHead, sizeOf, versionOf } from "./object-row.ts";
+import { encodeOutboxRow, type Release } from "./outbox-row.ts";
+import type { PartitionContext } from "./partition-context.ts";
+import { claimKey, objectKey, outboxKey, pageKey, ROW, versionKey } from "./row-keys.ts";
+import { type Content, decodeVersion, encodeVersion, layOut } from "./version-row.ts";
+
+/** Puts and deletes: everything is read and decided before the first write. */
+export function applyPut(context: PartitionContext, rows: KvWrite, command: PutCommand, entry: Entry): PutResult {
+  const { bucket, key, claim, body } = command;
+  const { group } = entry;
+  const refused = context.guards.refusal(rows, bucket);
+  if (refused) return { ok: false, refused };
+  if (body.kind === "blocks" || command.needsPending) {
+    const lost = claimRefusal(rows, command, entry);
+    if (lost) return { ok: false, refused: lost };
+  }
+  const objectAt = objectKey(group, bucket, key);
+  const head = readHead(rows, objectAt);
+  const failed = failedCondition(command.condition, head);
+  if (failed) return { ok: false, refused: failed };
+  const usage = context.usage.of(rows, bucket);
+  // A put that comes again under the claim of the present version still needs its blocks.
+  const isAgain = head?.version.endsWith(claim.slice(0, 16));
+  const release = head === undefined || isAgain ? undefined : releaseOf(rows, group, bucket, key, head);
+
+  const { stored, sizeBytes, pages } = layOut(body);
+  const version = versionIdOf(entry, claim);
+  const { etag, checksum, headers } = command;
+  const stampMs = entry.stamp;
+  for (const [page, bytes] of pages.entries())
+    rows.put("bodies", pageKey(group, ROW.blockPage, { bucket, key, owner: claim, page }), bytes);
+  writeVersion(rows, objectAt, { bucket, key, version, group }, { stampMs, sizeBytes, etag, claim, checksum, stored, headers });
+  if (head !== undefined) {
+    rows.remove("bodies", versionKey(group, bucket, key, head.version));
+    if (release) addToOutbox(rows, entry, 0, { bucket, key, ...release });
+  } else {
+    usage.objects++;
+    usage.versions++;
+  }
+  usage.bytes += sizeBytes - (head?.sizeBytes ?? 0);
+  if (command.needsPending) rows.remove("rows", claimKey(group, ROW.pending, claim));
+  return checksum === undefined
+    ? { ok: true, version, stampMs, etag, sizeBytes }
+    : { ok: true, version, stampMs, etag, checksum, sizeBytes };
+}
+
+export function applyDelete(context: PartitionContext, rows: KvWrite, command: DeleteCommand, entry: Entry): DeleteResult {
+  const { bucket, key } = command;
+  const { group } = entry;
+  const refused = context.guards.refusal(rows, bucket);
+  if (refused) return { ok: false, refused };
+  const objectAt = objectKey(group, bucket, key);
+  const head = readHead(rows, objectAt);
+  const failed = failedCondition(command.condition, head);
+  if (failed) return { ok: false, refused: failed };
+  if (head === undefined) return { ok: true, existed: false };
+  const usage = context.usage.of(rows, bucket);
+  const release = releaseOf(rows, group, bucket, key, head);
+
+  rows.remove("rows", objectAt);
+  rows.remove("bodies", versionKey(group, bucket, key, head.version));
+  if (release) addToOutbox(rows, entry, 0, { bucket, key, ...release });
+  usage.objects--;
+  usage.versions--;
+  usage.bytes -= head.sizeBytes;
+  return { ok: true, existed: true };
+}
+
+/** What commands need of the present head version. */
+export interface Head {
+  readonly version: VersionId;
+  readonly sizeBytes: number;
+  readonly inline: boolean;
+  readonly etag: string;
+}
+
+export function readHead(rows: KvRead, objectAt: Uint8Array): Head | undefined {
+  const row = rows.view("rows", objectAt);
+  if (row === undefined) return undefined;
+  return { version: versionOf(row, 0), sizeBytes: sizeOf(row, 0), inline: isInlineHead(row, 0), etag: etagOf(row, 0) };
+}
+
+export function failedCondition(
+  condition: WriteCondition | undefined,
+  head: Head | undefined,
+): "precondition-failed" | "no-such-key" | undefined {
+  if (condition === undefined) return undefined;
+  if ("ifNoneMatch" in condition) return head === undefined ? undefined : "precondition-failed";
+  if (head === undefined) return "no-such-key";
+  return condition.ifMatch === "*" || condition.ifMatch.includes(head.etag) ? undefined : "precondition-failed";
+}
+
+/** What becomes free when the head version goes; nothing when its body lies in its own row. */
+export function releaseOf(rows: KvRead, group: GroupId, bucket: BucketId, key: string, head: Head): Release | undefined {
+  if (head.inline) return undefined;
+  const row = rows.get("bodies", versionKey(group, bucket, key, head.version));
+  assert(row !== undefined, "an object row's version exists");
+  return releaseOfContent(decodeVersion(row));
+}
+
+export function releaseOfContent({ claim, stored }: Pick<Content, "claim" | "stored">): Release | undefined {
+  switch (stored.kind) {
+    case "inline":
+      return undefined;
+    case "blocks":
+    case "block-pages":
+      return { kind: "body", claim, stored };
+    case "parts":
+    case "part-pages":
+      return { kind: "parts", upload: stored.upload, numbers: "all" };
+  }
+}
+
+/** @param nth  0, 1, 2 …: which effect of this command it is. */
+export function addToOutbox(
+  rows: KvWrite,
+  entry: Entry,
+  nth: number,
+  what: { readonly bucket: BucketId; readonly key: string } & Release,
+): void {
+  assert(nth < EFFECTS_PER_COMMAND, "a command has few effects");
+  rows.put("rows", outboxKey(entry.group, entry.index * EFFECTS_PER_COMMAND + nth), encodeOutboxRow(what));
+}
+
+const EFFECTS_PER_COMMAND = 4;
+
+/** Writes the object row and the version row of a new head. */
+export function writeVersion(
+  rows: KvWrite,
+  objectAt: Uint8Array,
+  place: { readonly group: GroupId; readonly bucket: BucketId; readonly key: string; readonly version: VersionId },
+  content: Content & { readonly headers: ObjectHeaders },
+): void {
+  const { version } = place;
+  const { stampMs, sizeBytes, etag, checksum, stored } = content;
+  rows.put("rows", objectAt, encodeObjectRow({ inline: stored.kind === "inline", stampMs, sizeBytes, version, etag, checksum }));
+  rows.put("bodies", versionKey(place.group, place.bucket, place.key, version), encodeVersion(content));
+}
+
+/** Log index and claim: versions of a key sort by the order of their commits. */
+export function versionIdOf(entry: Entry, claim: ClaimId): VersionId {
+  return (entry.index.toString(16).padStart(16, "0") + claim.slice(0, 16)) as VersionId;
+}

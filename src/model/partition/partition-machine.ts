@@ -1,0 +1,96 @@
+import type { Entry, StateMachine } from "../../group/groups.ts";
+import type { KvWrite } from "../../platform/kv.ts";
+import { unreachable } from "../../util/assert.ts";
+import type { GroupId } from "../../util/ids.ts";
+import type {
+  AddRefsResult,
+  CompleteResult,
+  DeleteResult,
+  PartitionCommand,
+  PutPartResult,
+  PutResult,
+  SealResult,
+  UploadResult,
+  VerdictResult,
+} from "../commands.ts";
+import { applyPend, applyUnpend, applyVerdict, type PendResult } from "./claims.ts";
+import { applyCompleteUpload } from "./completion.ts";
+import { applyDelete, applyPut } from "./object-commands.ts";
+import { applyOutboxDone } from "./outbox-commands.ts";
+import { PartitionContext } from "./partition-context.ts";
+import { applyAddRefs, applyDropRefs, applyForgetHash, applySettleRefs } from "./reference-commands.ts";
+import { applyAbortUpload, applyCreateUpload, applyPutPart } from "./upload-commands.ts";
+
+export type PartitionResult =
+  | PutResult
+  | DeleteResult
+  | PendResult
+  | UploadResult
+  | PutPartResult
+  | CompleteResult
+  | VerdictResult
+  | AddRefsResult
+  | SealResult
+  | { readonly ok: boolean };
+
+/** The state machine of one partition: objects of the shards that lie here, and references of the blocks whose hashes fall here. */
+export class PartitionMachine implements StateMachine<PartitionCommand, PartitionResult> {
+  readonly #context: PartitionContext;
+
+  /** @param commandWindowMs  W, the same on every node. */
+  constructor(group: GroupId, { commandWindowMs }: { readonly commandWindowMs: number }) {
+    this.#context = new PartitionContext(group, commandWindowMs);
+  }
+
+  apply(rows: KvWrite, command: PartitionCommand, entry: Entry): PartitionResult {
+    const context = this.#context;
+    switch (command.op) {
+      case "put":
+        return applyPut(context, rows, command, entry);
+      case "delete":
+        return applyDelete(context, rows, command, entry);
+      case "pend":
+        return applyPend(context, rows, command, entry);
+      case "unpend":
+        return applyUnpend(rows, command.claim, entry);
+      case "create-upload":
+        return applyCreateUpload(context, rows, command, entry);
+      case "put-part":
+        return applyPutPart(context, rows, command, entry);
+      case "complete-upload":
+        return applyCompleteUpload(context, rows, command, entry);
+      case "abort-upload":
+        return applyAbortUpload(context, rows, command, entry);
+      case "verdict":
+        return applyVerdict(context, rows, command, entry);
+      case "add-refs":
+        return applyAddRefs(rows, command.refs, entry);
+      case "settle-refs":
+        return applySettleRefs(rows, command.refs, entry);
+      case "drop-refs":
+        return applyDropRefs(rows, command.refs, entry);
+      case "forget-hash":
+        return applyForgetHash(rows, command.hash, entry);
+      case "set-guard":
+        return context.guards.set(rows, command.bucket, command.settings, entry);
+      case "seal":
+        return context.guards.seal(rows, command);
+      case "unseal":
+        return context.guards.unseal(rows, command);
+      case "bury": {
+        const buried = context.guards.bury(rows, command, entry);
+        if (buried.ok) context.usage.drop(command.bucket);
+        return buried;
+      }
+      case "outbox-done":
+        return applyOutboxDone(rows, command.sequences, entry);
+      default:
+        return unreachable(command);
+    }
+  }
+
+  flush(rows: KvWrite): void {
+    this.#context.usage.flush(rows);
+    this.#context.guards.forget();
+  }
+}

@@ -1,0 +1,103 @@
+import type { Entry } from "../../group/groups.ts";
+import type { KvRead, KvWrite } from "../../platform/kv.ts";
+import type { BucketId, GroupId, UploadId } from "../../util/ids.ts";
+import type { CreateUploadCommand, PartitionCommand, PutPartCommand, PutPartResult, UploadResult } from "../commands.ts";
+import { claimRefusal } from "./claims.ts";
+import { addToOutbox, releaseOfContent } from "./object-commands.ts";
+import type { PartitionContext } from "./partition-context.ts";
+import { claimKey, pageKey, partKey, ROW, uploadKey } from "./row-keys.ts";
+import { decodeUploadHead, encodeUpload } from "./upload-row.ts";
+import { type ContentHead, decodePart, decodePartHead, encodePart, layOut } from "./version-row.ts";
+
+/** Uploads and their parts, in the group of their object, so that completing is one command (completion.ts). */
+export function applyCreateUpload(
+  context: PartitionContext,
+  rows: KvWrite,
+  command: CreateUploadCommand,
+  entry: Entry,
+): UploadResult {
+  const { bucket, key, upload, headers, checksum } = command;
+  const refused = context.guards.refusal(rows, bucket);
+  if (refused) return { ok: false, refused };
+  const at = uploadKey(entry.group, bucket, key, upload);
+  if (rows.view("rows", at) !== undefined) return { ok: true };
+  const usage = context.usage.of(rows, bucket);
+  rows.put("rows", at, encodeUpload({ createdMs: entry.stamp, checksum, headers }));
+  usage.uploads++;
+  return { ok: true };
+}
+
+export function applyPutPart(context: PartitionContext, rows: KvWrite, command: PutPartCommand, entry: Entry): PutPartResult {
+  const { bucket, key, upload, part, claim, etag, checksum, body } = command;
+  const { group } = entry;
+  const refused = context.guards.refusal(rows, bucket);
+  if (refused) return { ok: false, refused };
+  const uploadRow = rows.view("rows", uploadKey(group, bucket, key, upload));
+  if (uploadRow === undefined) return { ok: false, refused: "no-such-upload" };
+  const wanted = decodeUploadHead(uploadRow, 0, uploadRow.byteLength).checksum;
+  if (wanted !== undefined && wanted.algorithm !== checksum?.algorithm) return { ok: false, refused: "checksum-type-mismatch" };
+  if (body.kind === "blocks" || command.needsPending) {
+    const lost = claimRefusal(rows, command, entry);
+    if (lost) return { ok: false, refused: lost };
+  }
+  const at = partKey(group, bucket, key, upload, part);
+  const oldRow = rows.get("bodies", at);
+  const old = oldRow === undefined ? undefined : decodePart(oldRow);
+  const usage = context.usage.of(rows, bucket);
+
+  const { stored, sizeBytes, pages } = layOut(body);
+  for (const [page, bytes] of pages.entries())
+    rows.put("bodies", pageKey(group, ROW.blockPage, { bucket, key, owner: claim, page }), bytes);
+  rows.put("bodies", at, encodePart({ stampMs: entry.stamp, sizeBytes, etag, claim, checksum, stored }));
+  // A part that comes again under the same claim (a retry that outlived its remembered result) needs its blocks still.
+  const release = old === undefined || old.claim === claim ? undefined : releaseOfContent(old);
+  if (release) addToOutbox(rows, entry, 0, { bucket, key, ...release });
+  if (command.needsPending) rows.remove("rows", claimKey(group, ROW.pending, claim));
+  if (old === undefined) usage.parts++;
+  usage.partBytes += sizeBytes - (old?.sizeBytes ?? 0);
+  return { ok: true, stampMs: entry.stamp };
+}
+
+/** The upload ends; its parts' rows stay until their blocks are released. */
+export function applyAbortUpload(
+  context: PartitionContext,
+  rows: KvWrite,
+  command: Extract<PartitionCommand, { op: "abort-upload" }>,
+  entry: Entry,
+): UploadResult {
+  const { bucket, key, upload } = command;
+  const { group } = entry;
+  const refused = context.guards.refusal(rows, bucket);
+  if (refused) return { ok: false, refused };
+  const at = uploadKey(group, bucket, key, upload);
+  if (rows.view("rows", at) === undefined) return { ok: false, refused: "no-such-upload" };
+  const usage = context.usage.of(rows, bucket);
+  let parts = 0;
+  let partBytes = 0;
+  eachPartOfUpload(rows, group, { bucket, key, upload }, (_number, content) => {
+    parts++;
+    partBytes += content.sizeBytes;
+  });
+
+  rows.remove("rows", at);
+  if (parts > 0) addToOutbox(rows, entry, 0, { bucket, key, kind: "parts", upload, numbers: "all" });
+  usage.uploads--;
+  usage.parts -= parts;
+  usage.partBytes -= partBytes;
+  return { ok: true };
+}
+
+/** Visits the parts of an upload by number. */
+export function eachPartOfUpload(
+  rows: KvRead,
+  group: GroupId,
+  { bucket, key, upload }: { readonly bucket: BucketId; readonly key: string; readonly upload: UploadId },
+  visit: (number: number, content: ContentHead) => void,
+): void {
+  const start = partKey(group, bucket, key, upload, 0);
+  const end = Buffer.concat([partKey(group, bucket, key, upload, 0xffff), Buffer.of(0)]);
+  rows.scan("bodies", { start, end }, (row) => {
+    visit(row.key.readUInt16BE(row.keyEnd - 2), decodePartHead(row.value.subarray(row.valueStart, row.valueEnd)));
+    return undefined;
+  });
+}

@@ -1,0 +1,72 @@
+import { ByteReader } from "../../codec/byte-reader.ts";
+import { ByteWriter } from "../../codec/byte-writer.ts";
+import type { KvRead, KvWrite } from "../../platform/kv.ts";
+import type { BucketId, GroupId } from "../../util/ids.ts";
+import type { BucketUsage } from "../object-service.ts";
+import { checkCodec } from "./object-row.ts";
+import { bucketKey, ROW } from "./row-keys.ts";
+
+/** [codec u8] and six u48: objects, versions, bytes, uploads, parts, part bytes. */
+const CODEC = 1;
+
+export type Counters = { -readonly [name in keyof BucketUsage]: number };
+
+/** The counters that a batch touches, gathered in memory and written once, exact per bucket and partition. */
+export class UsageGather {
+  readonly #group: GroupId;
+  readonly #touched = new Map<BucketId, Counters>();
+
+  constructor(group: GroupId) {
+    this.#group = group;
+  }
+
+  /** The bucket's counters, to be changed in place; ask before the command's first write. */
+  of(rows: KvRead, bucket: BucketId): Counters {
+    let counters = this.#touched.get(bucket);
+    if (counters === undefined) {
+      counters = readUsage(rows, this.#group, bucket);
+      this.#touched.set(bucket, counters);
+    }
+    return counters;
+  }
+
+  /** Forgets a bucket whose counters went with it. */
+  drop(bucket: BucketId): void {
+    this.#touched.delete(bucket);
+  }
+
+  flush(rows: KvWrite): void {
+    for (const [bucket, counters] of this.#touched) rows.put("rows", bucketKey(this.#group, ROW.usage, bucket), encode(counters));
+    this.#touched.clear();
+  }
+}
+
+export function readUsage(rows: KvRead, group: GroupId, bucket: BucketId): Counters {
+  const row = rows.view("rows", bucketKey(group, ROW.usage, bucket));
+  if (row === undefined) return { objects: 0, versions: 0, bytes: 0, uploads: 0, parts: 0, partBytes: 0 };
+  checkCodec(row[0], CODEC, "usage");
+  const reader = new ByteReader(row, 1);
+  return {
+    objects: reader.u48(),
+    versions: reader.u48(),
+    bytes: reader.u48(),
+    uploads: reader.u48(),
+    parts: reader.u48(),
+    partBytes: reader.u48(),
+  };
+}
+
+/** Sum over partitions. */
+export function addUsage(sum: Counters, more: BucketUsage): void {
+  sum.objects += more.objects;
+  sum.versions += more.versions;
+  sum.bytes += more.bytes;
+  sum.uploads += more.uploads;
+  sum.parts += more.parts;
+  sum.partBytes += more.partBytes;
+}
+
+function encode(counters: BucketUsage): Buffer {
+  const writer = new ByteWriter(37).u8(CODEC).u48(counters.objects).u48(counters.versions).u48(counters.bytes);
+  return writer.u48(counters.uploads).u48(counters.parts).u48(counters.partBytes).finish();
+}
