@@ -1,0 +1,159 @@
+import type { Groups } from "../../group/groups.ts";
+import type { ByteSource } from "../../util/byte-source.ts";
+import { assert } from "../../util/assert.ts";
+import type { UploadTarget, WrittenBody } from "../data/data-path.ts";
+import type { Body, PutCommand, PutPartCommand } from "../commands.ts";
+import {
+  type ChecksumAlgorithm,
+  type CopyPartRequest,
+  type CopyRequest,
+  type FoundObject,
+  type PutOutcome,
+  type PutPartOutcome,
+  ServiceError,
+  type Upload,
+  type UploadRefusal,
+} from "../object-service.ts";
+import { type BodyPiece, readPieces } from "../partition/body-reads.ts";
+import { Found } from "./found-object.ts";
+import { commitPut, newTarget, type OperationParts } from "./object-operations.ts";
+import { commitPart, partTarget, wantedChecksum } from "./upload-operations.ts";
+
+const SOURCE_GONE = { ok: false, code: "source-gone" } as const;
+type SourceGone = typeof SOURCE_GONE;
+
+/**
+ * CopyObject. Where the source's blocks can be shared only metadata is written: new references beside the source's own (rule 34). A checksum
+ * that the source does not have, or a source that is let go of meanwhile, makes it a copy of the bytes.
+ */
+export async function copyObject(parts: OperationParts, request: CopyRequest): Promise<PutOutcome | SourceGone> {
+  const { bucket, key, condition, signal } = request;
+  const source = asFound(request.source.object);
+  const target = newTarget(parts, bucket, key);
+  const headers = request.headers ?? source.headers;
+  const written = await writeCopy(parts, source, target, { algorithm: request.algorithm, signal });
+  if (!written.ok) return written;
+  const { body, etag, checksum } = written;
+  const command: PutCommand = {
+    op: "put",
+    bucket: bucket.id,
+    key,
+    claim: target.claim,
+    headers,
+    etag,
+    body,
+    ...(checksum === undefined ? undefined : { checksum }),
+    ...(condition === undefined ? undefined : { condition }),
+    ...(written.needsPending ? { needsPending: true } : undefined),
+  };
+  return commitPut(parts, bucket, target, command, written.expiry);
+}
+
+/**
+ * UploadPartCopy. Only a whole object that is no multipart one can be shared as a part: a part's ETag is the MD5 of its bytes.
+ * `null` of the upload's row (no such upload) is answered before a byte is read.
+ */
+export async function copyPart(parts: OperationParts, request: CopyPartRequest): Promise<PutPartOutcome | SourceGone> {
+  const { bucket, part, range, signal } = request;
+  const wanted = await wantedChecksum(parts, request);
+  if (wanted === null) return { ok: false, code: "no-such-upload" };
+  const source = asFound(request.source.object);
+  const target = partTarget(parts, request, part);
+  const isWhole = range === undefined || (range.start === 0 && range.end === source.sizeBytes);
+  const written =
+    isWhole && source.partCount === 0 && !source.etag.includes("-")
+      ? await writeCopy(parts, source, target, { algorithm: wanted, signal })
+      : await writeBytes(parts, source.open(range), target, { algorithm: wanted, sizeBytes: sizeOf(source, range), signal });
+  if (!written.ok) return written;
+  const { body, etag, checksum } = written;
+  const command: PutPartCommand = {
+    op: "put-part",
+    bucket: bucket.id,
+    key: request.key,
+    upload: request.upload,
+    part,
+    claim: target.claim,
+    etag,
+    body,
+    ...(checksum === undefined ? undefined : { checksum }),
+    ...(written.needsPending ? { needsPending: true } : undefined),
+  };
+  return commitPart(parts, bucket, target, command, written);
+}
+
+function sizeOf(source: Found, range: CopyPartRequest["range"]): number {
+  return range === undefined ? source.sizeBytes : range.end - range.start;
+}
+
+interface How {
+  readonly algorithm: ChecksumAlgorithm | undefined;
+  readonly signal: AbortSignal;
+}
+
+async function writeCopy(
+  parts: OperationParts,
+  source: Found,
+  target: UploadTarget,
+  { algorithm, signal }: How,
+): Promise<WrittenBody | UploadRefusal | SourceGone> {
+  const { checksum } = source;
+  const hasIt = algorithm === undefined || (checksum?.algorithm === algorithm && checksum.type === "FULL_OBJECT");
+  const shared = hasIt ? await shareBody(parts, source, target) : undefined;
+  if (shared === undefined)
+    return writeBytes(parts, source.open(), target, {
+      algorithm: algorithm ?? checksum?.algorithm,
+      sizeBytes: source.sizeBytes,
+      signal,
+    });
+  const { etag, sizeBytes } = source;
+  return { ok: true, ...shared, etag, sizeBytes, needsPending: false, ...(checksum === undefined ? {} : { checksum }) };
+}
+
+/** The source's body under the target's claim without moving a byte; undefined when that can't be. */
+async function shareBody(
+  parts: OperationParts,
+  source: Found,
+  target: UploadTarget,
+): Promise<{ readonly body: Body; readonly expiry: WrittenBody["expiry"] } | undefined> {
+  const { inline, sizeBytes } = source;
+  if (inline !== undefined) return { body: { kind: "inline", bytes: inline }, expiry: parts.groups.logTime(target.group) };
+  const pieces = await allPieces(parts.groups, source);
+  // Small last parts may lie inline: such a body can't be described by blocks alone.
+  if (pieces === undefined || pieces.some((piece) => piece.kind === "inline")) return undefined;
+  const copied = await parts.writing.copyReferences(pieces, target);
+  return copied && { body: { kind: "blocks", size: sizeBytes, blocks: copied.blocks }, expiry: copied.expiry };
+}
+
+async function allPieces(groups: Groups, { place }: Found): Promise<readonly BodyPiece[] | undefined> {
+  const all: BodyPiece[] = [];
+  for (let offset = 0; offset < place.sizeBytes; ) {
+    const pieces = await groups.read(place.group, (rows) => readPieces(rows, place, offset, PIECES_A_READ));
+    if (pieces === undefined || pieces.length === 0) return undefined;
+    for (const piece of pieces) all.push(piece);
+    const last = pieces.at(-1) as BodyPiece;
+    offset = last.offset + last.size;
+  }
+  return all;
+}
+
+const PIECES_A_READ = 1024;
+
+async function writeBytes(
+  parts: OperationParts,
+  source: ByteSource,
+  target: UploadTarget,
+  { algorithm, sizeBytes, signal }: How & { readonly sizeBytes: number },
+): Promise<WrittenBody | UploadRefusal | SourceGone> {
+  const upload: Upload = { source, sizeBytes, signal, ...(algorithm === undefined ? {} : { algorithm }) };
+  try {
+    return await parts.writing.write(upload, target);
+  } catch (error) {
+    if (error instanceof ServiceError && error.code === "object.replaced") return SOURCE_GONE;
+    throw error;
+  }
+}
+
+function asFound(object: FoundObject): Found {
+  assert(object instanceof Found, "a copy's source comes from lookup");
+  return object;
+}

@@ -1,0 +1,165 @@
+import type { Groups } from "../../group/groups.ts";
+import type { Random } from "../../platform/random.ts";
+import type { ClaimId, GroupId, Stamp } from "../../util/ids.ts";
+import type { BodyReading, BodyWriting, UploadTarget } from "../data/data-path.ts";
+import type { Body, DeleteCommand, DeleteResult, PartitionCommand, PutCommand, PutResult, Refusal } from "../commands.ts";
+import { type BucketRef, type DeleteOutcome, type PutOutcome, type PutRequest, ServiceError } from "../object-service.ts";
+import { readHeadVersion } from "../partition/read-version.ts";
+import type { Placement } from "../placement.ts";
+import { Found } from "./found-object.ts";
+import type { QuotaLedger } from "./quota-ledger.ts";
+import { asServiceFailure, isKnownNotDone } from "./service-failures.ts";
+
+/** What the object operations work with. */
+export interface OperationParts {
+  readonly groups: Groups;
+  readonly placement: Placement;
+  readonly writing: BodyWriting;
+  readonly reading: BodyReading;
+  readonly random: Random;
+  readonly quotas: QuotaLedger;
+}
+
+export async function putObject(parts: OperationParts, request: PutRequest): Promise<PutOutcome> {
+  const { bucket, key, headers, condition } = request;
+  const target = newTarget(parts, bucket, key);
+  const written = await parts.writing.write(request.upload, target);
+  if (!written.ok) return written;
+  const { body, etag, checksum } = written;
+  const command: PutCommand = {
+    op: "put",
+    bucket: bucket.id,
+    key,
+    claim: target.claim,
+    headers,
+    etag,
+    body,
+    ...(checksum === undefined ? undefined : { checksum }),
+    ...(condition === undefined ? undefined : { condition }),
+    ...(written.needsPending ? { needsPending: true } : undefined),
+  };
+  return commitPut(parts, bucket, target, command, written.expiry);
+}
+
+/** Checks the quotas, has the put decided, and lets go of the blocks when it was refused. */
+export async function commitPut(
+  parts: OperationParts,
+  bucket: BucketRef,
+  target: UploadTarget,
+  command: PutCommand,
+  expiry: Stamp,
+): Promise<PutOutcome> {
+  const { body } = command;
+  const sizeBytes = body.kind === "inline" ? body.bytes.byteLength : body.size;
+  const room = await reserveForObject(parts, bucket, target, sizeBytes, body);
+  if (!room.ok) return { ok: false, code: "quota-exceeded", detail: room.detail };
+  try {
+    const result = await commitBody<PutResult>(parts, target, command, body, expiry);
+    if (result.ok) {
+      const { version, etag, stampMs, checksum } = result;
+      return checksum === undefined
+        ? { ok: true, version, etag, stampMs, sizeBytes }
+        : { ok: true, version, etag, stampMs, sizeBytes, checksum };
+    }
+    switch (result.refused) {
+      case "precondition-failed":
+      case "no-such-key":
+        return { ok: false, code: result.refused };
+      default:
+        return { ok: false, code: noBucket(result.refused) };
+    }
+  } finally {
+    room.reservation.release();
+  }
+}
+
+async function reserveForObject(parts: OperationParts, bucket: BucketRef, target: UploadTarget, sizeBytes: number, body: Body) {
+  try {
+    const room = await parts.quotas.reserve(bucket, (rows) => {
+      const old = readHeadVersion(rows, target.group, bucket.id, target.key);
+      return { bytes: sizeBytes - (old?.content.sizeBytes ?? 0), objects: old === undefined ? 1 : 0 };
+    });
+    if (!room.ok) parts.writing.discard(target, body);
+    return room;
+  } catch (error) {
+    parts.writing.discard(target, body);
+    throw asServiceFailure(error);
+  }
+}
+
+/** Proposes a command that brings a body, and settles or discards the body by its outcome; an unknown outcome is left to the verdict. */
+export async function commitBody<R extends { readonly ok: boolean }>(
+  parts: OperationParts,
+  target: UploadTarget,
+  command: Extract<PartitionCommand, { op: "put" | "put-part" }>,
+  body: Body,
+  expiry: Stamp,
+): Promise<R> {
+  let result: R;
+  try {
+    // Inline bodies have no references: no verdict can be waiting for them.
+    const bound = body.kind === "inline" || command.needsPending ? undefined : { expiry };
+    result = await parts.groups.propose<PartitionCommand, R>(target.group, command, bound);
+  } catch (error) {
+    if (isKnownNotDone(error)) parts.writing.discard(target, body);
+    throw asServiceFailure(error);
+  }
+  if (result.ok) parts.writing.settled(target, body);
+  else parts.writing.discard(target, body);
+  return result;
+}
+
+export async function lookupObject(parts: OperationParts, bucket: BucketRef, key: string): Promise<Found | null> {
+  const group = parts.placement.ofKey(bucket, key);
+  try {
+    const found = await parts.groups.read(group, (rows) => readHeadVersion(rows, group, bucket.id, key));
+    return found === undefined ? null : new Found({ group, bucket: bucket.id, key }, found.version, found.content, parts);
+  } catch (error) {
+    throw asServiceFailure(error);
+  }
+}
+
+export async function deleteObject(
+  parts: OperationParts,
+  request: { readonly bucket: BucketRef; readonly key: string; readonly condition?: DeleteCommand["condition"] },
+): Promise<DeleteOutcome> {
+  const { bucket, key, condition } = request;
+  const command: DeleteCommand = {
+    op: "delete",
+    bucket: bucket.id,
+    key,
+    ...(condition === undefined ? undefined : { condition }),
+  };
+  const result = await propose<DeleteResult>(parts.groups, parts.placement.ofKey(bucket, key), command);
+  if (result.ok) return result;
+  switch (result.refused) {
+    case "precondition-failed":
+    case "no-such-key":
+      return { ok: false, code: result.refused };
+    default:
+      return { ok: false, code: noBucket(result.refused) };
+  }
+}
+
+export async function propose<R>(groups: Groups, group: GroupId, command: PartitionCommand): Promise<R> {
+  try {
+    return await groups.propose<PartitionCommand, R>(group, command);
+  } catch (error) {
+    throw asServiceFailure(error);
+  }
+}
+
+/** The answer to a refusal that is neither a condition nor the client's: a sealed bucket may live on, and a claim that ran out may be tried again. */
+export function noBucket(refused: Refusal | "claim-forbidden" | "pending-lost"): "no-such-bucket" {
+  if (refused === "no-bucket") return "no-such-bucket";
+  throw new ServiceError(
+    "service.unavailable",
+    refused === "sealed" ? "the bucket is being deleted; ask again" : "the upload took too long to be committed; send it again",
+  );
+}
+
+/** A fresh attempt at a version of a key. */
+export function newTarget(parts: OperationParts, bucket: BucketRef, key: string): UploadTarget {
+  const claim = Buffer.from(parts.random.bytes(16)).toString("hex") as ClaimId;
+  return { bucket: bucket.id, key, group: parts.placement.ofKey(bucket, key), claim };
+}

@@ -1,0 +1,205 @@
+import type { Stamp, UploadId } from "../../util/ids.ts";
+import { isHex } from "../../util/ids.ts";
+import { MAX_U48, writeU48 } from "../../codec/slices.ts";
+import type { UploadTarget } from "../data/data-path.ts";
+import type {
+  CompleteResult,
+  CompleteUploadCommand,
+  CreateUploadCommand,
+  PutPartCommand,
+  PutPartResult,
+  UploadResult,
+} from "../commands.ts";
+import type {
+  BucketRef,
+  ChecksumAlgorithm,
+  CompleteOutcome,
+  CompleteRequest,
+  CreateUploadRequest,
+  PutPartOutcome,
+  PutPartRequest,
+  UploadInfo,
+  UploadRef,
+} from "../object-service.ts";
+import { readPart } from "../partition/body-reads.ts";
+import { readHeadVersion } from "../partition/read-version.ts";
+import { readUpload } from "../partition/upload-row.ts";
+import { commitBody, newTarget, noBucket, type OperationParts, propose } from "./object-operations.ts";
+import { asServiceFailure } from "./service-failures.ts";
+
+/** Upload ids begin with the time of their creation (ms, 48 bits), so that those of one key are listed in its order; the rest is drawn. */
+export async function createUpload(
+  parts: OperationParts,
+  request: CreateUploadRequest,
+): Promise<{ readonly ok: true; readonly upload: UploadId } | { readonly ok: false; readonly code: "no-such-bucket" }> {
+  const { bucket, key, headers, checksum } = request;
+  const group = parts.placement.ofKey(bucket, key);
+  const raw = Buffer.alloc(16);
+  writeU48(raw, Math.min(parts.groups.logTime(group), MAX_U48), 0);
+  raw.set(parts.random.bytes(10), 6);
+  const upload = raw.toString("hex") as UploadId;
+  const command: CreateUploadCommand = {
+    op: "create-upload",
+    bucket: bucket.id,
+    key,
+    upload,
+    headers,
+    ...(checksum === undefined ? undefined : { checksum }),
+  };
+  const result = await propose<UploadResult>(parts.groups, group, command);
+  if (result.ok) return { ok: true, upload };
+  return { ok: false, code: noBucket(result.refused === "no-such-upload" ? "no-bucket" : result.refused) };
+}
+
+export async function putPart(parts: OperationParts, request: PutPartRequest): Promise<PutPartOutcome> {
+  const { bucket, key, upload, part, body } = request;
+  const wanted = await wantedChecksum(parts, request);
+  if (wanted === null) {
+    body.source.cancel();
+    return { ok: false, code: "no-such-upload" };
+  }
+  const target = partTarget(parts, request, part);
+  // A client that sent no checksum of its own still gets the one its upload was created with.
+  const bytes = body.algorithm === undefined && wanted !== undefined ? { ...body, algorithm: wanted } : body;
+  const written = await parts.writing.write(bytes, target);
+  if (!written.ok) return written;
+  const { etag, checksum } = written;
+  const command: PutPartCommand = {
+    op: "put-part",
+    bucket: bucket.id,
+    key,
+    upload,
+    part,
+    claim: target.claim,
+    etag,
+    body: written.body,
+    ...(checksum === undefined ? undefined : { checksum }),
+    ...(written.needsPending ? { needsPending: true } : undefined),
+  };
+  return commitPart(parts, bucket, target, command, written);
+}
+
+/** A fresh attempt at a part. */
+export function partTarget(parts: OperationParts, { bucket, key, upload }: UploadRef, part: number): UploadTarget {
+  return { ...newTarget(parts, bucket, key), upload, part };
+}
+
+/** The algorithm that an upload's parts must carry; undefined: any or none; null: no such upload. */
+export async function wantedChecksum(parts: OperationParts, request: UploadRef): Promise<ChecksumAlgorithm | undefined | null> {
+  const info = await uploadInfo(parts, request);
+  return info === null ? null : info.checksum?.algorithm;
+}
+
+export async function uploadInfo(parts: OperationParts, { bucket, key, upload }: UploadRef): Promise<UploadInfo | null> {
+  if (!isHex(upload, 16)) return null;
+  const group = parts.placement.ofKey(bucket, key);
+  try {
+    const row = await parts.groups.read(group, (rows) => readUpload(rows, group, bucket.id, key, upload));
+    if (row === undefined) return null;
+    const { createdMs, checksum } = row;
+    return checksum === undefined ? { createdMs } : { createdMs, checksum };
+  } catch (error) {
+    throw asServiceFailure(error);
+  }
+}
+
+/** Checks the quotas, has the part decided, and lets go of its blocks when it was refused. */
+export async function commitPart(
+  parts: OperationParts,
+  bucket: BucketRef,
+  target: UploadTarget,
+  command: PutPartCommand,
+  { sizeBytes, expiry }: { readonly sizeBytes: number; readonly expiry: Stamp },
+): Promise<PutPartOutcome> {
+  const { body, etag, checksum, upload, part, key } = command;
+  const room = await parts.quotas
+    .reserve(bucket, (rows) => {
+      const old = readPart(rows, { group: target.group, bucket: bucket.id, key }, upload, part);
+      return { bytes: sizeBytes - (old?.sizeBytes ?? 0), objects: 0, besideParts: true };
+    })
+    .catch((error: unknown) => {
+      parts.writing.discard(target, body);
+      throw asServiceFailure(error);
+    });
+  if (!room.ok) {
+    parts.writing.discard(target, body);
+    return { ok: false, code: "quota-exceeded", detail: room.detail };
+  }
+  try {
+    const result = await commitBody<PutPartResult>(parts, target, command, body, expiry);
+    if (result.ok) return { ok: true, etag, stampMs: result.stampMs, sizeBytes, ...(checksum === undefined ? {} : { checksum }) };
+    switch (result.refused) {
+      case "no-such-upload":
+      case "checksum-type-mismatch":
+        return { ok: false, code: result.refused };
+      default:
+        return { ok: false, code: noBucket(result.refused) };
+    }
+  } finally {
+    room.reservation.release();
+  }
+}
+
+export async function completeUpload(
+  parts: OperationParts,
+  { minPartSize }: { readonly minPartSize: number },
+  request: CompleteRequest,
+): Promise<CompleteOutcome> {
+  const { bucket, key, upload, condition, fullObjectChecksum, objectSize } = request;
+  if (!isHex(upload, 16)) return { ok: false, code: "no-such-upload" };
+  const group = parts.placement.ofKey(bucket, key);
+  const room = await parts.quotas
+    .reserve(bucket, (rows) => {
+      // Without its row this is a repeated completion: it adds nothing.
+      if (readUpload(rows, group, bucket.id, key, upload) === undefined) return { bytes: 0, objects: 0 };
+      const old = readHeadVersion(rows, group, bucket.id, key);
+      let bytes = -(old?.content.sizeBytes ?? 0);
+      for (const { part } of request.parts)
+        bytes += readPart(rows, { group, bucket: bucket.id, key }, upload, part)?.sizeBytes ?? 0;
+      return { bytes, objects: old === undefined ? 1 : 0 };
+    })
+    .catch((error: unknown) => {
+      throw asServiceFailure(error);
+    });
+  if (!room.ok) return { ok: false, code: "quota-exceeded", detail: room.detail };
+  const command: CompleteUploadCommand = {
+    op: "complete-upload",
+    bucket: bucket.id,
+    key,
+    upload,
+    parts: request.parts,
+    minPartSize,
+    ...(condition === undefined ? undefined : { condition }),
+    ...(fullObjectChecksum === undefined ? undefined : { fullObjectChecksum }),
+    ...(objectSize === undefined ? undefined : { objectSize }),
+  };
+  try {
+    return completeOutcome(await propose<CompleteResult>(parts.groups, group, command));
+  } finally {
+    room.reservation.release();
+  }
+}
+
+function completeOutcome(result: CompleteResult): CompleteOutcome {
+  if (result.ok) return result;
+  switch (result.refused) {
+    case "invalid-part":
+    case "part-too-small":
+      return { ok: false, code: result.refused, part: result.part };
+    case "wrong-object-size":
+      return { ok: false, code: result.refused, detail: `the parts have ${result.sizeBytes} bytes together` };
+    case "no-bucket":
+    case "sealed":
+      return { ok: false, code: noBucket(result.refused) };
+    default:
+      return { ok: false, code: result.refused };
+  }
+}
+
+export async function abortUpload(parts: OperationParts, { bucket, key, upload }: UploadRef): Promise<{ readonly ok: boolean }> {
+  if (!isHex(upload, 16)) return { ok: false };
+  const command = { op: "abort-upload", bucket: bucket.id, key, upload } as const;
+  const result = await propose<UploadResult>(parts.groups, parts.placement.ofKey(bucket, key), command);
+  if (!result.ok && result.refused === "sealed") noBucket(result.refused);
+  return { ok: result.ok };
+}
