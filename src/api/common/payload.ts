@@ -140,8 +140,8 @@ async function readAll(source: ByteSource, limitBytes: number): Promise<Uint8Arr
       source.cancel();
       throw tooLong(limitBytes);
     }
-    // A piece is ours only until the next read.
-    pieces.push(piece.slice());
+    // A piece is ours only until the next read. (slice() would be a view: pieces may be Buffers.)
+    pieces.push(Buffer.from(piece));
   }
   return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, length);
 }
