@@ -14,6 +14,7 @@ interface Truth {
 interface GroupTruth {
   /** Who leads, by term. */
   readonly leaders: Map<number, string>;
+  newestTerm: number;
   /** By index; what has been applied by anyone. */
   readonly entries: Truth[];
   /** Per key: the last index of a command on it applied anywhere. */
@@ -26,7 +27,8 @@ export class Checks {
 
   constructor(world: World) {
     this.#world = world;
-    for (let group = 0; group < world.profile.groups; group++) this.#groups.push({ leaders: new Map(), entries: [], latest: [] });
+    for (let group = 0; group < world.profile.groups; group++)
+      this.#groups.push({ leaders: new Map(), newestTerm: 0, entries: [], latest: [] });
   }
 
   /** A replica has applied an entry; `digest` is that of its rows after it. */
@@ -71,28 +73,31 @@ export class Checks {
       return;
     }
     truth.leaders.set(raft.term, raft.self);
+    truth.newestTerm = Math.max(truth.newestTerm, raft.term);
     world.count("elections");
     world.trace.mix(world.now, raft.term * 64 + host.node.index);
     world.note(
       host.group,
       () => `${host.name} leads in term ${raft.term}, log to ${raft.lastIndex}, ${describeConfiguration(raft.configuration)}`,
     );
+    const missing = this.#missing(host, truth);
+    if (missing !== null) world.fail(`committed entry lost: ${host.name} leads in term ${raft.term} ${missing}`);
+    for (const node of world.nodes) if (node !== host.node) this.leasesOf(node, host.group);
+    host.world.newLeader?.(host);
+  }
+
+  /** Leader completeness: what was applied in an earlier term is in the log of every later leader. */
+  #missing(host: GroupHost, truth: GroupTruth): string | null {
+    const { raft } = host;
     for (let index = truth.entries.length - 1; index > 0; index--) {
       const committed = truth.entries[index];
       if (committed === undefined || committed.inTerm >= raft.term) continue;
-      if (index > raft.lastIndex)
-        return world.fail(
-          `committed entry lost: ${host.name} leads in term ${raft.term} without entry ${index}, applied in term ${committed.inTerm}`,
-        );
+      if (index > raft.lastIndex) return `without entry ${index}, applied in term ${committed.inTerm}`;
       const entry = raft.entry(index);
-      if (entry === null) break; // no longer in memory: applied
-      if (entry.term !== committed.term)
-        return world.fail(
-          `committed entry lost: ${host.name} leads in term ${raft.term} with another entry ${index} than the one applied in term ${committed.inTerm}`,
-        );
+      if (entry === null) return null; // no longer in memory: applied
+      if (entry.term !== committed.term) return `with another entry ${index} than the one applied in term ${committed.inTerm}`;
     }
-    for (const node of world.nodes) if (node !== host.node) this.leasesOf(node, host.group);
-    host.world.newLeader?.(host);
+    return null;
   }
 
   /** No lease where somebody else leads in a later term (all groups, or one). */
@@ -100,12 +105,11 @@ export class Checks {
     if (!node.running) return;
     for (const host of node.hosts.values()) {
       if ((only >= 0 && host.group !== only) || host.raft.role !== "leader" || !host.raft.mayRead(0, node.moment())) continue;
-      for (const [term, leader] of this.#groups[host.group]!.leaders) {
-        if (term > host.raft.term)
-          return this.#world.fail(
-            `lease beside a later leader: ${host.name} may read by its lease of term ${host.raft.term}, but ${leader} leads in term ${term}`,
-          );
-      }
+      const { newestTerm, leaders } = this.#groups[host.group]!;
+      if (newestTerm <= host.raft.term) continue;
+      this.#world.fail(
+        `lease beside a later leader: ${host.name} may read by its lease of term ${host.raft.term}, but ${leaders.get(newestTerm)} leads in term ${newestTerm}`,
+      );
     }
   }
 }

@@ -132,7 +132,10 @@ export class Clients {
           };
     const ask = (): void => {
       if (!open) return;
-      if (world.now > until) return end("unknown");
+      if (world.now > until) {
+        end("unknown");
+        return;
+      }
       if (command === null) this.#askRead(node, wish, (value) => end({ value }));
       else passOn(node, wish.group, command, 2);
       node.local(world.profile.retryMs + world.dice.below(2 * world.profile.retryMs), ask);
@@ -145,8 +148,14 @@ export class Clients {
     const { group, key } = wish;
     const host = node.hosts.get(group);
     if (host !== undefined && isMemberOf(node, group)) {
-      if (world.planted("local-read")) return done(host.machine.value(key));
-      if (host.raft.role === "leader" || world.dice.chance(0.7)) return host.read(key, done);
+      if (world.planted("local-read")) {
+        done(host.machine.value(key));
+        return;
+      }
+      if (host.raft.role === "leader" || world.dice.chance(0.7)) {
+        host.read(key, done);
+        return;
+      }
     }
     const to = guessLeader(node, group);
     world.send(node.index, to, (other) => {
@@ -175,7 +184,8 @@ function passOn(node: SimNode, group: number, command: Command, hops: number): v
   if (host?.raft.role === "leader") {
     const known = host.machine.once.peek(command.id);
     if (known !== undefined && command.coordinator !== node.index) {
-      return world.send(node.index, command.coordinator, (other) => other.calls.get(command.id)?.settle(known));
+      world.send(node.index, command.coordinator, (other) => other.calls.get(command.id)?.settle(known));
+      return;
     }
     host.propose(command);
     return;

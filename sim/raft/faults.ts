@@ -117,7 +117,10 @@ export class Faults {
       2,
     );
     const [cut, keep] = others;
-    if (cut === undefined || keep === undefined) return world.cutOff(self);
+    if (cut === undefined || keep === undefined) {
+      world.cutOff(self);
+      return;
+    }
     const sever = (a: number, b: number): void => world.block(a, b, dice.chance(0.8));
     const later = (delayMs: number, run: () => void): void =>
       world.after(delayMs, () => {

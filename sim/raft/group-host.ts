@@ -106,7 +106,8 @@ export class GroupHost {
     const floor = world.checks.floor(this.group, key);
     if (world.dice.chance(0.5) && this.raft.mayRead(key, this.node.moment())) {
       world.count("reads by lease, at once");
-      return this.#answer({ key, floor, done }, "lease");
+      this.#answer({ key, floor, done }, "lease");
+      return;
     }
     const id = ++this.#readSeq;
     this.#reads.set(id, { key, floor, done });
@@ -123,7 +124,10 @@ export class GroupHost {
   /** Carries out what is to be done, now or, where the profile says so, together with what comes in the next moments. */
   drain(): void {
     const { drainLagMs } = this.world.profile;
-    if (drainLagMs === 0) return this.#drain();
+    if (drainLagMs === 0) {
+      this.#drain();
+      return;
+    }
     if (this.#drainScheduled) return;
     this.#drainScheduled = true;
     this.node.local(this.world.dice.random() * drainLagMs, () => {
@@ -219,7 +223,10 @@ export class GroupHost {
     const { world } = this;
     if (world.planted("early-unapplied") && this.raft.role === "follower") this.#answerUnapplied(entries);
     for (const entry of entries) this.#toApply.push(entry);
-    if (world.profile.applyLagMs === 0) return this.#applyNow();
+    if (world.profile.applyLagMs === 0) {
+      this.#applyNow();
+      return;
+    }
     if (this.#applyScheduled) return;
     this.#applyScheduled = true;
     this.node.local(world.dice.random() * world.profile.applyLagMs, () => {

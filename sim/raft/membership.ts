@@ -55,6 +55,7 @@ export class MembershipDriver {
     const healing = this.#world.healing;
     const { voters, learners } = present;
     if (profile.focus === "even" && !healing) return this.#evenWish(present, raft.self);
+    if (profile.focus === "pair" && !healing) return this.#pairWish(present);
     const isStale = (member: MemberId): boolean => control[nodeOf(member)]!.incarnation !== incarnationOf(member);
     const lost = learners.filter(isStale);
     if (lost.length > 0) return { voters, learners: learners.filter((member) => !lost.includes(member)) };
@@ -90,6 +91,17 @@ export class MembershipDriver {
     return free.length === 0 ? null : { voters, learners: [...learners, dice.pick(free).self] };
   }
 
+  /** One to three voters, one at a time; who leaves may well be the leader. */
+  #pairWish(present: Configuration): Membership | null {
+    const { dice, nodes } = this.#world;
+    const { voters, learners } = present;
+    const outside = nodes.filter((node) => node.active && !voters.includes(node.self)).map((node) => node.self);
+    if (voters.length > 1 && (voters.length === 3 || dice.chance(0.6))) {
+      const leaver = dice.pick(voters);
+      return { voters: voters.filter((voter) => voter !== leaver), learners };
+    }
+    return outside.length === 0 ? null : { voters: [...voters, dice.pick(outside)], learners };
+  }
   /** One voter at a time between three and five: the sizes where the rules on overlap bite. */
   #evenWish(present: Configuration, self: MemberId): Membership | null {
     const { dice, nodes } = this.#world;

@@ -144,7 +144,7 @@ export class SimNode {
       defects,
     });
     world.note(-1, () => `node ${this.index} starts as ${this.self}, boot ${disk.boots}`);
-    if (disk.boots === 1 && disk.incarnation === 0) world.births.forEach((birth, group) => this.#bear(group, birth));
+    if (disk.boots === 1 && disk.incarnation === 0) for (const [group, birth] of world.births.entries()) this.#bear(group, birth);
     for (const group of disk.groups.keys()) this.#open(group);
     const registerLater = (): void => {
       // rule 25: the tick goes on while the process runs, so that an older image of the store shows.

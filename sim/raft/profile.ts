@@ -5,9 +5,11 @@ import type { Dice } from "../engine/random.ts";
  * Families of schedules. `mixed`: a bit of all. `lease`: leaders cut off, paused, clocks at the edge of their bound, reads on both sides.
  * `log`: short terms, crashes, half-written logs. `even`: `log` with four voters and membership changes one by one. `members`: replacement
  * all the while. `store`: wiped and restored-old stores. `wide`: tens of groups on one cluster. `retry`: commands sent again and again.
+ * `shared`: a few groups on the same three nodes, so that heartbeats go on for one while another needs an election. `pair`: one to three
+ * voters that come and go, where a change in progress may hold up everything.
  */
-export type Focus = "mixed" | "lease" | "log" | "even" | "members" | "store" | "wide" | "retry";
-export const FOCUSES: readonly Focus[] = ["mixed", "lease", "log", "even", "members", "store", "wide", "retry"];
+export type Focus = "mixed" | "lease" | "log" | "even" | "members" | "store" | "wide" | "retry" | "shared" | "pair";
+export const FOCUSES: readonly Focus[] = ["mixed", "lease", "log", "even", "members", "store", "wide", "retry", "shared", "pair"];
 
 export interface Profile {
   readonly focus: Focus;
@@ -58,18 +60,30 @@ export function drawProfile(dice: Dice, forced: Focus | null): Profile {
   const leaseMs = log ? 20 : 100;
   const electScale = log ? 0.25 : lease ? 0.3 : 1;
   const damage = focus === "store" || (focus === "mixed" && dice.chance(0.3));
-  const nodes =
-    focus === "wide"
+  const shared = focus === "shared";
+  const pair = focus === "pair";
+  const nodes = shared
+    ? 3
+    : focus === "wide"
       ? 4 + dice.below(4)
       : lease
         ? dice.pick([3, 4, 5])
         : log
           ? dice.pick([4, 5, 5])
           : dice.pick([3, 4, 5, 5, 5, 6, 7]);
-  const groups = focus === "wide" ? 12 + dice.below(28) : dice.pick([1, 1, 1, 2, 3]);
+  const groups = focus === "wide" ? 12 + dice.below(28) : shared ? 2 + dice.below(3) : dice.pick([1, 1, 1, 2, 3]);
   const fewest = damage ? 3 : 1;
   const size = (): number =>
-    Math.min(nodes, focus === "even" ? 4 : lease ? 3 : Math.max(fewest, dice.pick([3, 3, 3, 3, 3, 2, 4, 5, 1])));
+    Math.min(
+      nodes,
+      focus === "even"
+        ? 4
+        : lease || shared
+          ? 3
+          : pair
+            ? 1 + dice.below(3)
+            : Math.max(fewest, dice.pick([3, 3, 3, 3, 3, 2, 4, 5, 1])),
+    );
   return {
     focus,
     nodes,
@@ -86,17 +100,17 @@ export function drawProfile(dice: Dice, forced: Focus | null): Profile {
     haste: quick ? 0.15 : 1,
     loss: dice.pick([0, 0.02, 0.1]),
     duplicate: dice.chance(0.5) ? 0.05 : 0,
-    crash: log || dice.chance(0.6),
+    crash: log || shared || pair || dice.chance(0.6),
     pause: log ? dice.chance(0.2) : dice.chance(0.55),
     partition: log || lease || dice.chance(0.6),
-    reconfigure: focus === "members" || focus === "even" || (!lease && dice.chance(0.5)),
-    joint: focus !== "even" && dice.chance(0.5),
+    reconfigure: focus === "members" || focus === "even" || pair || (!lease && !shared && dice.chance(0.5)),
+    joint: focus !== "even" && !pair && dice.chance(0.5),
     transfer: dice.chance(0.4),
     damage,
-    slowDisk: dice.chance(0.3),
+    slowDisk: dice.chance(shared || pair ? 0.6 : 0.3),
     stalls: lease && dice.chance(0.06),
     trim: dice.chance(0.5) ? 0.1 : 0,
-    appendEntries: (log ? dice.chance(0.7) : dice.chance(0.3)) ? 1 + dice.below(2) : 0,
+    appendEntries: focus !== "retry" && (log ? dice.chance(0.7) : dice.chance(0.3)) ? 1 + dice.below(2) : 0,
     drainLagMs: dice.chance(0.25) ? 2 : 0,
     applyLagMs: dice.chance(0.3) ? 6 : 0,
     wallJumps: dice.chance(0.2),
@@ -106,12 +120,14 @@ export function drawProfile(dice: Dice, forced: Focus | null): Profile {
 
 function drawFocus(dice: Dice): Focus {
   const draw = dice.random();
-  if (draw < 0.3) return "mixed";
-  if (draw < 0.52) return "lease";
-  if (draw < 0.66) return "log";
-  if (draw < 0.73) return "even";
-  if (draw < 0.84) return "members";
-  if (draw < 0.92) return "store";
-  if (draw < 0.98) return "retry";
+  if (draw < 0.26) return "mixed";
+  if (draw < 0.46) return "lease";
+  if (draw < 0.6) return "log";
+  if (draw < 0.67) return "even";
+  if (draw < 0.77) return "members";
+  if (draw < 0.85) return "store";
+  if (draw < 0.9) return "retry";
+  if (draw < 0.94) return "shared";
+  if (draw < 0.98) return "pair";
   return "wide";
 }

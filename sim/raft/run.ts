@@ -168,7 +168,10 @@ function checkEndState(world: World, probes: Probes): void {
       ]);
       const other = seen.get(state.index);
       if (other === undefined) seen.set(state.index, text);
-      else if (other !== text) return world.fail(`rows differ at equal position: group ${group} at ${state.index}`);
+      else if (other !== text) {
+        world.fail(`rows differ at equal position: group ${group} at ${state.index}`);
+        return;
+      }
     }
   }
 }
