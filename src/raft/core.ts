@@ -77,7 +77,7 @@ export interface WaitingRead {
 }
 export interface Reads {
   waiting: WaitingRead[];
-  /** Numbers of rounds and asks given so far in this process. */
+  /** The last number given to a round or ask; begins anew, higher, with each boot. */
   rounds: number;
   /** When the last round was sent. */
   roundSentAtMs: number;

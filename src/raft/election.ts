@@ -2,7 +2,7 @@
 import { assert } from "../util/assert.ts";
 import { eachVoter, isQuorum, isVoter } from "./configuration.ts";
 import { type Core, NEVER } from "./core.ts";
-import type { CampaignNow, MemberId, Moment, VoteReply, VoteRequest } from "./messages.ts";
+import type { CampaignNow, LeadAnswer, LeadQuestion, MemberId, Moment, VoteReply, VoteRequest } from "./messages.ts";
 import { beginLeadership, leaseHeld } from "./leadership.ts";
 
 /** May this member campaign? Voters may; so may one whose removal is not committed yet: it may never commit without it (rule 23). */
@@ -86,7 +86,7 @@ export function onVoteRequest<C>(core: Core<C>, request: VoteRequest, now: Momen
   }
   if (request.from === core.leader && request.term > core.term) {
     // The leader itself asks: it does not lead any more, so the promise to it is over.
-    if (!core.broken("leader-asks")) core.leader = null;
+    if (!core.broken("leader-asks")) loseLeader(core, now);
   } else if (!request.force && heldBack(core, now)) {
     // rule 12: promised to its leader (or leading by lease itself): no vote, and the higher term is not adopted.
     if (!core.broken("vote-in-lease")) {
@@ -122,6 +122,14 @@ export function onVoteRequest<C>(core: Core<C>, request: VoteRequest, now: Momen
     { kind: "vote-reply", from: core.self, term: core.term, pre: false, granted, wallMs: now.wallMs },
     !core.broken("vote-unsynced"),
   );
+}
+
+/** The leader of this term is known to lead no more: nothing holds this member back, and its election timer runs. */
+export function loseLeader<C>(core: Core<C>, now: Moment): void {
+  core.leader = null;
+  core.changed = true;
+  core.failReads("no-leader");
+  core.rest(now);
 }
 
 /** Does a promise keep this member from voting for others: to its leader of the present term, or its own lease as leader? */
@@ -160,4 +168,16 @@ export function onCampaignNow<C>(core: Core<C>, order: CampaignNow, now: Moment)
   if (order.term !== core.term || core.role !== "follower" || core.leader !== order.from) return;
   if (!mayCampaign(core) || !core.options.leases.mayVote(now)) return; // rule 15
   campaign(core, false, true, now);
+}
+
+/** rule 19: a follower asks; answered at any time, by anyone. */
+export function onLeadQuestion<C>(core: Core<C>, question: LeadQuestion): void {
+  const leads = core.role === "leader" && core.term === question.term;
+  core.send(question.from, { kind: "lead-answer", from: core.self, term: question.term, leads, gen: core.options.leases.gen });
+}
+
+export function onLeadAnswer<C>(core: Core<C>, answer: LeadAnswer, now: Moment): void {
+  if (answer.term !== core.term || core.leader !== answer.from || core.role !== "follower") return;
+  if (answer.leads) core.leaderGen = Math.max(core.leaderGen, answer.gen);
+  else loseLeader(core, now); // told so
 }

@@ -3,7 +3,7 @@ import { assert } from "../util/assert.ts";
 import { eachMember, isQuorum, isVoter } from "./configuration.ts";
 import { type Core, type Leadership, NEVER, type Peer } from "./core.ts";
 import { nextStampMs } from "./log-time.ts";
-import type { Configuration, Entry, LeadAnswer, LeadQuestion, MemberId, Moment, Scope } from "./messages.ts";
+import type { Configuration, Entry, MemberId, Moment, Scope } from "./messages.ts";
 import { SCOPE_NONE } from "./messages.ts";
 
 /** Won: takes up the term with an entry of its own, which is what lets earlier entries commit (rule 2). */
@@ -153,21 +153,5 @@ export function driveTransfer<C>(core: Core<C>): void {
     if (!core.broken("transfer-lease")) leadership.sealed = true; // rule 16
     leadership.transferSent = true;
     core.send(peer.id, { kind: "campaign-now", from: core.self, term: core.term });
-  }
-}
-
-export function onLeadQuestion<C>(core: Core<C>, question: LeadQuestion): void {
-  const leads = core.role === "leader" && core.term === question.term;
-  core.send(question.from, { kind: "lead-answer", from: core.self, term: question.term, leads, gen: core.options.leases.gen });
-}
-
-export function onLeadAnswer<C>(core: Core<C>, answer: LeadAnswer, now: Moment): void {
-  if (answer.term !== core.term || core.leader !== answer.from || core.role !== "follower") return;
-  if (answer.leads) core.leaderGen = Math.max(core.leaderGen, answer.gen);
-  else {
-    core.leader = null; // rule 19: told so; nothing holds it back any more
-    core.changed = true;
-    core.failReads("no-leader");
-    core.rest(now);
   }
 }

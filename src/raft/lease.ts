@@ -293,6 +293,10 @@ export class Leases {
   get gen(): number {
     return this.#options.boot * COUNT_SPAN + this.#stepDowns;
   }
+  /** Where counters of this process begin, so that an answer to the process before it is taken for none of its own. */
+  get countFrom(): number {
+    return this.#options.boot * COUNT_SPAN;
+  }
   /** A group of this node stopped leading. */
   steppedDown(): void {
     this.#stepDowns++;

@@ -5,17 +5,17 @@ import { advanceCommit, checkIndices, earlyCommit } from "./commit.ts";
 import { isVoter, type Membership } from "./configuration.ts";
 import { Core, NEVER } from "./core.ts";
 import type { Effects, Role, Send, Write } from "./effects.ts";
-import { mayCampaign, onCampaignNow, onVoteReply, onVoteRequest, ownVoteStored, tickElection } from "./election.ts";
 import {
-  appendEntry,
-  beginTransfer,
-  driveTransfer,
-  leaseHeld,
+  mayCampaign,
+  onCampaignNow,
   onLeadAnswer,
   onLeadQuestion,
-  peerOf,
-  tickLeadership,
-} from "./leadership.ts";
+  onVoteReply,
+  onVoteRequest,
+  ownVoteStored,
+  tickElection,
+} from "./election.ts";
+import { appendEntry, beginTransfer, driveTransfer, leaseHeld, peerOf, tickLeadership } from "./leadership.ts";
 import { driveMembership, leaveLeadership, reconfigure, type ReconfigureRefusal } from "./membership.ts";
 import type { Anchor, Configuration, Entry, MemberId, Message, Moment, Scope, SnapshotMessage } from "./messages.ts";
 import type { RaftOptions } from "./options.ts";

@@ -28,7 +28,7 @@ export function leaderReadIndex<C>(core: Core<C>, leadership: Leadership, scope:
 }
 
 function readsOf<C>(core: Core<C>): Reads {
-  return (core.reads ??= { waiting: [], rounds: 0, roundSentAtMs: Number.NEGATIVE_INFINITY });
+  return (core.reads ??= { waiting: [], rounds: core.options.leases.countFrom, roundSentAtMs: Number.NEGATIVE_INFINITY });
 }
 
 /** A read at this member. Answered in the same drain if the leader holds a lease and its rows are applied far enough. */
