@@ -1,11 +1,14 @@
+import { statfs } from "node:fs/promises";
 import type { Database, RootDatabase } from "lmdb";
-import type { KvError, Kv, KvRead, KvStats, KvWrite, Tree } from "../kv.ts";
+import { KvError, type Kv, type KvRead, type KvStats, type KvWrite, type Tree } from "../kv.ts";
 import type { Log } from "../log.ts";
 import { kvErrorOf, LmdbTransaction, RowCoding } from "./kv-lmdb-rows.ts";
 import { type BatchWrite, CommitPipeline } from "./kv-pipeline.ts";
 
 /** Keys of 4,000 bytes need it; pages of 4 KiB end at 1,978. */
 const PAGE_BYTES = 8192;
+/** A disk with less room is taken to be the reason of a failed write. */
+const FULL_DISK_BYTES = 16 << 20;
 
 export interface LmdbOptions {
   /** Directory of the environment (`db.lmdb` in metadata_dir); made when absent. */
@@ -46,6 +49,7 @@ export async function openLmdbKv(options: LmdbOptions): Promise<Kv> {
 class LmdbKv implements Kv {
   readonly #root: RootDatabase;
   readonly #abort: unknown;
+  readonly #directory: string;
   readonly #trees: Readonly<Record<Tree, Database>>;
   readonly #tx: LmdbTransaction;
   readonly #pipeline: CommitPipeline;
@@ -56,12 +60,16 @@ class LmdbKv implements Kv {
   #usedBytes: number;
   #commits = 0;
   #damagedRows = 0;
-  /** A commit failed for another reason than space: what is on disk is unknown until the next start, so nothing is answered any more. */
+  /** lmdb has given up: what is on disk is unknown until the next start, so nothing is answered any more. */
   #broken: KvError | undefined;
 
-  constructor({ root, abort }: { root: RootDatabase; abort: unknown }, { mapSizeBytes, sync, log, fatal }: LmdbOptions) {
+  constructor(
+    { root, abort }: { root: RootDatabase; abort: unknown },
+    { directory, mapSizeBytes, sync, log, fatal }: LmdbOptions,
+  ) {
     this.#root = root;
     this.#abort = abort;
+    this.#directory = directory;
     this.#mapSizeBytes = mapSizeBytes;
     this.#sync = sync;
     this.#log = log;
@@ -125,23 +133,45 @@ class LmdbKv implements Kv {
       // lmdb grows its map by itself, so reaching our limit is no error of its own: the batch is taken back as a child, which costs a little more.
       await (full ? this.#root.childTransaction(batch as () => undefined) : this.#root.transaction(batch));
     } catch (error) {
-      throw this.#failed(kvErrorOf(await causeOf(error)));
+      throw await this.#failed(await causeOf(error));
     }
     if (thrown !== undefined) throw thrown.error;
-    if (tx.failure !== undefined) throw this.#failed(tx.failure);
+    if (tx.failure !== undefined) throw await this.#failed(tx.failure);
     this.#usedBytes += tx.putBytes;
     if (tx.writes > 0) this.#commits += 1;
   }
 
-  /** Notes what a failed batch means for the next ones. */
-  #failed(error: KvError): KvError {
-    if (error.code === "kv.full") {
-      this.#log.warn({ err: error }, "the metadata store is full; writes are refused");
-    } else {
+  /** What a failed batch means: nothing of it is kept; the store goes on unless lmdb has given its environment up. */
+  async #failed(cause: unknown): Promise<KvError> {
+    let error = kvErrorOf(cause);
+    // A write that the disk cuts short, as full disks do, is an I/O error to lmdb.
+    if (error.code === "kv.io" && (await this.#diskIsFull()))
+      error = new KvError("kv.full", "the metadata store has no room: the disk is full", { cause: error });
+    if (this.#givenUp()) {
       this.#broken = error;
       this.#log.error({ err: error }, "the metadata store failed; nothing is read or written until the next start");
+    } else if (error.code === "kv.full") {
+      this.#log.warn({ err: error }, "the metadata store is full; writes are refused");
+    } else {
+      this.#log.error({ err: error }, "writing to the metadata store failed");
     }
     return error;
+  }
+
+  async #diskIsFull(): Promise<boolean> {
+    const { bavail, bsize } = await statfs(this.#directory);
+    return bavail * bsize < FULL_DISK_BYTES;
+  }
+
+  /** When writing its meta page fails lmdb refuses every new transaction, also of readers; a write would then never settle. */
+  #givenUp(): boolean {
+    try {
+      this.#root.resetReadTxn();
+      this.#trees.rows.getBinaryFast(Buffer.from([0]));
+      return false;
+    } catch {
+      return true;
+    }
   }
 
   /** Measures only when what was put since the last time could have reached the limit (a row takes at most thrice its bytes). */
