@@ -1,0 +1,207 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { memoryKv, MemoryKvDisk } from "../../sim/platform/memory-kv.ts";
+import type { KvWrite } from "../platform/kv.ts";
+import { type CommandId, CONTROL_GROUP, type GroupId, type NodeId, type Stamp } from "../util/ids.ts";
+import { GroupHost, MAX_BATCH_PROPOSALS, MAX_QUEUED_PROPOSALS } from "./group-host.ts";
+import { type Entry, GroupError, type StateMachine } from "./groups.ts";
+
+const MEMBER = "ab".repeat(32) as NodeId;
+const W = 60_000;
+const G0 = 0 as GroupId;
+const G1 = 1 as GroupId;
+
+type Command = { readonly add: number; readonly fail?: "before" | "after"; readonly outside?: boolean };
+
+/** Adds numbers up in one row and remembers what it saw; gathers in memory like the real ones. */
+class Adder implements StateMachine<Command, { sum: number; index: number; stamp: number }> {
+  #sum: number | undefined;
+  readonly group: GroupId;
+  flushes = 0;
+  constructor(group: GroupId) {
+    this.group = group;
+  }
+  apply(rows: KvWrite, command: Command, entry: Entry) {
+    if (command.fail === "before") throw new Error("refuses");
+    this.#sum ??= rows.get("rows", this.#key(0))?.readUInt32BE() ?? 0;
+    if (command.outside) rows.put("rows", Buffer.of(0, 9, 9), Buffer.of(1));
+    this.#sum += command.add;
+    rows.put("rows", this.#key(entry.index), Buffer.of(1));
+    if (command.fail === "after") throw new Error("breaks");
+    return { sum: this.#sum, index: entry.index, stamp: entry.stamp };
+  }
+  flush(rows: KvWrite): void {
+    this.flushes++;
+    const value = Buffer.alloc(4);
+    value.writeUInt32BE(this.#sum ?? 0);
+    rows.put("rows", this.#key(0), value);
+    this.#sum = undefined;
+  }
+  #key(n: number): Buffer {
+    return Buffer.of(this.group >> 8, this.group & 255, 0x90, n >> 8, n & 255);
+  }
+}
+
+async function world({ disk = new MemoryKvDisk(), wall = { now: 1_000_000 } } = {}) {
+  const fatals: unknown[] = [];
+  const machines = new Map<GroupId, Adder>();
+  const fatal = (error: unknown): never => {
+    fatals.push(error);
+    throw error;
+  };
+  const kv = memoryKv({ disk, fatal });
+  const host = await GroupHost.open(
+    { partitions: 4, member: MEMBER, commandWindowMs: W },
+    {
+      clock: { wallMs: () => wall.now },
+      kv,
+      fatal,
+      machine: (group) => {
+        const machine = new Adder(group);
+        machines.set(group, machine);
+        return machine;
+      },
+    },
+  );
+  const add = (group: GroupId, add: number, options?: { id?: CommandId; expiry?: Stamp }, extra: Partial<Command> = {}) =>
+    host.propose<Command, { sum: number; index: number; stamp: number }>(group, { add, ...extra }, options);
+  return { disk, kv, host, add, wall, fatals, machines };
+}
+
+const id = (n: number) => n.toString(16).padStart(32, "0") as CommandId;
+const code = (expected: string) => (error: unknown) => error instanceof GroupError && error.code === expected;
+
+test("proposals that wait together share one commit; each touched group is flushed once", async () => {
+  const { kv, add, machines } = await world();
+  const results = await Promise.all([add(G0, 1), add(G1, 10), add(G0, 2), add(CONTROL_GROUP, 5)]);
+  assert.deepEqual(
+    results.map(({ sum, index }) => [sum, index]),
+    [
+      [1, 1],
+      [10, 1],
+      [3, 2],
+      [5, 1],
+    ],
+  );
+  assert.equal(kv.stats().commits, 1);
+  assert.equal(machines.get(G0)?.flushes, 1);
+});
+
+test("more proposals than one batch takes are all decided, in order", async () => {
+  const { add } = await world();
+  const count = MAX_BATCH_PROPOSALS * 2 + 7;
+  const results = await Promise.all(Array.from({ length: count }, () => add(G0, 1)));
+  assert.deepEqual(
+    results.map(({ sum }) => sum),
+    Array.from({ length: count }, (_, at) => at + 1),
+  );
+});
+
+test("index and stamp go on after a restart and never go back", async () => {
+  const first = await world();
+  first.wall.now = 5_000_000;
+  await first.add(G0, 1);
+  await first.kv.close();
+  const second = await world({ disk: first.disk, wall: { now: 4_000_000 } });
+  const result = await second.add(G0, 1);
+  assert.deepEqual(result, { sum: 2, index: 2, stamp: 5_000_000 });
+  assert.equal(second.host.logTime(G0), 5_000_000);
+  assert.equal(second.host.logTime(G1), 4_000_000);
+  second.wall.now = 6_000_000;
+  assert.equal((await second.add(G0, 1)).stamp, 6_000_000);
+});
+
+test("a command id is answered from memory: in the same batch, later, and until its expiry has passed", async () => {
+  const { add, wall } = await world();
+  const expiry = (wall.now + W) as Stamp;
+  const [one, again] = await Promise.all([add(G0, 1, { id: id(1), expiry }), add(G0, 1, { id: id(1), expiry })]);
+  assert.deepEqual(one, again);
+  assert.deepEqual(await add(G0, 1, { id: id(1), expiry }), one);
+  assert.equal((await add(G1, 1, { id: id(1), expiry })).sum, 1, "another group knows nothing of it");
+  wall.now += W + 1;
+  // Remembered longer or refused: never repeated.
+  await add(G0, 1, { id: id(1), expiry }).then(
+    (late) => assert.deepEqual(late, one),
+    (error: unknown) => assert.ok(code("group.unknown-outcome")(error)),
+  );
+  wall.now += 10_000;
+  await add(G0, 1, { id: id(2), expiry: wall.now as Stamp });
+  await assert.rejects(add(G0, 1, { id: id(1), expiry }), code("group.unknown-outcome"));
+});
+
+test("a command that comes after its expiry, or expires beyond the window, is refused and changes nothing", async () => {
+  const { add, wall } = await world();
+  await assert.rejects(add(G0, 1, { expiry: (wall.now - 1) as Stamp }), code("group.unknown-outcome"));
+  await assert.rejects(add(G0, 1, { id: id(1), expiry: (wall.now + W + 1) as Stamp }), code("group.unknown-outcome"));
+  assert.deepEqual(await add(G0, 1, { expiry: wall.now as Stamp }), { sum: 1, index: 1, stamp: wall.now });
+});
+
+test("a throw before the first write rejects that command alone; after it the node stops", async () => {
+  const { add, fatals } = await world();
+  const [good, bad, next] = await Promise.allSettled([add(G0, 1), add(G0, 1, {}, { fail: "before" }), add(G0, 1)]);
+  assert.equal(good?.status, "fulfilled");
+  assert.equal(bad?.status, "rejected");
+  assert.equal(next?.status === "fulfilled" && next.value.index, 2);
+  assert.equal(fatals.length, 0);
+  await assert.rejects(add(G0, 1, {}, { fail: "after" }));
+  assert.ok(fatals.length > 0);
+});
+
+test("a state machine can't write outside its group", async () => {
+  const { add, kv } = await world();
+  await assert.rejects(add(G0, 1, {}, { outside: true }), /own group/);
+  assert.equal(await kv.read((rows) => rows.get("rows", Buffer.of(0, 9, 9))), undefined);
+});
+
+test("a full store loses the whole batch and says so; nothing of it shows later", async () => {
+  const { add, disk, host, fatals } = await world();
+  await add(G0, 1);
+  disk.capacityBytes = disk.sizeBytes;
+  const failed = await Promise.allSettled([add(G0, 10, { id: id(7) }), add(G1, 10)]);
+  for (const outcome of failed) assert.ok(outcome.status === "rejected" && code("group.no-space")(outcome.reason));
+  assert.equal(fatals.length, 0);
+  disk.capacityBytes = Number.POSITIVE_INFINITY;
+  assert.equal((await add(G0, 1, { id: id(7) })).sum, 2, "the lost sum and the lost id are forgotten");
+  assert.equal((await add(G1, 1)).sum, 1);
+  await host.stop();
+});
+
+test("an I/O error leaves the outcome unknown", async () => {
+  const { add, disk } = await world();
+  disk.failNextCommit = true;
+  await assert.rejects(add(G0, 1), code("group.unknown-outcome"));
+  assert.equal((await add(G0, 1)).sum, 1);
+});
+
+test("too many waiting proposals are refused at once", async () => {
+  const { add } = await world();
+  const all = Array.from({ length: MAX_QUEUED_PROPOSALS + 3 }, () => add(G0, 1));
+  const outcomes = await Promise.allSettled(all);
+  const refused = outcomes.filter((outcome) => outcome.status === "rejected");
+  assert.equal(refused.length, 3);
+  for (const outcome of refused) assert.ok(code("group.overloaded")(outcome.reason));
+});
+
+test("stop settles what is under way and refuses the rest", async () => {
+  const { add, host, kv } = await world();
+  const last = add(G0, 1);
+  const stopped = host.stop();
+  await assert.rejects(add(G0, 1), code("group.stopping"));
+  await stopped;
+  assert.equal((await last).sum, 1);
+  await kv.close();
+  await assert.rejects(host.propose(9 as GroupId, {}), code("group.not-here"));
+});
+
+test("a crash loses what was not answered and nothing else", async () => {
+  const first = await world();
+  await first.add(G0, 1);
+  let answered = false;
+  void first.add(G0, 1).then(() => {
+    answered = true;
+  });
+  first.kv.crash();
+  const second = await world({ disk: first.disk });
+  assert.equal((await second.add(G0, 1)).sum, 2);
+  assert.equal(answered, false);
+});
