@@ -33,6 +33,10 @@ export class DamageList {
     if (this.#entries.size > 0) this.#entries.delete(hash);
   }
 
+  get(hash: Hash): BlockDamage | undefined {
+    return this.#entries.get(hash);
+  }
+
   list(): readonly BlockDamage[] {
     return [...this.#entries.values()];
   }

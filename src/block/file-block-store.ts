@@ -1,10 +1,10 @@
-import { type BlockRead, type BlockWritten, type Cpu, CpuError, type DigestAlgorithm } from "../platform/cpu.ts";
+import { type BlockRead, type BlockWritten, type Cpu, CpuError, type DigestAlgorithm, type ReadBlock } from "../platform/cpu.ts";
 import type { Clock } from "../platform/clock.ts";
 import { type Disk, DiskError } from "../platform/disk.ts";
 import type { Log } from "../platform/log.ts";
 import type { Hash } from "../util/ids.ts";
 import { BlockError, type BlockStore, type LentBlock, type StoredBlock } from "./block-store.ts";
-import type { DataDirectories } from "./data-directories.ts";
+import { type DataDirectories, pathIn } from "./data-directories.ts";
 import { type BlockDamage, DamageList } from "./damage-list.ts";
 import { HashLocks } from "./hash-locks.ts";
 import { TouchTimes } from "./touch-times.ts";
@@ -16,8 +16,6 @@ export interface FileBlockStoreOptions {
   readonly sync: boolean;
   /** zstd level; undefined: never compress. */
   readonly compressionLevel: number | undefined;
-  /** Blocks are never longer than this; a file that claims more is damaged. */
-  readonly maxBlockBytes: number;
 }
 
 export interface BlockStoreStats {
@@ -129,18 +127,36 @@ export class FileBlockStore implements BlockStore {
   }
 
   async fetch(hash: Hash): Promise<Uint8Array> {
-    let size = Math.min(FIRST_GUESS, this.#options.maxBlockBytes);
-    for (;;) {
+    return this.#withWhole({ hash, paths: this.directories.pathsOf(hash), compressedFirst: false }, false, async (read, into) =>
+      into.slice(0, await this.#judge(hash, read)),
+    );
+  }
+
+  /** Reads a block whose size is not known, damage set aside under its lock, and runs `fn` over it; the memory is free after that. */
+  async #withWhole<T>(
+    job: Pick<ReadBlock, "hash" | "paths" | "compressedFirst">,
+    isLocked: boolean,
+    fn: (read: BlockRead, into: Uint8Array) => Promise<T>,
+  ): Promise<T> {
+    for (let size = FIRST_GUESS; ; size *= 4) {
       const into = this.#cpu.allocate(size);
       try {
-        const read = await this.#read(hash, into, false);
-        if (read !== "too-small") return into.slice(0, read);
+        const read = await this.#readSafely({ ...job, into }, isLocked);
+        if (read.outcome !== "too-small" || size >= LARGEST_BLOCK) return await fn(read, into);
       } finally {
         this.#cpu.free(into);
       }
-      if (size >= this.#options.maxBlockBytes)
-        throw new BlockError("block.damaged", hash, `the file of block ${hash} is longer than a block can be`);
-      size = Math.min(size * 4, this.#options.maxBlockBytes);
+    }
+  }
+
+  async #readSafely(job: Omit<ReadBlock, "setAside">, isLocked: boolean): Promise<BlockRead> {
+    try {
+      const read = await this.#cpu.readBlock({ ...job, setAside: isLocked });
+      if (read.outcome !== "damaged") return read;
+      // Once more under the lock: the file may have been replaced by a good one meanwhile, and only a damaged one may be set aside.
+      return await this.#locks.run(job.hash, () => this.#cpu.readBlock({ ...job, setAside: true }));
+    } catch (error) {
+      throw blockError(error, job.hash);
     }
   }
 
@@ -154,38 +170,33 @@ export class FileBlockStore implements BlockStore {
     readonly storedSize: number;
   }): Promise<LentBlock> {
     const into = this.#cpu.allocate(size);
-    let read: number | "too-small";
     try {
-      read = await this.#read(hash, into, storedSize < size);
+      const job = { hash, paths: this.directories.pathsOf(hash), into, compressedFirst: storedSize < size };
+      const length = await this.#judge(hash, await this.#readSafely(job, false));
+      if (length !== size)
+        throw new BlockError("block.damaged", hash, `block ${hash} has ${length} bytes, its object says ${size}`);
     } catch (error) {
       this.#cpu.free(into);
       throw error;
     }
-    if (read !== size) {
-      this.#cpu.free(into);
-      throw new BlockError("block.damaged", hash, `block ${hash} has ${read} bytes, its object says ${size}`);
-    }
     return { bytes: into, release: () => this.#cpu.free(into) };
   }
 
-  async #read(hash: Hash, into: Uint8Array, compressedFirst: boolean): Promise<number | "too-small"> {
-    let read: BlockRead;
-    try {
-      read = await this.#cpu.readBlock({ hash, paths: this.directories.pathsOf(hash), into, compressedFirst });
-    } catch (error) {
-      throw blockError(error, hash);
-    }
-    if (read.outcome === "too-small") return "too-small";
-    for (const path of read.corrupted) this.#damaged(hash, path);
+  /** Counts what was found; the size of a good block, else a BlockError. */
+  async #judge(hash: Hash, read: BlockRead): Promise<number> {
+    this.#countDamage(hash, read);
     if (read.outcome === "ok") {
       this.#fetched++;
       this.#fetchedBytes += read.sizeBytes;
       return read.sizeBytes;
     }
-    if (read.corrupted.length > 0) throw new BlockError("block.damaged", hash, `block ${hash} does not have its hash; set aside`);
-    const known = this.#damage.list().find((entry) => entry.hash === hash && entry.kind === "damaged");
+    if (read.outcome === "too-small")
+      throw new BlockError("block.damaged", hash, `the file of block ${hash} is longer than the block`);
+    if (read.outcome === "damaged" || read.corrupted.length > 0)
+      throw new BlockError("block.damaged", hash, `block ${hash} does not have its hash; its file was set aside`);
+    const known = this.#damage.get(hash);
     this.#damage.add(hash, "missing", "", this.#clock.wallMs());
-    throw known
+    throw known?.kind === "damaged"
       ? new BlockError("block.damaged", hash, `block ${hash} was damaged and is set aside as ${known.path}`)
       : new BlockError("block.absent", hash, `block ${hash} is not here`);
   }
@@ -225,9 +236,37 @@ export class FileBlockStore implements BlockStore {
     return found;
   }
 
-  /** Runs `fn` while no one else changes the block's files (scrub, rebalance). */
-  locked<T>(hash: Hash, fn: () => Promise<T>): Promise<T> {
-    return this.#locks.run(hash, fn);
+  /** Reads and verifies one file of a block (scrub); damage is set aside, counted and listed. */
+  verifyFile(hash: Hash, path: string): Promise<{ readonly outcome: "good" | "gone" | "damaged"; readonly sizeBytes: number }> {
+    const { stem, compressed } = withoutSuffix(path);
+    return this.#withWhole({ hash, paths: [stem], compressedFirst: compressed }, false, async (read) => {
+      this.#countDamage(hash, read);
+      if (read.outcome === "ok") return { outcome: "good", sizeBytes: read.sizeBytes };
+      const gone = read.outcome === "absent" && read.corrupted.length === 0;
+      return { outcome: gone ? "gone" : "damaged", sizeBytes: 0 };
+    });
+  }
+
+  /** Takes a block's file to the directory where it belongs; returns whether it moved. */
+  async moveHome(hash: Hash, path: string): Promise<boolean> {
+    const home = pathIn(this.directories.homeOf(hash).path, hash);
+    const { stem, compressed } = withoutSuffix(path);
+    if (stem === home) return false;
+    return this.#locks.run(hash, () =>
+      this.#withWhole({ hash, paths: [stem], compressedFirst: compressed }, true, async (read, into) => {
+        this.#countDamage(hash, read);
+        if (read.outcome !== "ok") return false;
+        const { compressionLevel, sync } = this.#options;
+        const data = into.subarray(0, read.sizeBytes);
+        try {
+          await this.#cpu.writeBlock({ data, hash, paths: [home], verify: false, compressionLevel, sync });
+        } catch (error) {
+          throw blockError(error, hash);
+        }
+        for (const file of [stem, stem + COMPRESSED_SUFFIX]) await this.#disk.remove(file);
+        return true;
+      }),
+    );
   }
 
   /** Damage known to this process; for `block list-errors`. */
@@ -237,7 +276,7 @@ export class FileBlockStore implements BlockStore {
 
   /** A damaged file found elsewhere (a walk over the directories). */
   noteDamage(hash: Hash, path: string): void {
-    if (!this.#damage.list().some((entry) => entry.path === path)) this.#damage.add(hash, "damaged", path, this.#clock.wallMs());
+    if (this.#damage.get(hash)?.path !== path) this.#damage.add(hash, "damaged", path, this.#clock.wallMs());
   }
 
   stats(): BlockStoreStats {
@@ -254,6 +293,10 @@ export class FileBlockStore implements BlockStore {
     };
   }
 
+  #countDamage(hash: Hash, read: BlockRead): void {
+    if (read.outcome === "ok" || read.outcome === "absent") for (const path of read.corrupted) this.#damaged(hash, path);
+  }
+
   #damaged(hash: Hash, path: string): void {
     this.#damage.add(hash, "damaged", path, this.#clock.wallMs());
     this.#log.error({ hash, path }, "a block's file does not have its hash; it was set aside and is never served");
@@ -264,8 +307,15 @@ export const COMPRESSED_SUFFIX = ".zst";
 export const CORRUPTED_SUFFIX = ".corrupted";
 export const ASIDE_SUFFIX = ".tmp";
 
-/** `fetch` does not know the size; this serves the default block size. */
+/** Where a block's size is not known; this serves the default block size. */
 const FIRST_GUESS = 1024 * 1024;
+/** No block is longer, whatever block_size was when it was written. */
+const LARGEST_BLOCK = 1024 * 1024 * 1024;
+
+function withoutSuffix(path: string): { readonly stem: string; readonly compressed: boolean } {
+  const compressed = path.endsWith(COMPRESSED_SUFFIX);
+  return { stem: compressed ? path.slice(0, -COMPRESSED_SUFFIX.length) : path, compressed };
+}
 
 function blockError(error: unknown, hash: Hash): unknown {
   if (error instanceof DiskError)

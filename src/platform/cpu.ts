@@ -24,6 +24,9 @@ export interface Cpu {
   /** Reads a block's file and verifies it. @throws DiskError · CpuError cpu.worker-died */
   readBlock(job: ReadBlock): Promise<BlockRead>;
 
+  /** In the name of every file that `writeBlock` has aside: ROOT/xx/yy/NAME.TOKEN-n.tmp. Others' were left by a process that died. */
+  readonly asideToken: string;
+
   stats(): CpuStats;
   /** Ends the workers; what is under way rejects. */
   close(): Promise<void>;
@@ -75,12 +78,19 @@ export interface ReadBlock {
   readonly into: Uint8Array;
   /** Look for the compressed form first. */
   readonly compressedFirst: boolean;
+  /**
+   * Whether a damaged file is set aside as *.corrupted at once. Only for who holds the lock of the hash: a good copy may take the
+   * file's place at any moment otherwise. When false, damage is only told.
+   */
+  readonly setAside: boolean;
 }
 
 export type BlockRead =
   | { readonly outcome: "ok"; readonly sizeBytes: number; readonly corrupted: readonly string[] }
   /** No good file. `corrupted` names the files that were set aside as *.corrupted (none: there was no file at all). */
   | { readonly outcome: "absent"; readonly corrupted: readonly string[] }
+  /** A file is here, but not with the right bytes (only without `setAside`). */
+  | { readonly outcome: "damaged"; readonly path: string }
   /** The block is longer than `into`. */
   | { readonly outcome: "too-small" };
 

@@ -61,7 +61,7 @@ export class BlockFiles {
         } finally {
           closeSync(fd);
         }
-        corrupted.push(setAside(file));
+        corrupted.push(moveAside(file));
       }
     return { storedSize: undefined, corrupted };
   }
@@ -90,7 +90,12 @@ export class BlockFiles {
   }
 
   /** Reads and verifies; the bytes land in `into`. */
-  read(paths: readonly string[], hash: string, into: Uint8Array, compressedFirst: boolean): BlockRead {
+  read(
+    paths: readonly string[],
+    hash: string,
+    into: Uint8Array,
+    { compressedFirst, setAside }: { readonly compressedFirst: boolean; readonly setAside: boolean },
+  ): BlockRead {
     const corrupted: string[] = [];
     for (const path of paths)
       for (const compressed of [compressedFirst, !compressedFirst]) {
@@ -110,7 +115,8 @@ export class BlockFiles {
         }
         if (good === "too-small") return { outcome: "too-small" };
         if (good !== "damaged") return { outcome: "ok", sizeBytes: good, corrupted };
-        corrupted.push(setAside(file));
+        if (!setAside) return { outcome: "damaged", path: file };
+        corrupted.push(moveAside(file));
       }
     return { outcome: "absent", corrupted };
   }
@@ -233,7 +239,7 @@ function isSame(stored: Buffer, data: Uint8Array, compressed: boolean): boolean 
 }
 
 /** A damaged file is kept for the operator, out of the way; an older one of the same name goes. */
-function setAside(file: string): string {
+function moveAside(file: string): string {
   renameSync(file, file + CORRUPTED);
   return file + CORRUPTED;
 }

@@ -24,6 +24,7 @@ export type ToWorker = { readonly job: number } & (
       readonly paths: readonly string[];
       readonly into: View;
       readonly compressedFirst: boolean;
+      readonly setAside: boolean;
     }
 );
 

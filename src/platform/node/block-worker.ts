@@ -1,6 +1,5 @@
 import { hash as hashOnce } from "node:crypto";
-import process from "node:process";
-import { parentPort, threadId } from "node:worker_threads";
+import { parentPort, threadId, workerData } from "node:worker_threads";
 import type { BlockRead, BlockWritten, Digests } from "../cpu.ts";
 import type { Hash } from "../../util/ids.ts";
 import { BlockFiles, COMPRESSED, compressIfSmaller } from "./block-files.ts";
@@ -13,7 +12,7 @@ const port = parentPort;
 if (port === null) throw new Error("runs as a worker thread only");
 
 const hashers = new Hashers();
-const files = new BlockFiles(`${process.pid}-${threadId}-`);
+const files = new BlockFiles(`${workerData as string}-${threadId}x`);
 const slabs = new Map<number, SharedArrayBuffer>();
 const digesters = new Map<number, { readonly algorithms: readonly (keyof Digests)[]; readonly states: HashState[] }>();
 
@@ -111,7 +110,7 @@ async function write(job: Extract<ToWorker, { op: "write" }>): Promise<BlockWrit
 }
 
 function read(job: Extract<ToWorker, { op: "read" }>): BlockRead {
-  return files.read(job.paths, job.hash, view(job.into), job.compressedFirst);
+  return files.read(job.paths, job.hash, view(job.into), job);
 }
 
 function view({ slab, offset, length }: View): Buffer {

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { Worker } from "node:worker_threads";
 import type {
   BlockRead,
@@ -26,6 +27,7 @@ export interface NodeCpuOptions {
 
 /** The seam on worker threads over shared memory. Jobs go to the worker with the fewest bytes to work through. */
 export class NodeCpu implements Cpu {
+  readonly asideToken = randomBytes(6).toString("hex");
   readonly #options: Required<NodeCpuOptions>;
   readonly #log: Log;
   readonly #hashers = new Hashers();
@@ -83,11 +85,11 @@ export class NodeCpu implements Cpu {
   }
 
   async readBlock(job: ReadBlock): Promise<BlockRead> {
-    const { hash, paths, compressedFirst } = job;
+    const { hash, paths, compressedFirst, setAside } = job;
     const run = (into: Uint8Array): Promise<BlockRead> => {
       const worker = this.#pick();
       const view = worker.view(into);
-      return worker.run<BlockRead>({ op: "read", hash, paths, into: view, compressedFirst }, into.byteLength, paths[0]);
+      return worker.run<BlockRead>({ op: "read", hash, paths, into: view, compressedFirst, setAside }, into.byteLength, paths[0]);
     };
     if (this.#memory.slabOf(job.into)) return run(job.into);
     const shared = this.#memory.allocate(job.into.byteLength);
@@ -141,6 +143,7 @@ export class NodeCpu implements Cpu {
     for (const worker of this.#workers) if (best && worker.load < best.load) best = worker;
     if (best && (best.load === 0 || this.#workers.length >= this.#options.workers)) return best;
     const started = new WorkerHandle({
+      token: this.asideToken,
       memory: this.#memory,
       onDone: () => this.#jobsDone++,
       onDeath: (worker, error) => this.#onDeath(worker, error),
@@ -187,13 +190,14 @@ class WorkerHandle {
   load = 0;
 
   constructor(parts: {
+    readonly token: string;
     readonly memory: SharedMemory;
     readonly onDone: () => void;
     readonly onDeath: (worker: WorkerHandle, error: unknown) => void;
   }) {
     this.#memory = parts.memory;
     this.#onDone = parts.onDone;
-    this.#worker = new Worker(PROGRAM, { name: "hangar-blocks" });
+    this.#worker = new Worker(PROGRAM, { name: "hangar-blocks", workerData: parts.token });
     this.#worker.unref(); // Pending work keeps the process alive through `ref` in run().
     this.#worker.on("message", (message: FromWorker) => this.#settle(message));
     const die = (error: unknown): void => {

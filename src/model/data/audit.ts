@@ -1,0 +1,130 @@
+import { BlockWalk, LEAVES } from "../../block/block-walk.ts";
+import type { FileBlockStore } from "../../block/file-block-store.ts";
+import type { Groups } from "../../group/groups.ts";
+import type { Disk } from "../../platform/disk.ts";
+import type { ClaimId, GroupId, Hash } from "../../util/ids.ts";
+import { pendingClaims } from "../partition/claims.ts";
+import { eachClaim } from "../partition/data-reads.ts";
+import { eachReference, unsettledReferences, zeroHashes } from "../partition/reference-row.ts";
+import type { Placement } from "../placement.ts";
+
+/** One thing that does not fit together. */
+export interface Inconsistency {
+  readonly kind: /** A version or part names a block for which it has no reference: the block may go. Never allowed. */
+    | "claim-without-reference"
+    /** A reference is needed, but no good place holds its block. Never allowed. */
+    | "reference-without-file"
+    /** A settled reference that no version, part or outbox entry names: its block stays for ever. Never allowed. */
+    | "reference-without-claim"
+    /** A hash is in the list of unneeded blocks and needed at once. Never allowed. */
+    | "zero-row-with-reference"
+    /** Work that the janitor has still before it. */
+    | "unsettled-reference"
+    | "unneeded-block"
+    | "file-without-row"
+    | "leftover-aside"
+    | "pending-upload";
+  readonly hash: Hash | undefined;
+  readonly claim: ClaimId | undefined;
+  readonly detail: string;
+}
+
+export interface AuditReport {
+  readonly references: number;
+  readonly files: number;
+  readonly storedBlocks: number;
+  /** Never allowed, whatever is under way. */
+  readonly broken: readonly Inconsistency[];
+  /** Allowed while uploads, releases or delays are under way; empty after the janitor has run on a quiet store. */
+  readonly unfinished: readonly Inconsistency[];
+}
+
+const BROKEN: ReadonlySet<Inconsistency["kind"]> = new Set([
+  "claim-without-reference",
+  "reference-without-file",
+  "reference-without-claim",
+  "zero-row-with-reference",
+]);
+
+const REFERENCE_PAGE = 20_000;
+
+/**
+ * Compares versions, parts, outbox, references, unneeded blocks and files, and names everything that does not fit. Reads every row and lists every
+ * directory, and holds one entry per reference in memory (about 200 bytes): for tests and for `repair` on an operator's word, not for requests.
+ * Exact on a store without writes; else it may show what changed between its reads.
+ */
+export async function audit(parts: {
+  readonly groups: Groups;
+  readonly blocks: FileBlockStore;
+  readonly placement: Placement;
+  readonly disk: Disk;
+}): Promise<AuditReport> {
+  const { groups, blocks, placement, disk } = parts;
+  const found: Inconsistency[] = [];
+  const add = (kind: Inconsistency["kind"], hash: Hash | undefined, claim: ClaimId | undefined, detail: string): void =>
+    void found.push({ kind, hash, claim, detail });
+
+  const claimed = new Map<string, string>();
+  const unsettled = new Set<string>();
+  for (const group of allGroups(groups))
+    await groups.read(group, (rows) => {
+      eachClaim(rows, group, ({ hash, claim, by, key }) => void claimed.set(hash + claim, `${by} of ${JSON.stringify(key)}`));
+      for (const { claim, key, untilMs } of pendingClaims(rows, group))
+        add("pending-upload", undefined, claim, `upload of ${JSON.stringify(key)}, until ${untilMs}`);
+    });
+
+  const needed = new Set<Hash>();
+  const unneeded = new Set<Hash>();
+  let references = 0;
+  for (const group of allGroups(groups))
+    await groups.read(group, (rows) => {
+      for (const { hash, claim, expiryMs } of unsettledReferences(rows, group, { beforeMs: 2 ** 47, limit: REFERENCE_PAGE })) {
+        unsettled.add(hash + claim);
+        add("unsettled-reference", hash, claim, `expires ${expiryMs}`);
+      }
+      eachReference(rows, group, ({ hash, claim, key }) => {
+        references++;
+        needed.add(hash);
+        if (placement.ofHash(hash) !== group) add("reference-without-claim", hash, claim, `in the wrong group ${group}`);
+        if (!claimed.delete(hash + claim) && !unsettled.has(hash + claim))
+          add("reference-without-claim", hash, claim, `left from ${JSON.stringify(key)}`);
+        return undefined;
+      });
+      for (const { hash, sinceMs } of zeroHashes(rows, group, { beforeMs: 2 ** 47, limit: REFERENCE_PAGE })) {
+        unneeded.add(hash);
+        add(needed.has(hash) ? "zero-row-with-reference" : "unneeded-block", hash, undefined, `since ${sinceMs}`);
+      }
+    });
+  for (const [name, by] of claimed)
+    add("claim-without-reference", name.slice(0, 64) as Hash, name.slice(64) as ClaimId, `claimed by ${by}`);
+
+  const stored = new Set<Hash>();
+  let files = 0;
+  const walk = new BlockWalk(blocks.directories, disk);
+  for (let position = 0; position < LEAVES; ) {
+    const leaf = await walk.next(position);
+    position = leaf.next;
+    for (const { hash, path, kind } of leaf.files) {
+      files++;
+      if (kind === "aside") add("leftover-aside", hash, undefined, path);
+      else if (kind === "corrupted" && !needed.has(hash)) add("file-without-row", hash, undefined, path);
+      else if (kind === "block") {
+        stored.add(hash);
+        if (!needed.has(hash) && !unneeded.has(hash)) add("file-without-row", hash, undefined, path);
+      }
+    }
+  }
+  for (const hash of needed) if (!stored.has(hash)) add("reference-without-file", hash, undefined, "no file");
+
+  return {
+    references,
+    files,
+    storedBlocks: stored.size,
+    broken: found.filter(({ kind }) => BROKEN.has(kind)),
+    unfinished: found.filter(({ kind }) => !BROKEN.has(kind)),
+  };
+}
+
+function allGroups(groups: Groups): readonly GroupId[] {
+  return Array.from({ length: groups.partitions }, (_, group) => group as GroupId);
+}

@@ -1,0 +1,123 @@
+import { BlockWalk, type FoundFile, LEAVES } from "../../block/block-walk.ts";
+import type { FileBlockStore } from "../../block/file-block-store.ts";
+import type { Groups } from "../../group/groups.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { Cpu } from "../../platform/cpu.ts";
+import type { Disk } from "../../platform/disk.ts";
+import type { Log } from "../../platform/log.ts";
+import { Tranquilizer } from "../../task/tranquilizer.ts";
+import type { Worker, WorkerStatus, WorkStep } from "../../task/worker.ts";
+import type { Hash } from "../../util/ids.ts";
+import { isReferenced, zeroSince } from "../partition/reference-row.ts";
+import { zeroKey } from "../partition/row-keys.ts";
+import type { Placement } from "../placement.ts";
+
+export interface OrphanWalkOptions {
+  /** Rest between two walks. */
+  readonly everyMs: number;
+  /** Pace: rests this often the time that it worked. */
+  readonly tranquility: number;
+}
+
+export interface OrphanWalkParts {
+  readonly groups: Groups;
+  readonly blocks: FileBlockStore;
+  readonly placement: Placement;
+  readonly clock: Clock;
+  readonly cpu: Cpu;
+  readonly disk: Disk;
+  readonly log: Log;
+}
+
+/**
+ * Walks the data directories for files that no row knows of: blocks whose upload died before it added a reference, files aside of a process
+ * that died, damaged copies that nobody needs any more. They go by the same rule as every other block: untouched for `block_gc_delay`, no
+ * reference, under the lock of the hash. Blocks with a zero row are the janitor's.
+ */
+export class OrphanWalk implements Worker {
+  readonly name = "Orphan block walk";
+  readonly #options: OrphanWalkOptions;
+  readonly #parts: OrphanWalkParts;
+  readonly #walk: BlockWalk;
+  readonly #tranquilizer = new Tranquilizer();
+  #position = 0;
+  #removed = 0;
+  #walks = 0;
+
+  constructor(options: OrphanWalkOptions, parts: OrphanWalkParts) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#walk = new BlockWalk(parts.blocks.directories, parts.disk);
+  }
+
+  status(): WorkerStatus {
+    return {
+      tranquility: this.#options.tranquility,
+      ...(this.#position > 0 ? { progress: `${((100 * this.#position) / LEAVES).toFixed(2)}%` } : {}),
+      freeform: [`${this.#removed} files removed in ${this.#walks} walks`],
+    };
+  }
+
+  async work(): Promise<WorkStep> {
+    const { clock } = this.#parts;
+    const beganMs = clock.monotonicMs();
+    const { files, next } = await this.#walk.next(this.#position);
+    await this.#lookAt(files);
+    this.#position = next;
+    if (next === LEAVES) {
+      this.#position = 0;
+      this.#walks++;
+      return { state: "idle", delayMs: this.#options.everyMs };
+    }
+    const delayMs = this.#tranquilizer.restMs(clock.monotonicMs() - beganMs, this.#options.tranquility);
+    return delayMs >= 1 ? { state: "throttled", delayMs } : { state: "busy" };
+  }
+
+  /** One whole walk at full speed; returns how many files went. */
+  async runOnce(): Promise<number> {
+    const before = this.#removed;
+    for (let position = 0; position < LEAVES; ) {
+      const { files, next } = await this.#walk.next(position);
+      await this.#lookAt(files);
+      position = next;
+    }
+    return this.#removed - before;
+  }
+
+  async #lookAt(files: readonly FoundFile[]): Promise<void> {
+    for (const file of files) {
+      if (file.kind === "aside") await this.#lookAtAside(file);
+      else if (file.kind === "corrupted") await this.#lookAtCorrupted(file);
+      else if (this.#parts.blocks.untouched(file.hash) && !(await this.#isKnown(file.hash))) await this.#removeOrphan(file);
+    }
+  }
+
+  async #removeOrphan({ hash, path }: FoundFile): Promise<void> {
+    const outcome = await this.#parts.blocks.removeUnneeded(hash, async () => !(await this.#isKnown(hash)));
+    if (outcome !== "removed") return;
+    this.#removed++;
+    this.#parts.log.debug({ path }, "removed a block that no row knows of");
+  }
+
+  /** Of this process: it is being written. Of another: its writer is dead. */
+  async #lookAtAside({ path }: FoundFile): Promise<void> {
+    const { cpu, disk, log } = this.#parts;
+    if (path.includes(`.${cpu.asideToken}-`)) return;
+    if (await disk.remove(path)) this.#removed++;
+    log.debug({ path }, "removed what a process that died was writing");
+  }
+
+  /** Kept and listed as long as somebody needs the block: it may be all that is left of it. */
+  async #lookAtCorrupted({ hash, path }: FoundFile): Promise<void> {
+    const { blocks, disk } = this.#parts;
+    if (await this.#isKnown(hash)) {
+      if ((await blocks.filesOf(hash)).length === 0) blocks.noteDamage(hash, path);
+    } else if (await disk.remove(path)) this.#removed++;
+  }
+
+  #isKnown(hash: Hash): Promise<boolean> {
+    const { groups, placement } = this.#parts;
+    const group = placement.ofHash(hash);
+    return groups.read(group, (rows) => isReferenced(rows, group, hash) || zeroSince(rows, zeroKey(group, hash)) !== undefined);
+  }
+}

@@ -1,0 +1,165 @@
+import type { Groups } from "../../group/groups.ts";
+import type { Log } from "../../platform/log.ts";
+import type { Worker, WorkerStatus, WorkStep } from "../../task/worker.ts";
+import type { GroupId } from "../../util/ids.ts";
+import type { PartitionCommand } from "../commands.ts";
+import { type ReleaseCursor, releasedBlocks } from "../partition/data-reads.ts";
+import { type OutboxEntry, readOutbox } from "../partition/outbox-row.ts";
+import type { Placement } from "../placement.ts";
+import type { Holds } from "./holds.ts";
+import { MAX_PER_COMMAND, type ReferenceName } from "./lazy-references.ts";
+
+export interface ReleaseWorkerOptions {
+  /** Rest between rounds, so that one round takes many releases together. */
+  readonly roundMs: number;
+}
+
+export interface ReleaseWorkerParts {
+  readonly groups: Groups;
+  readonly placement: Placement;
+  readonly holds: Holds;
+  readonly log: Log;
+}
+
+/** Rows of one group taken in one round; entries of one round are gathered up to this many references. */
+const ENTRIES_PER_GROUP = 128;
+const REFERENCES_PER_ROUND = 8192;
+
+/**
+ * Carries out releases: what replaced or deleted versions, parts and uploads no longer need is in the outbox of their group; their references
+ * are dropped in the groups of the hashes, many per command, and only then is the entry ticked off. Both may be repeated, so a kill at
+ * any moment costs a repetition. An entry whose body is being read waits.
+ */
+export class ReleaseWorker implements Worker {
+  readonly name = "Block reference release";
+  readonly #options: ReleaseWorkerOptions;
+  readonly #parts: ReleaseWorkerParts;
+  #released = 0;
+  #held = 0;
+  #queue = 0;
+
+  constructor(options: ReleaseWorkerOptions, parts: ReleaseWorkerParts) {
+    this.#options = options;
+    this.#parts = parts;
+  }
+
+  status(): WorkerStatus {
+    return {
+      queueLength: this.#queue,
+      freeform: [`${this.#released} references released`, `${this.#held} releases wait for readers`],
+    };
+  }
+
+  async work({ signal }: { readonly signal: AbortSignal }): Promise<WorkStep> {
+    const { left } = await this.runOnce({ signal });
+    return left
+      ? { state: "throttled", delayMs: this.#options.roundMs }
+      : { state: "idle", delayMs: Math.max(5000, this.#options.roundMs) };
+  }
+
+  /** One round over all groups. `left`: there is more, or some of it waits for readers. */
+  async runOnce({ signal }: { readonly signal?: AbortSignal } = {}): Promise<{ readonly done: number; readonly left: boolean }> {
+    const { groups } = this.#parts;
+    const all = Array.from({ length: groups.partitions }, (_, group) => group as GroupId);
+    const found: { readonly group: GroupId; readonly entries: readonly OutboxEntry[] }[] = [];
+    await groups.readAll(all, (rows) => {
+      for (const group of all) {
+        const entries = readOutbox(rows, group, { after: 0, limit: ENTRIES_PER_GROUP });
+        if (entries.length > 0) found.push({ group, entries });
+      }
+    });
+    this.#queue = found.reduce((sum, { entries }) => sum + entries.length, 0);
+    let left = found.some(({ entries }) => entries.length === ENTRIES_PER_GROUP);
+    let done = 0;
+    let round = new Round(this.#parts);
+    this.#held = 0;
+    for (const { group, entries } of found)
+      for (const entry of entries) {
+        if (signal?.aborted) return { done, left: true };
+        if (this.#isHeld(entry)) {
+          this.#held++;
+          left = true;
+          continue;
+        }
+        await this.#gather(round, group, entry);
+        done++;
+        if (round.count < REFERENCES_PER_ROUND) continue;
+        await round.carryOut();
+        this.#released += round.count;
+        round = new Round(this.#parts);
+      }
+    await round.carryOut();
+    this.#released += round.count;
+    this.#queue = Math.max(0, this.#queue - done);
+    return { done, left };
+  }
+
+  #isHeld(entry: OutboxEntry): boolean {
+    return this.#parts.holds.isHeld(entry.kind === "body" ? entry.claim : entry.upload);
+  }
+
+  /** All references of one entry; a big one is dropped piece by piece, so that memory stays bounded. */
+  async #gather(round: Round, group: GroupId, entry: OutboxEntry): Promise<void> {
+    let cursor: ReleaseCursor | undefined;
+    do {
+      const at = cursor;
+      const piece = await this.#parts.groups.read(group, (rows) => releasedBlocks(rows, group, entry, at));
+      round.add(piece.blocks);
+      cursor = piece.next;
+      if (cursor && round.count >= REFERENCES_PER_ROUND) await round.dropNow();
+    } while (cursor);
+    round.finish(group, entry.sequence);
+  }
+}
+
+/** Drops gathered for one round, and the entries to tick off after them. */
+class Round {
+  readonly #parts: ReleaseWorkerParts;
+  readonly #drops = new Map<GroupId, ReferenceName[]>();
+  readonly #finished = new Map<GroupId, number[]>();
+  #gathered = 0;
+  count = 0;
+
+  constructor(parts: ReleaseWorkerParts) {
+    this.#parts = parts;
+  }
+
+  add(blocks: readonly ReferenceName[]): void {
+    for (const block of blocks) {
+      const group = this.#parts.placement.ofHash(block.hash);
+      const list = this.#drops.get(group);
+      if (list) list.push(block);
+      else this.#drops.set(group, [block]);
+    }
+    this.#gathered += blocks.length;
+    this.count += blocks.length;
+  }
+
+  finish(group: GroupId, sequence: number): void {
+    const list = this.#finished.get(group);
+    if (list) list.push(sequence);
+    else this.#finished.set(group, [sequence]);
+  }
+
+  async dropNow(): Promise<void> {
+    if (this.#gathered === 0) return;
+    const commands: Promise<unknown>[] = [];
+    for (const [group, refs] of this.#drops)
+      for (let at = 0; at < refs.length; at += MAX_PER_COMMAND) {
+        const command: PartitionCommand = { op: "drop-refs", refs: refs.slice(at, at + MAX_PER_COMMAND) };
+        commands.push(this.#parts.groups.propose(group, command));
+      }
+    this.#drops.clear();
+    this.#gathered = 0;
+    await Promise.all(commands);
+  }
+
+  async carryOut(): Promise<void> {
+    await this.dropNow();
+    const commands = [...this.#finished].map(([group, sequences]) => {
+      const command: PartitionCommand = { op: "outbox-done", sequences };
+      return this.#parts.groups.propose(group, command);
+    });
+    await Promise.all(commands);
+  }
+}
