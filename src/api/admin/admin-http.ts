@@ -10,11 +10,13 @@ export interface AdminHttpOptions {
   readonly region: string;
   readonly log: Log;
   /** Prometheus text; loads its library on the first scrape. */
-  readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
+  readonly metrics: () => Promise<{ readonly contentType: string; readonly body: string }>;
 }
 
 /** Largest JSON body of an operation. */
 export const MAX_BODY_BYTES = 1 << 20;
+/** Where the command line calls an operation without knowing which of its fields are query parameters. */
+const JSON_API = "/v2/json-api/";
 const CORS = ["Access-Control-Allow-Origin", "*"];
 
 /**
@@ -52,20 +54,28 @@ async function answer(options: AdminHttpOptions, request: HttpRequest, response:
   if (path === "/check") return check(context, query, response);
   if (path === "/metrics") {
     authorize.metrics(request);
-    const { contentType, text } = await options.metrics();
-    response.send(200, ["Content-Type", contentType], text);
+    const { contentType, body } = await options.metrics();
+    response.send(200, ["Content-Type", contentType], body);
     return;
   }
-  const name = path.startsWith("/v2/") ? path.slice(4) : "";
+  const generic = path.startsWith(JSON_API);
+  const name = generic ? path.slice(JSON_API.length) : path.startsWith("/v2/") ? path.slice(4) : "";
   if (!/^[A-Za-z]+$/.test(name)) throw new AdminError("InvalidRequest", `${path}: unknown path; operations are at /v2/<Name>`);
   const body = await readBody(request);
   const caller = authorize.operation(request, name, body);
-  const { ADMIN_OPERATIONS, runOperation } = await import("./admin-operations.ts");
+  const { ADMIN_OPERATIONS, runOperation, splitInput } = await import("./admin-operations.ts");
   const operation = ADMIN_OPERATIONS.get(name);
   if (!operation) throw new AdminError("InvalidRequest", `there is no operation ${name}`);
+  if (generic) {
+    sendJson(response, await runOperation(context, name, splitInput(operation, parseJson(body)), caller));
+    return;
+  }
   if (operation.method !== request.method) throw new AdminError("InvalidRequest", `${name} is called with ${operation.method}`);
-  const result = await runOperation(context, name, { query: Object.fromEntries(query), body: parseJson(body) }, caller);
-  response.send(200, [...CORS, "Content-Type", "application/json"], `${JSON.stringify(result, null, 2)}\n`);
+  sendJson(response, await runOperation(context, name, { query: Object.fromEntries(query), body: parseJson(body) }, caller));
+}
+
+function sendJson(response: HttpResponse, value: unknown): void {
+  response.send(200, [...CORS, "Content-Type", "application/json"], `${JSON.stringify(value, null, 2)}\n`);
 }
 
 async function health(context: AdminContext, response: HttpResponse): Promise<void> {

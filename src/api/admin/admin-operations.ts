@@ -66,3 +66,25 @@ function checked(schema: z.ZodType, value: unknown, what: string): unknown {
     .map((issue) => `${issue.path.length > 0 ? `${what} ${issue.path.join(".")}` : what}: ${issue.message}`);
   throw new AdminError("InvalidRequest", faults.join("; "));
 }
+
+/**
+ * Parts of `hangar json-api NAME JSON`: {"id": …, "body": …} says outright what is what; else the fields that the operation takes as
+ * query parameters go there and the rest is the body. Operations on nodes default to this node.
+ */
+export function splitInput(operation: Operation, input: unknown): { query: Record<string, string>; body: unknown } {
+  const query: Record<string, string> = operation.perNode ? { node: "self" } : {};
+  if (typeof input !== "object" || input === null || Array.isArray(input)) return { query, body: input };
+  const fields = input as Record<string, unknown>;
+  const known = new Set(["node", ...Object.keys((operation.query as z.ZodObject | undefined)?.shape ?? {})]);
+  const rest: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(fields)) {
+    if (known.has(name) || ("body" in fields && name !== "body")) query[name] = String(value);
+    else rest[name] = value;
+  }
+  if ("body" in fields) return { query, body: fields["body"] };
+  if (!operation.body) {
+    for (const [name, value] of Object.entries(rest)) query[name] = String(value);
+    return { query, body: undefined };
+  }
+  return { query, body: rest };
+}

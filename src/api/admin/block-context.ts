@@ -1,8 +1,11 @@
+import type { BlockDamage } from "../../block/damage-list.ts";
+import type { WorkerInfo } from "../../task/worker.ts";
+
 /** What the admin operations need of blocks and background work; filled in by the composition root. */
 export interface BlockOperations {
   /** Damaged or missing blocks, as `block list-errors` shows them. */
-  errors(): readonly BlockProblem[];
-  workers(): readonly WorkerFacts[];
+  errors(): Promise<readonly BlockProblem[]>;
+  workers(): readonly WorkerInfo[];
   scrub(command: "start" | "pause" | "resume" | "cancel"): void;
   /** Moves files to the directories where the present capacities put them. */
   rebalance(): void;
@@ -13,23 +16,7 @@ export interface BlockOperations {
   setVariable(name: string, value: string): string | undefined;
 }
 
-export interface BlockProblem {
-  readonly hash: string;
+export interface BlockProblem extends BlockDamage {
+  /** Claims that need the block. */
   readonly references: number;
-  readonly errors: number;
-  readonly lastTryMs: number;
-  readonly message: string;
-}
-
-export interface WorkerFacts {
-  readonly id: number;
-  readonly name: string;
-  readonly state: "busy" | "throttled" | "idle" | "done";
-  readonly errors: number;
-  readonly consecutiveErrors: number;
-  readonly lastError?: { readonly message: string; readonly atMs: number };
-  readonly tranquility?: number;
-  readonly progress?: string;
-  readonly queueLength?: number;
-  readonly freeform: readonly string[];
 }

@@ -110,15 +110,15 @@ export const NODE_OPERATIONS: readonly Operation[] = [
         message: z.string(),
       }),
     ),
-    run: ({ blocks, clock }) =>
-      blocks.errors().map((problem) => ({
-        blockHash: problem.hash,
+    run: async ({ blocks, clock }) =>
+      (await blocks.errors()).map((problem) => ({
+        blockHash: problem.hash as string,
         refcount: problem.references,
         errorCount: problem.errors,
-        lastTrySecsAgo: Math.max(0, Math.floor((clock.wallMs() - problem.lastTryMs) / 1000)),
+        lastTrySecsAgo: Math.max(0, Math.floor((clock.wallMs() - problem.lastMs) / 1000)),
         // One node has nowhere to fetch the block from: it is looked at again when it is next asked for.
         nextTryInSecs: 0,
-        message: problem.message,
+        message: problem.kind === "damaged" ? `damaged, set aside as ${problem.path}` : "missing",
       })),
   }),
   operation({
@@ -149,20 +149,18 @@ export const NODE_OPERATIONS: readonly Operation[] = [
   }),
 ];
 
-function workers({ blocks, clock }: AdminContext): z.input<typeof worker>[] {
+function workers({ blocks }: AdminContext): z.input<typeof worker>[] {
   return blocks.workers().map((facts) => ({
     id: facts.id,
     name: facts.name,
     state: facts.state === "throttled" ? { throttled: { durationSecs: 0 } } : facts.state,
     errors: facts.errors,
     consecutiveErrors: facts.consecutiveErrors,
-    lastError: facts.lastError
-      ? { message: facts.lastError.message, secsAgo: Math.max(0, Math.floor((clock.wallMs() - facts.lastError.atMs) / 1000)) }
-      : null,
+    lastError: facts.lastError ? { message: facts.lastError.message, secsAgo: facts.lastError.secondsAgo } : null,
     tranquility: facts.tranquility ?? null,
     progress: facts.progress ?? null,
     queueLength: facts.queueLength ?? null,
-    persistentErrors: null,
-    freeform: [...facts.freeform],
+    persistentErrors: facts.persistentErrors ?? null,
+    freeform: [...(facts.freeform ?? [])],
   }));
 }

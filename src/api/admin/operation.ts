@@ -4,6 +4,8 @@ import type { BlockOperations } from "./block-context.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Random } from "../../platform/random.ts";
 import type { Control } from "../../model/control/control.ts";
+import type { Groups } from "../../group/groups.ts";
+import type { Placement } from "../../model/placement.ts";
 import type { ObjectService } from "../../model/object-service.ts";
 import type { NodeId } from "../../util/ids.ts";
 
@@ -11,6 +13,8 @@ import type { NodeId } from "../../util/ids.ts";
 export interface AdminContext {
   readonly control: Control;
   readonly objects: ObjectService;
+  readonly groups: Groups;
+  readonly placement: Placement;
   readonly blocks: BlockOperations;
   readonly clock: Clock;
   readonly random: Random;
@@ -55,10 +59,7 @@ export interface Operation<Q extends z.ZodType = z.ZodType, B extends z.ZodType 
   readonly body?: B;
   readonly response: R;
   readonly perNode?: boolean;
-  run(
-    context: CallContext,
-    input: { readonly query: z.output<Q>; readonly body: z.output<B> },
-  ): Promise<z.input<R>> | z.input<R>;
+  run(context: CallContext, input: { readonly query: z.output<Q>; readonly body: z.output<B> }): Promise<z.input<R>> | z.input<R>;
 }
 
 /** Keeps the types of one operation together; the table then holds them as plain `Operation`s. */

@@ -1,0 +1,59 @@
+import { apply } from "../layout/apply.ts";
+import { stage } from "../layout/staging.ts";
+import type { Control } from "../model/control/control.ts";
+import type { NodeId } from "../util/ids.ts";
+import { type DefaultKey, type Space, StartError } from "./node-options.ts";
+
+const FALLBACK_CAPACITY_BYTES = 2 ** 30;
+
+/**
+ * `server --single-node`: at layout version 0 this node gets zone dc1, tag default and the size of its data partition; at version 1
+ * everything is there. Any other version means that somebody manages the layout by hand.
+ */
+export async function ensureSingleNode(control: Control, id: NodeId, data: Space): Promise<void> {
+  const { version } = control.layout();
+  if (version > 1)
+    throw new StartError(
+      `--single-node: the layout has version ${version}, so it is managed by hand; start without --single-node`,
+    );
+  if (version === 1) return;
+  await control.changeLayout((layout) => {
+    if (layout.version > 0) return layout;
+    const staged = stage(layout, {
+      kind: "assign",
+      node: id,
+      zone: "dc1",
+      capacity: Math.max(data.totalBytes, FALLBACK_CAPACITY_BYTES),
+      tags: ["default"],
+    });
+    return apply(staged, 1).next;
+  });
+}
+
+/** `--default-access-key` and `--default-bucket`: made when absent, left alone when they are there, refused when they are there otherwise. */
+export async function ensureDefaults(control: Control, { keyId, secret, bucket }: DefaultKey): Promise<void> {
+  const made = await control.command({
+    op: "create-key",
+    id: keyId,
+    secret,
+    name: "default key",
+    mayCreateBucket: true,
+    sameIsFine: true,
+  });
+  if (!made.ok) {
+    throw new StartError(
+      made.detail === "deleted"
+        ? `the default access key ${keyId} was deleted from this store; choose another id`
+        : `the default access key ${keyId} exists with another secret; give the right one`,
+    );
+  }
+  if (bucket === undefined) return;
+  if (!control.view.aliases.has(bucket)) {
+    const created = await control.createBucket({ globalAlias: bucket });
+    if (!created.ok && created.code !== "exists") throw new StartError(`the default bucket can't be made: ${created.message}`);
+  }
+  const id = control.view.aliases.get(bucket);
+  if (id === undefined) throw new StartError(`the default bucket ${bucket} could not be made`);
+  const granted = await control.command({ op: "change-rights", bucket: id, keyId, add: "rwo", remove: "" });
+  if (!granted.ok) throw new StartError(`the default key could not be given its rights on ${bucket}: ${granted.code}`);
+}

@@ -1,0 +1,48 @@
+import type { Config } from "../config/config.ts";
+import type { Metrics } from "../platform/metrics.ts";
+import type { DataPlane } from "./data-plane.ts";
+import type { Space } from "./node-options.ts";
+
+/** Values that are read when somebody scrapes; names as Garage's dashboards have them. */
+export function registerGauges(
+  metrics: Metrics,
+  parts: {
+    readonly version: string;
+    readonly config: Config;
+    readonly space: () => { readonly data: Space; readonly metadata: Space };
+    readonly data: DataPlane;
+  },
+): void {
+  const { version, config, space, data } = parts;
+  metrics.gauge({ name: "garage_build_info", help: "Version", labels: ["version"] }, () => [{ labels: [version], value: 1 }]);
+  metrics.gauge({ name: "garage_replication_factor", help: "Copies of everything", labels: [] }, () => [
+    { labels: [], value: config.replicationFactor },
+  ]);
+  const perVolume = (pick: (one: Space) => number) => () => {
+    const own = space();
+    return [
+      { labels: ["data"], value: pick(own.data) },
+      { labels: ["metadata"], value: pick(own.metadata) },
+    ];
+  };
+  metrics.gauge(
+    { name: "garage_local_disk_avail", help: "Free bytes", labels: ["volume"] },
+    perVolume((one) => one.availableBytes),
+  );
+  metrics.gauge(
+    { name: "garage_local_disk_total", help: "Bytes in all", labels: ["volume"] },
+    perVolume((one) => one.totalBytes),
+  );
+  metrics.gauge({ name: "block_compression_level", help: "zstd level; -1: off", labels: [] }, () => [
+    { labels: [], value: config.compressionLevel ?? -1 },
+  ]);
+  metrics.gauge({ name: "block_ram_buffer_free_kb", help: "Memory left for blocks on their way to disk", labels: [] }, () => [
+    { labels: [], value: (data.writeBudget.limitBytes - data.writeBudget.heldBytes) / 1024 },
+  ]);
+  const fromStore = (name: string, help: string, read: (stats: ReturnType<DataPlane["blocks"]["stats"]>) => number): void =>
+    metrics.gauge({ name, help, labels: [] }, () => [{ labels: [], value: read(data.blocks.stats()) }]);
+  fromStore("block_bytes_written", "Bytes of blocks stored since the start", (stats) => stats.storedBytes);
+  fromStore("block_bytes_read", "Bytes of blocks read since the start", (stats) => stats.fetchedBytes);
+  fromStore("block_delete_counter", "Blocks removed since the start", (stats) => stats.removed);
+  fromStore("block_corruption_counter", "Damaged blocks found since the start", (stats) => stats.damaged);
+}

@@ -1,0 +1,201 @@
+import { createAdminHandler } from "../api/admin/admin-http.ts";
+import { localAuthorizer, tokenAuthorizer } from "../api/admin/admin-auth.ts";
+import type { AdminContext } from "../api/admin/operation.ts";
+import { createS3Handler, renderS3ClientError } from "../api/s3/s3-handler.ts";
+import { GroupHost } from "../group/group-host.ts";
+import { Control } from "../model/control/control.ts";
+import { ControlMachine } from "../model/control/control-machine.ts";
+import { getRow, type SettingsRow } from "../model/control/rows.ts";
+import { createObjectService } from "../model/objects/object-store.ts";
+import { PartitionMachine } from "../model/partition/partition-machine.ts";
+import { Placement } from "../model/placement.ts";
+import type { HttpListener } from "../platform/http.ts";
+import type { Platform } from "../platform/platform.ts";
+import { type BucketId, CONTROL_GROUP, type GroupId, type NodeId } from "../util/ids.ts";
+import { blockOperations } from "./block-operations.ts";
+import { type DataPlane, openDataPlane } from "./data-plane.ts";
+import { ensureDefaults, ensureSingleNode } from "./first-start.ts";
+import { registerGauges } from "./gauges.ts";
+import { type NodeOptions, StartError } from "./node-options.ts";
+import { statisticsLines } from "./statistics.ts";
+
+/** S3's smallest part that is not the last. */
+const MIN_PART_BYTES = 5 * 2 ** 20;
+/** How often buckets that a failure left between two phases are taken up again. */
+const RECOVERY_INTERVAL_MS = 10_000;
+
+export interface HangarNode {
+  readonly id: NodeId;
+  /** "host:port" or the socket's path; undefined when the API is off. */
+  readonly s3Address: string | undefined;
+  readonly adminAddress: string | undefined;
+  /** Everything that runs in the node, for tests and simulation. */
+  readonly parts: {
+    readonly control: Control;
+    readonly groups: GroupHost;
+    readonly data: DataPlane;
+    readonly admin: AdminContext;
+  };
+  /** Stops in reverse order: listeners first, then workers, groups, kv. Requests under way get `graceMs`. */
+  stop(options: { readonly graceMs: number }): Promise<void>;
+}
+
+/**
+ * The composition root: all parts of a node in the order in which they start. What is not deterministic comes with the platform, so that
+ * several nodes can live in one process.
+ *
+ * @throws StartError · DataDirectoryError, with a sentence for the operator
+ */
+export async function createNode(options: NodeOptions, platform: Platform): Promise<HangarNode> {
+  const { config, secrets } = options;
+  const { clock, http, kv, log, random } = platform;
+
+  // Names: groups over the kv, the control group, then the partitions.
+  const settings = await kv.read((rows) => getRow(rows, "settings", ""));
+  if (settings && settings.replicationFactor !== config.replicationFactor) {
+    throw new StartError(
+      `replication_factor = ${config.replicationFactor}, but this store was made with ${settings.replicationFactor}`,
+    );
+  }
+  const born: SettingsRow = settings ?? {
+    clusterId: Buffer.from(random.bytes(32)).toString("hex"),
+    partitions: config.partitions,
+    replicationFactor: config.replicationFactor,
+  };
+  const { commandWindowMs } = config;
+  const groups = await GroupHost.open(
+    { partitions: born.partitions, member: options.id, commandWindowMs },
+    {
+      clock,
+      kv,
+      fatal: platform.fatal,
+      machine: (group) => (group === CONTROL_GROUP ? new ControlMachine() : new PartitionMachine(group, { commandWindowMs })),
+    },
+  );
+  const placement = new Placement(born.partitions);
+  const control = new Control(
+    { indexShards: config.indexShards, allowPunycode: config.allowPunycode, commandWindowMs },
+    { groups, placement, random, log },
+  );
+  await control.start(() => born);
+
+  // Bytes: blocks, the data path, and what cleans up behind it.
+  const homeOf = async (bucket: BucketId, key: string): Promise<GroupId | undefined> => {
+    const known = control.view.buckets.get(bucket);
+    return known && placement.ofKey(known, key);
+  };
+  const data = await openDataPlane(config, { platform, groups, placement, homeOf });
+  const objects = createObjectService(
+    { minPartSize: MIN_PART_BYTES },
+    { groups, placement, random, writing: data.writing, reading: data.reading },
+  );
+
+  await control.recover();
+  const recovery = repeat(platform, RECOVERY_INTERVAL_MS, () => control.recover());
+  if (options.singleNode) await ensureSingleNode(control, options.id, options.space().data);
+  if (options.defaults) await ensureDefaults(control, options.defaults);
+
+  // Doors: S3, admin, and the command line's private socket.
+  const listeners: HttpListener[] = [];
+  const admin: AdminContext = {
+    control,
+    objects,
+    groups,
+    placement,
+    blocks: blockOperations({ config, platform, groups, placement, data, control }),
+    clock,
+    random,
+    node: {
+      id: options.id,
+      hostname: options.hostname,
+      version: options.version,
+      address: config.rpcPublicAddr ?? config.rpcBindAddr,
+      dbEngine: kv.stats().engine,
+      rootDomain: config.s3?.rootDomain,
+      space: () => Promise.resolve(options.space()),
+      statistics: () => statisticsLines(options, { kv, data, cpu: platform.cpu }),
+    },
+    configTokens: { admin: secrets.adminToken !== undefined, metrics: secrets.metricsToken !== undefined },
+  };
+  registerGauges(options.metrics, { version: options.version, config, space: options.space, data });
+  const adminParts = { context: admin, region: config.s3?.region ?? "", log, metrics: () => options.metrics.render() };
+  let s3Address: string | undefined;
+  let adminAddress: string | undefined;
+  try {
+    if (options.socket) {
+      const { path, around } = options.socket;
+      const handler = createAdminHandler({ ...adminParts, authorize: localAuthorizer(secrets.rpcSecret, clock) });
+      listeners.push(await around(() => http.listen(path, handler, { socketMode: 0o600 })));
+    }
+    if (config.admin) {
+      const authorize = tokenAuthorizer(
+        {
+          adminToken: secrets.adminToken,
+          metricsToken: secrets.metricsToken,
+          metricsRequireToken: config.admin.metricsRequireToken,
+        },
+        { control, clock },
+      );
+      const listener = await http.listen(config.admin.bindAddr, createAdminHandler({ ...adminParts, authorize }), {
+        socketMode: 0o220,
+      });
+      listeners.push(listener);
+      adminAddress = shown(listener);
+    }
+    if (config.s3) {
+      const { region, strictRegion, rootDomain, bindAddr } = config.s3;
+      const handler = createS3Handler(
+        { region, strictRegion, rootDomain, hostId: options.id.slice(0, 16) },
+        { objects, control, clock, random, log, metrics: options.metrics },
+      );
+      const listener = await http.listen(bindAddr, handler, { socketMode: 0o222, renderClientError: renderS3ClientError });
+      listeners.push(listener);
+      s3Address = shown(listener);
+    }
+  } catch (error) {
+    await Promise.all(listeners.map((listener) => listener.close({ graceMs: 0 })));
+    await end(0);
+    throw error;
+  }
+
+  async function end(graceMs: number): Promise<void> {
+    await Promise.all(listeners.reverse().map((listener) => listener.close({ graceMs })));
+    recovery.stop();
+    await data.workers.stop();
+    await data.writing.flush();
+    await groups.stop();
+    await platform.cpu.close();
+    await kv.close();
+  }
+  return {
+    id: options.id,
+    s3Address,
+    adminAddress,
+    parts: { control, groups, data, admin },
+    stop: ({ graceMs }) => end(graceMs),
+  };
+}
+
+function shown({ address }: HttpListener): string {
+  if ("path" in address) return address.path;
+  return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+}
+
+/** Runs `fn` again and again until stopped, with `intervalMs` between two runs. A failure is logged and tried again. */
+function repeat({ clock, log }: Platform, intervalMs: number, fn: () => Promise<unknown>): { stop(): void } {
+  let stopped = false;
+  let timer = clock.timer(intervalMs, run);
+  function run(): void {
+    fn()
+      .catch((error: unknown) => log.error({ err: error }, "recovery of buckets failed"))
+      .finally(() => {
+        if (!stopped) timer = clock.timer(intervalMs, run);
+      });
+  }
+  return {
+    stop() {
+      stopped = true;
+      timer.cancel();
+    },
+  };
+}

@@ -1,0 +1,28 @@
+import type { Cpu } from "../platform/cpu.ts";
+import type { Kv } from "../platform/kv.ts";
+import type { DataPlane } from "./data-plane.ts";
+import type { NodeOptions } from "./node-options.ts";
+
+/** What `hangar stats` shows of a node. */
+export function statisticsLines(
+  options: NodeOptions,
+  { kv, data, cpu }: { readonly kv: Kv; readonly data: DataPlane; readonly cpu: Cpu },
+): string[] {
+  const rows = kv.stats();
+  const blocks = data.blocks.stats();
+  const work = cpu.stats();
+  return [
+    `Node ID: ${options.id}`,
+    `Hostname: ${options.hostname}`,
+    `Hangar version: ${options.version}`,
+    "",
+    `Database engine: ${rows.engine}`,
+    `Rows: ${rows.rows.rows} short, ${rows.rows.bodies} bodies; ${rows.sizeBytes} bytes`,
+    `Commits since the start: ${rows.commits}, fsyncs: ${rows.fsyncs}, damaged rows met: ${rows.damagedRows}`,
+    "",
+    `Blocks stored since the start: ${blocks.stored} (${blocks.storedBytes} bytes), deduplicated: ${blocks.deduplicated}, compressed: ${blocks.compressed}`,
+    `Blocks read: ${blocks.fetched} (${blocks.fetchedBytes} bytes), removed: ${blocks.removed}, damaged: ${blocks.damaged}, missing: ${blocks.missing}`,
+    `Memory for blocks: ${data.writeBudget.heldBytes} of ${data.writeBudget.limitBytes} bytes writing, ${data.readBudget.heldBytes} of ${data.readBudget.limitBytes} bytes reading`,
+    `Worker threads: ${work.workers}, jobs under way: ${work.jobsUnderWay}, died: ${work.workerDeaths}`,
+  ];
+}
