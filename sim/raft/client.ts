@@ -41,7 +41,10 @@ export class Clients {
         if (left-- <= 0) return;
         const chosen = group ?? dice.below(profile.groups);
         this.call(this.#chooseNode(chosen), this.#draw(chosen), 300 + dice.below(100), `c${client}`, () => {
-          this.#world.after(dice.below(profile.focus === "lease" || profile.focus === "retry" ? 25 : 90), next);
+          this.#world.after(
+            dice.below(profile.focus === "lease" || profile.focus === "retry" || profile.focus === "reads" ? 25 : 90),
+            next,
+          );
         });
       };
       this.#world.after(100 + dice.below(500), next);
@@ -52,10 +55,10 @@ export class Clients {
     const { dice, profile } = this.#world;
     const key = dice.below(profile.keys);
     const draw = dice.random();
-    if (draw < 0.42) return { group, key, kind: "get" };
+    if (draw < profile.reads) return { group, key, kind: "get" };
     const lately = this.#lately.get(`${group}/${key}`) ?? [null];
     const want = dice.chance(0.45) ? lately[Math.max(0, lately.length - 1 - dice.below(3))]! : undefined;
-    if (draw < 0.52) return { group, key, kind: "delete", want: want ?? undefined };
+    if (draw < profile.reads + 0.1) return { group, key, kind: "delete", want: want ?? undefined };
     const value = ++this.#values;
     this.#lately.set(`${group}/${key}`, [...lately.slice(-3), value]);
     return { group, key, kind: "put", value, want };

@@ -155,7 +155,8 @@ function searchDefect(defect: AnyDefect, how: { from: number; seeds: number; foc
   const chosen = how.focus ?? focus;
   for (let seed = how.from; seed < how.from + how.seeds; seed++) {
     const result = runSeed(seed, { defect, focus: chosen });
-    if (result.failure === null) continue;
+    // A violation that happens without the defect too shows nothing about it.
+    if (result.failure === null || runSeed(seed, { focus: chosen }).failure !== null) continue;
     console.log(`${defect}: seed ${seed} (${chosen}): ${result.failure}`);
     if (how.story) console.log(tellStory(runSeed(seed, { defect, focus: chosen, story: true })));
     return true;

@@ -6,10 +6,23 @@ import type { Dice } from "../engine/random.ts";
  * `log`: short terms, crashes, half-written logs. `even`: `log` with four voters and membership changes one by one. `members`: replacement
  * all the while. `store`: wiped and restored-old stores. `wide`: tens of groups on one cluster. `retry`: commands sent again and again.
  * `shared`: a few groups on the same three nodes, so that heartbeats go on for one while another needs an election. `pair`: one to three
- * voters that come and go, where a change in progress may hold up everything.
+ * voters that come and go, where a change in progress may hold up everything. `reads`: reads at every member while nodes restart and
+ * old messages come in.
  */
-export type Focus = "mixed" | "lease" | "log" | "even" | "members" | "store" | "wide" | "retry" | "shared" | "pair";
-export const FOCUSES: readonly Focus[] = ["mixed", "lease", "log", "even", "members", "store", "wide", "retry", "shared", "pair"];
+export type Focus = "mixed" | "lease" | "log" | "even" | "members" | "store" | "wide" | "retry" | "shared" | "pair" | "reads";
+export const FOCUSES: readonly Focus[] = [
+  "mixed",
+  "lease",
+  "log",
+  "even",
+  "members",
+  "store",
+  "wide",
+  "retry",
+  "shared",
+  "pair",
+  "reads",
+];
 
 export interface Profile {
   readonly focus: Focus;
@@ -26,6 +39,10 @@ export interface Profile {
   readonly driftFactor: number;
   /** Factor on ordinary message delays and fsyncs. */
   readonly haste: number;
+  /** Share of messages that are on their way for long. */
+  readonly late: number;
+  /** Share of reads among the clients' calls. */
+  readonly reads: number;
   readonly loss: number;
   readonly duplicate: number;
   readonly crash: boolean;
@@ -62,6 +79,7 @@ export function drawProfile(dice: Dice, forced: Focus | null): Profile {
   const damage = focus === "store" || (focus === "mixed" && dice.chance(0.3));
   const shared = focus === "shared";
   const pair = focus === "pair";
+  const reading = focus === "reads";
   const nodes = shared
     ? 3
     : focus === "wide"
@@ -90,7 +108,7 @@ export function drawProfile(dice: Dice, forced: Focus | null): Profile {
     groups,
     keys: dice.pick([1, 2, 2, 3]),
     clients: focus === "wide" ? 8 : lease ? 4 : 3 + dice.below(4),
-    operationsPerClient: focus === "wide" ? 12 : lease ? 7 : focus === "retry" ? 10 : 6,
+    operationsPerClient: focus === "wide" ? 12 : lease ? 7 : focus === "retry" || reading ? 10 : 6,
     voters: Array.from({ length: groups }, size),
     leaseMs,
     heartbeatMs: leaseMs * 0.28,
@@ -98,9 +116,11 @@ export function drawProfile(dice: Dice, forced: Focus | null): Profile {
     electionSpreadMs: leaseMs === 20 ? 30 : 120 * electScale,
     driftFactor: lease ? 1.3 : 1.05,
     haste: quick ? 0.15 : 1,
+    late: reading ? 0.1 : 0.02,
+    reads: reading ? 0.7 : 0.42,
     loss: dice.pick([0, 0.02, 0.1]),
     duplicate: dice.chance(0.5) ? 0.05 : 0,
-    crash: log || shared || pair || dice.chance(0.6),
+    crash: log || shared || pair || reading || dice.chance(0.6),
     pause: log ? dice.chance(0.2) : dice.chance(0.55),
     partition: log || lease || dice.chance(0.6),
     reconfigure: focus === "members" || focus === "even" || pair || (!lease && !shared && dice.chance(0.5)),
@@ -127,7 +147,8 @@ function drawFocus(dice: Dice): Focus {
   if (draw < 0.77) return "members";
   if (draw < 0.85) return "store";
   if (draw < 0.9) return "retry";
-  if (draw < 0.94) return "shared";
-  if (draw < 0.98) return "pair";
+  if (draw < 0.93) return "shared";
+  if (draw < 0.96) return "pair";
+  if (draw < 0.985) return "reads";
   return "wide";
 }

@@ -101,7 +101,7 @@ export class World {
   delay(): number {
     const { dice, profile } = this;
     if (this.healing) return dice.between(1, 7);
-    if (dice.chance(0.02)) return dice.between(200, 800);
+    if (dice.chance(profile.late)) return dice.between(200, 800);
     if (dice.chance(0.1)) return dice.between(15, 145) * profile.haste;
     return dice.between(1, 7) * profile.haste;
   }

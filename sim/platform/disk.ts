@@ -1,0 +1,263 @@
+// The disk of tests and of the simulator: files in memory, with what a power cut does to what was not synced, full disks, I/O errors, bit rot.
+import type { Clock } from "../../src/platform/clock.ts";
+import { type DirectoryEntry, type Disk, DiskError, type DiskErrorCode, type FileStat } from "../../src/platform/disk.ts";
+import { assert } from "../../src/util/assert.ts";
+
+interface Inode {
+  content: Uint8Array;
+  /** What a power cut leaves for certain; undefined: never synced. */
+  durable: Uint8Array | undefined;
+  modifiedMs: number;
+}
+
+type Node = Inode | "directory";
+
+/** What survives a crash. Open a SimDisk over it; after a crash another one. */
+export class SimDiskImage {
+  readonly names = new Map<string, Node>();
+  readonly #durableNames = new Map<string, Node>();
+  /** Per directory: names that changed since it was synced. */
+  readonly #dirty = new Map<string, Set<string>>();
+  capacityBytes = Number.POSITIVE_INFINITY;
+  usedBytes = 0;
+
+  link(path: string, node: Node): void {
+    this.names.set(path, node);
+    this.#touched(path);
+  }
+
+  unlink(path: string): void {
+    this.names.delete(path);
+    this.#touched(path);
+  }
+
+  #touched(path: string): void {
+    const directory = parentOf(path);
+    const names = this.#dirty.get(directory) ?? new Set();
+    this.#dirty.set(directory, names.add(path));
+  }
+
+  syncDirectory(directory: string): void {
+    for (const path of this.#dirty.get(directory) ?? []) copyEntry(this.names, this.#durableNames, path);
+    this.#dirty.delete(directory);
+  }
+
+  /** A power cut: of every change that was not synced, `random` decides how much of it reached the disk (files may be torn). */
+  crash(random: () => number): void {
+    for (const names of this.#dirty.values())
+      for (const path of names) {
+        if (random() < 0.5) copyEntry(this.#durableNames, this.names, path);
+      }
+    this.#dirty.clear();
+    // A name below a directory that was lost is lost with it.
+    for (const path of [...this.names.keys()].sort()) {
+      const parent = parentOf(path);
+      if (parent !== "/" && parent !== "" && !this.names.has(parent)) this.names.delete(path);
+    }
+    this.#durableNames.clear();
+    this.usedBytes = 0;
+    for (const [path, node] of this.names) {
+      this.#durableNames.set(path, node);
+      if (node === "directory") continue;
+      if (node.durable !== node.content) {
+        const torn = node.content.slice(0, Math.floor(random() * (node.content.byteLength + 1)));
+        node.content = random() < 0.3 ? node.content : random() < 0.5 && node.durable ? node.durable : torn;
+        node.durable = node.content;
+      }
+      this.usedBytes += node.content.byteLength;
+    }
+  }
+
+  /** Bit rot. */
+  flip(path: string, bit: number): void {
+    const node = this.names.get(path);
+    assert(node !== undefined && node !== "directory" && node.content.byteLength > 0, "only a file with bytes can rot");
+    const rotten = node.content.slice();
+    const at = (bit >>> 3) % rotten.byteLength;
+    rotten[at] = (rotten[at] as number) ^ (1 << (bit & 7));
+    node.content = rotten;
+    node.durable = rotten;
+  }
+}
+
+export interface SimDiskOptions {
+  readonly image?: SimDiskImage;
+  readonly clock?: Clock;
+  /** How long an operation takes; asked for each. Without a clock, or 0: one turn of the microtask queue. */
+  readonly delayMs?: () => number;
+  /** Asked before each step that could fail; a code makes it fail. */
+  readonly fault?: (operation: string, path: string) => DiskErrorCode | undefined;
+}
+
+/** One process's view of a disk. After `crash` none of its promises settles. */
+export class SimDisk implements Disk {
+  readonly image: SimDiskImage;
+  readonly #clock: Clock | undefined;
+  readonly #delayMs: () => number;
+  readonly #fault: (operation: string, path: string) => DiskErrorCode | undefined;
+  #crashed = false;
+  #asideCount = 0;
+
+  constructor({ image = new SimDiskImage(), clock, delayMs = () => 0, fault = () => undefined }: SimDiskOptions = {}) {
+    this.image = image;
+    this.#clock = clock;
+    this.#delayMs = delayMs;
+    this.#fault = fault;
+  }
+
+  /** The process is gone, and with it the power: see SimDiskImage.crash. */
+  crash(random: () => number): void {
+    this.#crashed = true;
+    this.image.crash(random);
+  }
+
+  writeDurable(path: string, pieces: readonly Uint8Array[], options: { readonly sync: boolean }): Promise<void> {
+    return this.writeAside({ path, aside: `${path}.sim-d${this.#asideCount++}.tmp`, bytes: Buffer.concat(pieces), ...options });
+  }
+
+  /** As `writeDurable`, with the name that the file has until it is complete. */
+  async writeAside(file: {
+    readonly path: string;
+    readonly aside: string;
+    readonly bytes: Uint8Array;
+    readonly sync: boolean;
+  }): Promise<void> {
+    const { path, aside, bytes, sync } = file;
+    const { image } = this;
+    const directory = parentOf(path);
+    await this.#step("write", path);
+    const made = this.#makeMissing(directory);
+    const inode: Inode = { content: new Uint8Array(), durable: undefined, modifiedMs: this.#wallMs() };
+    image.link(aside, inode);
+    try {
+      // Half of it first, so that a crash finds files in the making.
+      inode.content = bytes.slice(0, bytes.byteLength >>> 1);
+      await this.#step("write", path);
+      if (image.usedBytes + bytes.byteLength > image.capacityBytes)
+        throw new DiskError("disk.full", path, "no space left on the disk");
+      inode.content = bytes.slice();
+      image.usedBytes += bytes.byteLength;
+      if (sync) {
+        await this.#step("sync", path);
+        inode.durable = inode.content;
+      }
+      await this.#step("rename", path);
+      this.#rename(aside, path);
+    } catch (error) {
+      image.unlink(aside);
+      throw error;
+    }
+    if (!sync) return;
+    for (const each of [directory, ...made.map(parentOf)]) {
+      await this.#step("sync", each);
+      image.syncDirectory(each);
+    }
+  }
+
+  async read(path: string): Promise<Uint8Array | undefined> {
+    await this.#step("read", path);
+    return this.#file(path)?.content.slice();
+  }
+
+  async readRange(path: string, start: number, end: number): Promise<Uint8Array | undefined> {
+    await this.#step("read", path);
+    return this.#file(path)?.content.slice(start, end);
+  }
+
+  async remove(path: string): Promise<boolean> {
+    await this.#step("remove", path);
+    const inode = this.#file(path);
+    if (inode === undefined) return false;
+    this.image.usedBytes -= inode.content.byteLength;
+    this.image.unlink(path);
+    return true;
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.#step("rename", from);
+    if (this.#file(from) === undefined) throw new DiskError("disk.io", from, "no such file");
+    this.#rename(from, to);
+  }
+
+  async touch(path: string, wallMs: number): Promise<boolean> {
+    await this.#step("touch", path);
+    const inode = this.#file(path);
+    if (inode) inode.modifiedMs = wallMs;
+    return inode !== undefined;
+  }
+
+  async stat(path: string): Promise<FileStat | undefined> {
+    await this.#step("stat", path);
+    const node = this.image.names.get(path);
+    if (node === undefined) return undefined;
+    if (node === "directory") return { sizeBytes: 0, modifiedMs: 0, directory: true };
+    return { sizeBytes: node.content.byteLength, modifiedMs: node.modifiedMs, directory: false };
+  }
+
+  async list(directory: string): Promise<readonly DirectoryEntry[]> {
+    await this.#step("list", directory);
+    if (this.#file(directory)) throw new DiskError("disk.io", directory, "not a directory");
+    const entries: DirectoryEntry[] = [];
+    for (const [path, node] of this.image.names)
+      if (parentOf(path) === directory) entries.push({ name: path.slice(directory.length + 1), directory: node === "directory" });
+    return entries;
+  }
+
+  async makeDirectory(path: string): Promise<void> {
+    await this.#step("write", path);
+    for (const each of this.#makeMissing(path)) this.image.syncDirectory(parentOf(each));
+  }
+
+  async space(path: string): Promise<{ readonly availableBytes: number; readonly totalBytes: number }> {
+    await this.#step("stat", path);
+    const { capacityBytes, usedBytes } = this.image;
+    return { availableBytes: capacityBytes - usedBytes, totalBytes: capacityBytes };
+  }
+
+  #file(path: string): Inode | undefined {
+    const node = this.image.names.get(path);
+    return node === "directory" ? undefined : node;
+  }
+
+  #rename(from: string, to: string): void {
+    const inode = this.#file(from) as Inode;
+    this.image.usedBytes -= this.#file(to)?.content.byteLength ?? 0;
+    this.image.unlink(from);
+    this.image.link(to, inode);
+  }
+
+  /** Deepest first. */
+  #makeMissing(path: string): readonly string[] {
+    const made: string[] = [];
+    for (let each = path; each !== "/" && each !== "" && !this.image.names.has(each); each = parentOf(each)) {
+      this.image.link(each, "directory");
+      made.push(each);
+    }
+    return made;
+  }
+
+  async #step(operation: string, path: string): Promise<void> {
+    const delayMs = this.#delayMs();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    if (this.#clock && delayMs > 0) this.#clock.timer(delayMs, resolve);
+    else resolve();
+    await promise;
+    if (this.#crashed) await new Promise<never>(() => {});
+    const code = this.#fault(operation, path);
+    if (code !== undefined) throw new DiskError(code, path, `simulated ${code}`);
+  }
+
+  #wallMs(): number {
+    return this.#clock?.wallMs() ?? 0;
+  }
+}
+
+function copyEntry(from: ReadonlyMap<string, Node>, to: Map<string, Node>, path: string): void {
+  const node = from.get(path);
+  if (node === undefined) to.delete(path);
+  else to.set(path, node);
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(path.lastIndexOf("/"), 0)) || "/";
+}
