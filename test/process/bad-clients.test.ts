@@ -1,0 +1,153 @@
+// 200 clients that stall, dawdle or vanish cost nothing lasting: connections, files and memory come back, nothing stays pending.
+import assert from "node:assert/strict";
+import type { ClientRequest, IncomingMessage } from "node:http";
+import { connect, type Socket } from "node:net";
+import { after, before, describe, test } from "node:test";
+import { content } from "./support/content.ts";
+import { BUCKET, Daemon } from "./support/daemon.ts";
+import { anonymousBytes, openFiles } from "./support/proc.ts";
+import { target } from "./support/s3-client.ts";
+import { waitFor } from "./support/wait-for.ts";
+
+const EACH = 40;
+const LASTING_BYTES = 60e6;
+
+describe("200 bad clients", { skip: process.platform === "linux" ? false : "reads /proc", timeout: 120_000 }, () => {
+  let daemon: Daemon;
+  const sockets: Socket[] = [];
+  const requests: ClientRequest[] = [];
+  const answers: IncomingMessage[] = [];
+  const big = content(1, 8 * 2 ** 20);
+  before(async () => {
+    daemon = await Daemon.run({ settings: { block_gc_delay: "1s", command_window: "3s" } });
+    await daemon.s3.put(BUCKET, "big", big);
+    await Promise.all(Array.from({ length: 16 }, () => daemon.s3.get(BUCKET, "big")));
+    await daemon.s3.put(BUCKET, "small", content(2, 1000));
+  });
+  after(async () => {
+    for (const one of [...sockets, ...requests, ...answers]) one.destroy();
+    await daemon?.dispose();
+  });
+
+  test("while they are there others are served; when they are gone nothing is left", async (t) => {
+    const { s3 } = daemon;
+    s3.reset();
+    const files = await settledFiles(daemon);
+    const memory = anonymousBytes(daemon.pid);
+    const upload = await s3.startUpload(BUCKET, "parts");
+
+    for (let at = 0; at < EACH; at++) {
+      // Half a head.
+      const socket = connect(daemon.s3Port, daemon.host);
+      socket.on("error", () => {});
+      socket.write(`PUT /${BUCKET}/head-${at} HTTP/1.1\r\nHost: ${daemon.host}\r\nX-Slow`);
+      sockets.push(socket);
+      // A body that stops: inline, or in the second block.
+      stall("PUT", target(BUCKET, `stalled-${at}`), at % 2 === 0 ? 10_000 : 3 * 2 ** 20, 0.6, at);
+      // A part that stops.
+      stall(
+        "PUT",
+        `${target(BUCKET, "parts")}?partNumber=${at + 1}&uploadId=${encodeURIComponent(upload)}`,
+        6 * 2 ** 20,
+        0.5,
+        100 + at,
+      );
+      // An overwrite of what others read.
+      stall("PUT", target(BUCKET, "big"), 2 * 2 ** 20, 0.9, 200 + at);
+      // A reader that takes the head and no more.
+      const get = s3.open("GET", target(BUCKET, "big"), {}, { agent: false });
+      get.request.end();
+      requests.push(get.request);
+      const answer = await get.answered;
+      answer.on("error", () => {});
+      answer.pause();
+      answers.push(answer);
+    }
+
+    // The others notice nothing, and what was half sent is not there.
+    assert.ok((await s3.get(BUCKET, "big"))?.body.equals(big));
+    assert.ok((await s3.get(BUCKET, "small"))?.body.equals(content(2, 1000)));
+    for (let at = 0; at < 20; at++) await s3.put(BUCKET, `busy-${at}`, content(1000 + at, 50_000));
+    assert.equal(await s3.get(BUCKET, "stalled-1"), undefined);
+    t.diagnostic(
+      `while they are there: ${mega(anonymousBytes(daemon.pid) - memory)} more, ${openFiles(daemon.pid).length} files`,
+    );
+
+    for (const one of [...sockets, ...requests]) one.destroy();
+    await s3.abort(BUCKET, "parts", upload);
+    s3.reset();
+    await waitFor("connections and files are closed", async () => openFiles(daemon.pid).length <= files, { withinMs: 20_000 });
+    await waitFor(
+      "nothing stays pending, referenced or on disk",
+      async () => {
+        const audit = await daemon.cli("repair", "audit");
+        if (audit.code !== 0) throw new Error(audit.stdout);
+        return true;
+      },
+      { withinMs: 40_000, everyMs: 500 },
+    );
+    await waitFor("memory comes back", () => {
+      const more = anonymousBytes(daemon.pid) - memory;
+      if (more < LASTING_BYTES) return true;
+      throw new Error(`${mega(more)} more than before`);
+    });
+    assert.ok((await s3.get(BUCKET, "big"))?.body.equals(big));
+    const listed = (await s3.list(BUCKET)).map((one) => one.key);
+    assert.equal(listed.length, 22, listed.join(" "));
+    t.diagnostic(`afterwards: ${mega(anonymousBytes(daemon.pid) - memory)} more`);
+  });
+
+  test("clients that vanish in the middle, over and over", async (t) => {
+    const { s3 } = daemon;
+    const round = async (seed: number): Promise<void> => {
+      await Promise.all(
+        Array.from({ length: 50 }, async (_, at) => {
+          const open = s3.open("PUT", target(BUCKET, `gone-${at}`), { "content-length": String(2 * 2 ** 20) }, { agent: false });
+          await new Promise<void>((resolve) => open.request.write(content(seed * 50 + at, 1_300_000), () => resolve()));
+          open.request.destroy();
+          const get = s3.open("GET", target(BUCKET, "big"), {}, { agent: false });
+          get.request.end();
+          const answer = await get.answered;
+          answer.on("error", () => {});
+          answer.destroy();
+          get.request.destroy();
+        }),
+      );
+    };
+    await round(1000);
+    const memory = anonymousBytes(daemon.pid);
+    for (let turn = 1; turn <= 4; turn++) await round(1000 + turn);
+    await waitFor("memory comes back", () => anonymousBytes(daemon.pid) - memory < LASTING_BYTES);
+    t.diagnostic(`${mega(anonymousBytes(daemon.pid) - memory)} more after 400 of them`);
+    await waitFor("nothing stays", async () => (await daemon.cli("repair", "audit")).code === 0, {
+      withinMs: 40_000,
+      everyMs: 500,
+    });
+    assert.equal((await s3.list(BUCKET, "gone-")).length, 0);
+  });
+
+  function stall(method: string, path: string, bytes: number, share: number, number: number): void {
+    const { request } = daemon.s3.open(method, path, { "content-length": String(bytes) }, { agent: false });
+    request.write(content(number, bytes).subarray(0, Math.floor(bytes * share)));
+    requests.push(request);
+  }
+});
+
+/** Open files once idle connections are gone. */
+async function settledFiles(daemon: Daemon): Promise<number> {
+  let last = -1;
+  return waitFor(
+    "the number of open files settles",
+    () => {
+      const now = openFiles(daemon.pid).length;
+      const same = now === last;
+      last = now;
+      return same && now;
+    },
+    { everyMs: 500 },
+  );
+}
+
+function mega(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(0)} MB`;
+}

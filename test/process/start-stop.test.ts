@@ -1,0 +1,275 @@
+// How the daemon stops, and what it says when it can't start: one sentence, exit code 1.
+import assert from "node:assert/strict";
+import { chmodSync, chownSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import { content } from "./support/content.ts";
+import { BUCKET, Daemon, HANGAR } from "./support/daemon.ts";
+import { type ProgramResult, runProgram } from "./support/run-program.ts";
+import { target } from "./support/s3-client.ts";
+import { removeScratch, scratchDirectory } from "./support/scratch.ts";
+import { waitFor, within } from "./support/wait-for.ts";
+
+const NOBODY = 65534;
+
+describe("stopping", { timeout: 60_000 }, () => {
+  for (const signal of ["SIGTERM", "SIGINT"] as const)
+    test(`${signal} while requests are under way`, async () => {
+      const daemon = await Daemon.run();
+      try {
+        const { s3 } = daemon;
+        const big = content(1, 6 * 2 ** 20);
+        await s3.put(BUCKET, "big", big);
+        await s3.put(BUCKET, "small", content(2, 300));
+        // Half of each upload is there when the signal comes, and a download has begun.
+        const uploads = Array.from({ length: 8 }, (_, at) => {
+          const body = content(100 + at, at % 2 === 0 ? 3000 : 2 * 2 ** 20);
+          const open = s3.open("PUT", target(BUCKET, `upload-${at}`), { "content-length": String(body.byteLength) });
+          open.request.write(body.subarray(0, body.byteLength / 2));
+          return { ...open, body, key: `upload-${at}` };
+        });
+        const download = s3.open("GET", target(BUCKET, "big"));
+        download.request.end();
+        const reading = await download.answered;
+        // An answer to a later request tells that the halves have arrived as well.
+        await s3.head(BUCKET, "small");
+        daemon.signal(signal);
+        await waitFor("no new connection is taken", () => refused(daemon));
+        for (const { request, body } of uploads) request.end(body.subarray(body.byteLength / 2));
+        for (const { answered, key } of uploads) {
+          const answer = await within(15_000, key, answered);
+          answer.resume();
+          assert.equal(answer.statusCode, 200, key);
+        }
+        const pieces: Buffer[] = [];
+        for await (const piece of reading) pieces.push(piece as Buffer);
+        assert.ok(Buffer.concat(pieces).equals(big), "the download under way is whole");
+        assert.deepEqual(await daemon.exit(), { code: 0, signal: null });
+        await daemon.start();
+        for (const { key, body } of uploads) assert.ok((await s3.get(BUCKET, key))?.body.equals(body), key);
+        assert.ok((await s3.get(BUCKET, "big"))?.body.equals(big));
+        assert.equal((await s3.list(BUCKET)).length, 10);
+      } finally {
+        await daemon.dispose();
+      }
+    });
+
+  test("a client that never ends its request does not hold the stop up for ever", async () => {
+    const daemon = await Daemon.run();
+    try {
+      const stuck = daemon.s3.open("PUT", target(BUCKET, "stuck"), { "content-length": "1000000" });
+      stuck.request.write(content(1, 1000));
+      await daemon.s3.put(BUCKET, "other", content(2, 10));
+      daemon.signal("SIGTERM");
+      assert.deepEqual(await daemon.exit(25_000), { code: 0, signal: null });
+      await assert.rejects(
+        stuck.answered.then((answer) => {
+          assert.ok((answer.statusCode ?? 0) >= 400, `answered ${answer.statusCode} for half a body`);
+          throw new Error("refused");
+        }),
+      );
+      await daemon.start();
+      assert.equal(await daemon.s3.get(BUCKET, "stuck"), undefined);
+    } finally {
+      await daemon.dispose();
+    }
+  });
+});
+
+describe("what keeps it from starting is said in one sentence", { timeout: 120_000 }, () => {
+  const disposals: (() => Promise<void>)[] = [];
+  after(async () => {
+    for (const dispose of disposals) await dispose();
+  });
+  async function prepared(options: Parameters<typeof Daemon.prepare>[0] = {}): Promise<Daemon> {
+    const daemon = await Daemon.prepare(options);
+    disposals.push(() => daemon.dispose());
+    return daemon;
+  }
+  const server = (daemon: Daemon, env: Record<string, string> = {}, uid?: number): Promise<ProgramResult> =>
+    runProgram([HANGAR, "-c", daemon.configFile, "server", "--single-node"], {
+      env: daemon.environment(env),
+      ...(uid === undefined ? {} : { uid }),
+    });
+
+  test("a port in use", async () => {
+    const daemon = await prepared();
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(daemon.s3Port, daemon.host, resolve));
+    try {
+      const result = await server(daemon);
+      assertSentence(result, /in use/);
+      assert.match(result.stderr, new RegExp(String(daemon.s3Port)));
+    } finally {
+      other.close();
+    }
+  });
+
+  test("a second daemon on the same directories", async () => {
+    const daemon = await prepared();
+    await daemon.start();
+    const twin = await prepared({ metadataDir: daemon.metadataDir, dataDir: daemon.dataDir });
+    assertSentence(await server(twin), /running/);
+    await daemon.s3.put(BUCKET, "still", content(1, 100));
+  });
+
+  for (const which of ["metadata_dir", "data_dir"] as const)
+    test(`no right to use ${which}`, async () => {
+      const daemon = await prepared();
+      const root = process.getuid?.() === 0;
+      const locked = which === "metadata_dir" ? daemon.metadataDir : daemon.dataDir;
+      const open = which === "metadata_dir" ? daemon.dataDir : daemon.metadataDir;
+      mkdirSync(locked, { mode: 0o700 });
+      mkdirSync(open, { mode: 0o700 });
+      if (root) {
+        // Root may read everything: the daemon runs as somebody else, who owns all but the one directory.
+        chownSync(daemon.home, NOBODY, NOBODY);
+        chownSync(open, NOBODY, NOBODY);
+        chownSync(daemon.configFile, NOBODY, NOBODY);
+      } else chmodSync(locked, 0o000);
+      const env = { NODE_COMPILE_CACHE: join(daemon.home, "cache") };
+      const result = await server(daemon, env, root ? NOBODY : undefined);
+      if (!root) chmodSync(locked, 0o700);
+      assertSentence(result, /denied|access|permission/i);
+      assert.match(result.stderr, new RegExp(locked));
+    });
+
+  test("metadata_dir below a file", async () => {
+    const directory = scratchDirectory();
+    disposals.push(async () => removeScratch(directory));
+    writeFileSync(join(directory, "file"), "");
+    assertSentence(await server(await prepared({ metadataDir: join(directory, "file/meta") })), /file\/meta|not a directory/i);
+  });
+
+  test("no configuration file", async () => {
+    const result = await runProgram([HANGAR, "-c", "/nonexistent/hangar.toml", "server"]);
+    assertSentence(result, /\/nonexistent\/hangar\.toml/);
+  });
+
+  test("all faults of a configuration file at once, each with key and reason", async () => {
+    const daemon = await prepared({
+      settings: {
+        metadata_dir: undefined,
+        db_engine: "sled",
+        block_size: "many",
+        replication_factor: "one",
+        metadata_fsync: "yes",
+        rpc_secret: "short",
+        compression_level: 99,
+        index_shards: 3,
+        colour: "blue",
+      },
+    });
+    const result = await server(daemon);
+    assert.equal(result.code, 1);
+    const wrong = "metadata_dir db_engine block_size replication_factor metadata_fsync rpc_secret compression_level index_shards";
+    for (const key of wrong.split(" ")) assert.match(result.stderr, new RegExp(`^ *${key} \\S+ \\S+`, "m"));
+    assert.doesNotMatch(result.stderr, /colour.*(required|expects)|^\s+at /m);
+    // The CLI says the same.
+    const cli = await daemon.cli("status");
+    assert.equal(cli.code, 1);
+    assert.match(cli.stderr, /db_engine/);
+  });
+
+  test("a file that is not TOML", async () => {
+    const daemon = await prepared();
+    writeFileSync(daemon.configFile, 'metadata_dir = "unclosed\n');
+    assertSentence(await server(daemon), /TOML/, 3);
+  });
+
+  test("unknown keys are only warned of", async () => {
+    const daemon = await prepared({ settings: { colour: "blue" } });
+    await daemon.start();
+    assert.match(daemon.log(), /colour/);
+  });
+
+  test("a secret file that others may read", async () => {
+    const daemon = await prepared({ settings: { rpc_secret: undefined } });
+    const file = join(daemon.home, "secret");
+    writeFileSync(file, "ab".repeat(32), { mode: 0o644 });
+    chmodSync(file, 0o644);
+    daemon.configure({ rpc_secret_file: file });
+    const result = await server(daemon);
+    assertSentence(result, /rpc_secret_file.*chmod 600/s, 2);
+    // Commands don't care, and neither does the daemon once the file is private or it is allowed.
+    assert.match((await daemon.cli("status")).stderr, /is the daemon running/);
+    daemon.configure({ rpc_secret_file: file, allow_world_readable_secrets: true });
+    await daemon.start();
+    await daemon.stop();
+    chmodSync(file, 0o600);
+    daemon.configure({ rpc_secret_file: file });
+    await daemon.start();
+  });
+
+  test("no rpc_secret", async () => {
+    assertSentence(await server(await prepared({ settings: { rpc_secret: undefined } })), /rpc_secret/);
+  });
+
+  test("a disk that is not mounted: the marker of data_dir is missing", async () => {
+    const daemon = await prepared();
+    await daemon.start();
+    const body = content(1, 100_000);
+    await daemon.s3.put(BUCKET, "kept", body);
+    await daemon.stop();
+    renameSync(daemon.dataDir, `${daemon.dataDir}.unmounted`);
+    mkdirSync(daemon.dataDir);
+    assertSentence(await server(daemon), /hangar-marker.*mounted/s);
+    rmSync(daemon.dataDir, { recursive: true });
+    assertSentence(await server(daemon), /hangar-marker.*mounted/s);
+    rmSync(daemon.dataDir, { recursive: true, force: true });
+    renameSync(`${daemon.dataDir}.unmounted`, daemon.dataDir);
+    const marker = join(daemon.dataDir, "hangar-marker");
+    const id = readFileSync(marker);
+    writeFileSync(marker, `${"0".repeat(32)}\n`);
+    assertSentence(await server(daemon), /another disk is mounted/);
+    writeFileSync(marker, id);
+    await daemon.start();
+    assert.ok((await daemon.s3.get(BUCKET, "kept"))?.body.equals(body));
+  });
+
+  test("another replication_factor than this release has", async () => {
+    assertSentence(await server(await prepared({ settings: { replication_factor: 3 } })), /replication_factor/);
+  });
+
+  test("--default-bucket without its environment", async () => {
+    const daemon = await prepared();
+    const result = await runProgram([HANGAR, "-c", daemon.configFile, "server", "--single-node", "--default-bucket"]);
+    assertSentence(result, /DEFAULT_ACCESS_KEY/);
+  });
+
+  test("a default key that exists with another secret", async () => {
+    const daemon = await prepared();
+    await daemon.start();
+    await daemon.stop();
+    const result = await runProgram([HANGAR, "-c", daemon.configFile, "server", "--single-node", "--default-access-key"], {
+      env: daemon.environment({
+        HANGAR_DEFAULT_ACCESS_KEY: daemon.keyId,
+        HANGAR_DEFAULT_SECRET_KEY: "another-secret-of-some-length",
+      }),
+    });
+    assertSentence(result, /secret/);
+  });
+});
+
+/** Exit code 1, and on stderr "Error: …" in `lines` lines at most, without a stack; beside it only log lines. */
+function assertSentence(result: ProgramResult, pattern: RegExp, lines = 1): void {
+  const all = `code ${result.code} ${result.signal ?? ""}\nstderr: ${result.stderr}\nstdout: ${result.stdout}`;
+  assert.equal(result.code, 1, all);
+  assert.match(result.stderr, /^Error: /m, all);
+  assert.match(result.stderr, pattern, all);
+  assert.doesNotMatch(result.stderr, /^\s+at /m, all);
+  const said = result.stderr.split("\n").filter((line) => line !== "" && !line.startsWith("{"));
+  assert.ok(said.length <= lines, `more than ${lines} lines: ${all}`);
+}
+
+async function refused(daemon: Daemon): Promise<boolean> {
+  const probe = daemon.s3.open("HEAD", target(BUCKET, "small"), {}, { agent: false });
+  probe.request.end();
+  try {
+    (await probe.answered).resume();
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ECONNREFUSED";
+  }
+}
