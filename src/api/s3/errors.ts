@@ -428,7 +428,7 @@ function fromBody(error: HttpBodyError): FinalError {
     case "timeout":
       return final("RequestTimeout", "", "no");
     case "malformed":
-      return final("BadRequest", "The chunked transfer coding of the body is broken.", "no");
+      return final("IncompleteBody", `The body could not be read to its end: ${error.message}.`, "no");
     case "shutdown":
       return final("ServiceUnavailable", "The server is stopping. Please try again.", "no");
   }
