@@ -125,93 +125,99 @@ export class SimDisk implements Disk {
     const { path, aside, bytes, sync } = file;
     const { image } = this;
     const directory = parentOf(path);
-    await this.#step("write", path);
-    const made = this.#makeMissing(directory);
-    const inode: Inode = { content: new Uint8Array(), durable: undefined, modifiedMs: this.#wallMs() };
-    image.link(aside, inode);
-    try {
+    const inode: Inode = { content: new Uint8Array(), durable: undefined, modifiedMs: 0 };
+    const made = await this.#step("write", path, () => {
+      const directories = this.#makeMissing(directory);
       // Half of it first, so that a crash finds files in the making.
       inode.content = bytes.slice(0, bytes.byteLength >>> 1);
-      await this.#step("write", path);
-      if (image.usedBytes + bytes.byteLength > image.capacityBytes)
-        throw new DiskError("disk.full", path, "no space left on the disk");
-      inode.content = bytes.slice();
-      image.usedBytes += bytes.byteLength;
-      if (sync) {
-        await this.#step("sync", path);
-        inode.durable = inode.content;
-      }
-      await this.#step("rename", path);
-      this.#rename(aside, path);
+      inode.modifiedMs = this.#wallMs();
+      image.link(aside, inode);
+      return directories;
+    });
+    try {
+      await this.#step("write", path, () => {
+        if (image.usedBytes + bytes.byteLength > image.capacityBytes)
+          throw new DiskError("disk.full", path, "no space left on the disk");
+        inode.content = bytes.slice();
+        image.usedBytes += bytes.byteLength;
+      });
+      if (sync)
+        await this.#step("sync", path, () => {
+          inode.durable = inode.content;
+        });
+      await this.#step("rename", path, () => this.#rename(aside, path));
     } catch (error) {
       image.unlink(aside);
       throw error;
     }
     if (!sync) return;
-    for (const each of [directory, ...made.map(parentOf)]) {
-      await this.#step("sync", each);
-      image.syncDirectory(each);
-    }
+    for (const each of [directory, ...made.map(parentOf)]) await this.#step("sync", each, () => image.syncDirectory(each));
   }
 
-  async read(path: string): Promise<Uint8Array | undefined> {
-    await this.#step("read", path);
-    return this.#file(path)?.content.slice();
+  read(path: string): Promise<Uint8Array | undefined> {
+    return this.#step("read", path, () => this.#file(path)?.content.slice());
   }
 
-  async readRange(path: string, start: number, end: number): Promise<Uint8Array | undefined> {
-    await this.#step("read", path);
-    return this.#file(path)?.content.slice(start, end);
+  readRange(path: string, start: number, end: number): Promise<Uint8Array | undefined> {
+    return this.#step("read", path, () => this.#file(path)?.content.slice(start, end));
   }
 
-  async remove(path: string): Promise<boolean> {
-    await this.#step("remove", path);
-    const inode = this.#file(path);
-    if (inode === undefined) return false;
-    this.image.usedBytes -= inode.content.byteLength;
-    this.image.unlink(path);
-    return true;
+  remove(path: string): Promise<boolean> {
+    return this.#step("remove", path, () => {
+      const inode = this.#file(path);
+      if (inode === undefined) return false;
+      this.image.usedBytes -= inode.content.byteLength;
+      this.image.unlink(path);
+      return true;
+    });
   }
 
-  async rename(from: string, to: string): Promise<void> {
-    await this.#step("rename", from);
-    if (this.#file(from) === undefined) throw new DiskError("disk.io", from, "no such file");
-    this.#rename(from, to);
+  rename(from: string, to: string): Promise<void> {
+    return this.#step("rename", from, () => {
+      if (this.#file(from) === undefined) throw new DiskError("disk.io", from, "no such file");
+      this.#rename(from, to);
+    });
   }
 
-  async touch(path: string, wallMs: number): Promise<boolean> {
-    await this.#step("touch", path);
-    const inode = this.#file(path);
-    if (inode) inode.modifiedMs = wallMs;
-    return inode !== undefined;
+  touch(path: string, wallMs: number): Promise<boolean> {
+    return this.#step("touch", path, () => {
+      const inode = this.#file(path);
+      if (inode) inode.modifiedMs = wallMs;
+      return inode !== undefined;
+    });
   }
 
-  async stat(path: string): Promise<FileStat | undefined> {
-    await this.#step("stat", path);
-    const node = this.image.names.get(path);
-    if (node === undefined) return undefined;
-    if (node === "directory") return { sizeBytes: 0, modifiedMs: 0, directory: true };
-    return { sizeBytes: node.content.byteLength, modifiedMs: node.modifiedMs, directory: false };
+  stat(path: string): Promise<FileStat | undefined> {
+    return this.#step("stat", path, () => {
+      const node = this.image.names.get(path);
+      if (node === undefined) return undefined;
+      if (node === "directory") return { sizeBytes: 0, modifiedMs: 0, directory: true };
+      return { sizeBytes: node.content.byteLength, modifiedMs: node.modifiedMs, directory: false };
+    });
   }
 
-  async list(directory: string): Promise<readonly DirectoryEntry[]> {
-    await this.#step("list", directory);
-    if (this.#file(directory)) throw new DiskError("disk.io", directory, "not a directory");
-    const entries: DirectoryEntry[] = [];
-    for (const [path, node] of this.image.names)
-      if (parentOf(path) === directory) entries.push({ name: path.slice(directory.length + 1), directory: node === "directory" });
-    return entries;
+  list(directory: string): Promise<readonly DirectoryEntry[]> {
+    return this.#step("list", directory, () => {
+      if (this.#file(directory)) throw new DiskError("disk.io", directory, "not a directory");
+      const entries: DirectoryEntry[] = [];
+      for (const [path, node] of this.image.names)
+        if (parentOf(path) === directory)
+          entries.push({ name: path.slice(directory.length + 1), directory: node === "directory" });
+      return entries;
+    });
   }
 
-  async makeDirectory(path: string): Promise<void> {
-    await this.#step("write", path);
-    for (const each of this.#makeMissing(path)) this.image.syncDirectory(parentOf(each));
+  makeDirectory(path: string): Promise<void> {
+    return this.#step("write", path, () => {
+      for (const each of this.#makeMissing(path)) this.image.syncDirectory(parentOf(each));
+    });
   }
 
-  async space(path: string): Promise<{ readonly availableBytes: number; readonly totalBytes: number }> {
-    await this.#step("stat", path);
-    const { capacityBytes, usedBytes } = this.image;
-    return { availableBytes: capacityBytes - usedBytes, totalBytes: capacityBytes };
+  space(path: string): Promise<{ readonly availableBytes: number; readonly totalBytes: number }> {
+    return this.#step("stat", path, () => {
+      const { capacityBytes, usedBytes } = this.image;
+      return { availableBytes: capacityBytes - usedBytes, totalBytes: capacityBytes };
+    });
   }
 
   #file(path: string): Inode | undefined {
@@ -236,7 +242,8 @@ export class SimDisk implements Disk {
     return made;
   }
 
-  async #step(operation: string, path: string): Promise<void> {
+  /** Check and effect without a turn between them: after a crash nothing of a dead process may happen. */
+  async #step<T>(operation: string, path: string, effect: () => T): Promise<T> {
     const delayMs = this.#delayMs();
     const { promise, resolve } = Promise.withResolvers<void>();
     if (this.#clock && delayMs > 0) this.#clock.timer(delayMs, resolve);
@@ -245,6 +252,7 @@ export class SimDisk implements Disk {
     if (this.#crashed) await new Promise<never>(() => {});
     const code = this.#fault(operation, path);
     if (code !== undefined) throw new DiskError(code, path, `simulated ${code}`);
+    return effect();
   }
 
   #wallMs(): number {
