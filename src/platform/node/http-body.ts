@@ -68,8 +68,8 @@ export class RequestBody implements ByteSource {
     this.#queuedBytes = 0;
   }
 
-  get started(): boolean {
-    return this.#started;
+  get failed(): boolean {
+    return this.#failure !== undefined;
   }
 
   /** Bytes that have not come yet; Infinity when nobody knows; 0 at the end. */

@@ -1,3 +1,4 @@
+import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { HttpExchange } from "./http-exchange.ts";
 import type { HttpLimits } from "./http-limits.ts";
@@ -137,6 +138,12 @@ export class HttpConnection {
    */
   lingerWhenClosing(): void {
     this.#socket.destroySoon = () => this.#linger();
+  }
+
+  /** The answer's head is gone without saying so, but nothing may follow it. */
+  closeBehind(answer: ServerResponse): void {
+    this.announceClose();
+    answer.once("finish", () => this.#linger());
   }
 
   #linger(): void {

@@ -87,7 +87,8 @@ export class HttpExchange implements HttpRequest, HttpResponse {
     else {
       const bodiless = status === 204 || status === 304;
       const unknownLength = bodiless || (body === undefined && this.method === "HEAD");
-      this.#writeHead(status, headers, unknownLength ? undefined : body === undefined ? 0 : Buffer.byteLength(body));
+      const lengthBytes = unknownLength ? undefined : body === undefined ? 0 : Buffer.byteLength(body);
+      this.#writeHead(status, headers, { lengthBytes, closing: this.#dealWithRest() });
       if (body === undefined || bodiless) this.#answer.end();
       // node:http writes head and this piece together: one string, or one gathered write under its cork.
       else if (typeof body === "string") this.#answer.end(body, "utf8");
@@ -112,7 +113,8 @@ export class HttpExchange implements HttpRequest, HttpResponse {
       this.#finish();
       return;
     }
-    const announced = this.#writeHead(status, headers, undefined);
+    // The request's body may still be on its way through the handler: what is left of it is dealt with at the end.
+    const announced = this.#writeHead(status, headers, { lengthBytes: undefined, closing: this.#connection.lastRequest });
     let sent = 0;
     try {
       while (piece !== null) {
@@ -132,6 +134,7 @@ export class HttpExchange implements HttpRequest, HttpResponse {
         }
       }
       if (announced !== undefined && sent < announced) throw new Error(`the body ended after ${sent} of ${announced} bytes`);
+      if (this.#dealWithRest()) this.#connection.closeBehind(this.#answer);
       this.#answer.end();
     } catch (error) {
       body.cancel();
@@ -185,11 +188,15 @@ export class HttpExchange implements HttpRequest, HttpResponse {
   }
 
   /** @returns the Content-Length that goes out, undefined when none does. */
-  #writeHead(status: number, headers: readonly string[], lengthBytes: number | undefined): number | undefined {
+  #writeHead(
+    status: number,
+    headers: readonly string[],
+    { lengthBytes, closing }: { lengthBytes: number | undefined; closing: boolean },
+  ): number | undefined {
     const head = headers.slice();
     let announced = announcedLength(headers);
     if (announced === undefined && lengthBytes !== undefined) head.push("Content-Length", String((announced = lengthBytes)));
-    if (this.#dealWithRest()) {
+    if (closing) {
       head.push("Connection", "close");
       this.#connection.announceClose();
     }
@@ -206,7 +213,7 @@ export class HttpExchange implements HttpRequest, HttpResponse {
     const missing = body.missingBytes;
     if (missing === 0) return close;
     // Whether a client that never got its "100 Continue" sends the body now is up to the client: only closing is safe.
-    if (!this.#continueDue && missing <= this.#connection.limits.drainBytes && !close) {
+    if (!this.#continueDue && !body.failed && missing <= this.#connection.limits.drainBytes && !close) {
       body.discard(missing, () => this.#connection.cutOff());
       this.#connection.draining();
       return false;

@@ -1,0 +1,780 @@
+// The contract of platform/http.ts, held against node:http by a client that sends raw bytes: slow, stalled, vanishing, rude.
+import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
+import { mkdtemp, rm, stat } from "node:fs/promises";
+import { createServer } from "node:net";
+import { networkInterfaces, tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, test, type TestContext } from "node:test";
+import {
+  HttpBodyError,
+  type HttpHandler,
+  type HttpListener,
+  type HttpRequest,
+  type HttpResponse,
+} from "../../src/platform/http.ts";
+import type { Log } from "../../src/platform/log.ts";
+import type { HttpLimits } from "../../src/platform/node/http-limits.ts";
+import { createHttpServerFactory } from "../../src/platform/node/http-server.ts";
+import { type ByteSource, sourceOf } from "../../src/util/byte-source.ts";
+import { eventually, RawClient, settled } from "../support/raw-client.ts";
+
+const OK = ["Content-Type", "text/plain"];
+
+interface Harness {
+  readonly listener: HttpListener;
+  readonly logged: { level: string; message: string }[];
+  client(): Promise<RawClient>;
+}
+
+async function serve(
+  t: TestContext,
+  handler: HttpHandler,
+  { limits, bind = "127.0.0.1:0" }: { limits?: Partial<HttpLimits>; bind?: string } = {},
+): Promise<Harness> {
+  const logged: Harness["logged"] = [];
+  const add = (level: string) => (_fields: unknown, message: string) => void logged.push({ level, message });
+  const log: Log = {
+    debug: add("debug"),
+    info: add("info"),
+    warn: add("warn"),
+    error: add("error"),
+    debugEnabled: true,
+    child: () => log,
+  };
+  const factory = createHttpServerFactory({ log, ...(limits === undefined ? undefined : { limits }) });
+  const listener = await factory.listen(bind, handler, {
+    renderClientError: (status, reason) => ({
+      contentType: "application/xml",
+      body: `<Error><Code>${status}</Code><Message>${reason}</Message></Error>`,
+    }),
+  });
+  const clients: RawClient[] = [];
+  t.after(async () => {
+    for (const client of clients) client.destroy();
+    await listener.close({ graceMs: 0 });
+  });
+  const client = async (): Promise<RawClient> => {
+    const opened = await RawClient.connect(listener.address);
+    clients.push(opened);
+    return opened;
+  };
+  return { listener, logged, client };
+}
+
+async function readAll(source: ByteSource): Promise<Buffer> {
+  const pieces: Uint8Array[] = [];
+  for (let piece = await source.read(); piece !== null; piece = await source.read()) pieces.push(Buffer.from(piece));
+  return Buffer.concat(pieces);
+}
+
+/** Answers with what it received. */
+const echo: HttpHandler = async (request, response) => {
+  try {
+    response.send(200, OK, await readAll(request.body));
+  } catch (error) {
+    if (!(error instanceof HttpBodyError)) throw error;
+    response.send(400, OK, `body: ${error.code}`);
+  }
+};
+
+describe("requests and answers", () => {
+  test("the target and the headers come as sent; repeated headers are joined", async (t) => {
+    let seen: HttpRequest | undefined;
+    const { client } = await serve(t, (request, response) => {
+      seen = request;
+      response.send(200, OK, "ok");
+    });
+    const http = await client();
+    http.send(
+      "GET /b/a/../k//%2e?x=%20+&acl HTTP/1.1\r\nHost: a\r\nX-One: 1\r\nx-one:  2 \r\nContent-Type: a\r\ncontent-type: b\r\nX-Bytes: \xc3\xa9\r\n\r\n".replace(
+        "\xc3\xa9",
+        "\u00e9",
+      ),
+    );
+    equal((await http.answer()).status, 200);
+    equal(seen?.method, "GET");
+    equal(seen?.target, "/b/a/../k//%2e?x=%20+&acl");
+    equal(seen?.header("x-one"), "1, 2");
+    equal(seen?.header("content-type"), "a, b");
+    equal(seen?.header("constructor"), undefined);
+    equal(seen?.header("__proto__"), undefined);
+    equal(Buffer.from(seen?.header("x-bytes") ?? "", "latin1").toString("utf8"), "é");
+    deepEqual(seen?.rawHeaders.slice(0, 6), ["Host", "a", "X-One", "1", "x-one", "2"]);
+    equal(seen?.contentLength, undefined);
+    equal(seen?.remoteAddress, "127.0.0.1");
+  });
+
+  test("a request without Host reaches the handler; 3,000 headers are all there", async (t) => {
+    const { client } = await serve(t, (request, response) =>
+      response.send(200, OK, `${request.header("host")} ${request.rawHeaders.length}`),
+    );
+    const http = await client();
+    http.send("GET / HTTP/1.1\r\n\r\n");
+    equal((await http.answer()).body.toString(), "undefined 0");
+    http.send(`GET / HTTP/1.1\r\nHost: a\r\n${"x-a: b\r\n".repeat(3000)}\r\n`);
+    equal((await http.answer()).body.toString(), "a 6002");
+  });
+
+  test("head and small body leave together; HEAD, 204 and 304 have none; the connection goes on", async (t) => {
+    const { client } = await serve(t, (request, response) => {
+      const status = Number(request.target.slice(1));
+      if (request.method === "HEAD") response.send(200, [...OK, "Content-Length", "1000"]);
+      else response.send(status, OK, "some body");
+    });
+    const http = await client();
+    const arrivals: number[] = [];
+    http.socket.on("data", (piece: Buffer) => arrivals.push(piece.byteLength));
+    http.send("GET /200 HTTP/1.1\r\nHost: a\r\n\r\n");
+    equal((await http.answer()).body.toString(), "some body");
+    equal(arrivals.length, 1);
+    http.send("HEAD /200 HTTP/1.1\r\nHost: a\r\n\r\n");
+    equal((await http.answer({ head: true })).headers.get("content-length"), "1000");
+    for (const status of [204, 304]) {
+      http.send(`GET /${status} HTTP/1.1\r\nHost: a\r\n\r\n`);
+      const answer = await http.answer();
+      equal(answer.status, status);
+      equal(answer.headers.get("content-length"), undefined);
+    }
+    http.send("GET /200 HTTP/1.1\r\nHost: a\r\n\r\n");
+    equal((await http.answer()).body.toString(), "some body");
+    equal(http.received.byteLength, 0);
+  });
+
+  test("bodies with Content-Length and in chunks, in odd pieces", async (t) => {
+    const { client } = await serve(t, echo);
+    const http = await client();
+    http.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhel", "lo ", "world");
+    equal((await http.answer()).body.toString(), "hello world");
+    for (const piece of [
+      "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r",
+      "\nhel",
+      "lo\r\n6;ext=1\r\n wor",
+      "ld\r\n0\r\n",
+      "\r\n",
+    ])
+      http.send(piece);
+    equal((await http.answer()).body.toString(), "hello world");
+    http.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    equal((await http.answer()).body.toString(), "");
+    http.send("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+    equal((await http.answer()).body.toString(), "");
+  });
+
+  test("5 MB up and down again, with and without announced length", async (t) => {
+    const { client } = await serve(t, async (request, response) => {
+      const known = request.contentLength === undefined ? [] : ["Content-Length", String(request.contentLength)];
+      await response.stream(200, known, request.body);
+    });
+    const body = Buffer.alloc(5_000_000, "0123456789");
+    const http = await client();
+    http.send(`PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n`, body);
+    ok((await http.answer()).body.equals(body));
+    http.send(
+      "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+      `${body.length.toString(16)}\r\n`,
+      body,
+      "\r\n0\r\n\r\n",
+    );
+    ok((await http.answer()).body.equals(body));
+  });
+
+  test("pipelined requests are handled one after the other, in order", async (t) => {
+    let atWork = 0;
+    let most = 0;
+    const { client } = await serve(t, async (request, response) => {
+      most = Math.max(most, ++atWork);
+      const body = await readAll(request.body);
+      await new Promise((resolve) => setImmediate(resolve));
+      atWork--;
+      response.send(200, OK, `${request.target} ${body}`);
+    });
+    const http = await client();
+    http.send(
+      Array.from({ length: 20 }, (_, i) => `PUT /${i} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nb${i % 10}`).join(""),
+    );
+    for (let i = 0; i < 20; i++) equal((await http.answer()).body.toString(), `/${i} b${i % 10}`);
+    equal(most, 1);
+  });
+
+  test("whoever pipelines without end is cut off", async (t) => {
+    const gate = Promise.withResolvers<void>();
+    let handled = 0;
+    const { client } = await serve(
+      t,
+      async (_request, response) => {
+        handled++;
+        await gate.promise;
+        response.send(200, OK);
+      },
+      { limits: { maxPipelined: 8 } },
+    );
+    const http = await client();
+    http.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(50));
+    await http.closed();
+    gate.resolve();
+    equal(handled, 1);
+  });
+});
+
+describe("100-continue", () => {
+  const PUT = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+
+  test("is sent when the body is first read, not before", async (t) => {
+    const gate = Promise.withResolvers<void>();
+    const { client } = await serve(t, async (request, response) => {
+      await gate.promise;
+      await echo(request, response);
+    });
+    const http = await client();
+    http.send(PUT);
+    await settled(() => http.received.byteLength, "the server's silence");
+    equal(http.received.byteLength, 0);
+    gate.resolve();
+    equal((await http.answer()).status, 100);
+    http.send("hello");
+    equal((await http.answer()).body.toString(), "hello");
+  });
+
+  test("a refusal comes without it, and ends the connection", async (t) => {
+    const { client } = await serve(t, (_request, response) => response.send(403, OK, "no"));
+    const http = await client();
+    http.send(PUT);
+    const answer = await http.answer();
+    equal(answer.status, 403);
+    equal(answer.headers.get("connection"), "close");
+    await http.closed();
+  });
+
+  test("other expectations are refused", async (t) => {
+    const { client } = await serve(t, (_request, response) => response.send(200, OK));
+    const http = await client();
+    http.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: tea\r\n\r\n");
+    equal((await http.answer()).status, 417);
+  });
+});
+
+describe("unread bodies", () => {
+  test("a short one is drained and the connection used again", async (t) => {
+    const { client } = await serve(t, (_request, response) => response.send(200, OK, "ok"));
+    const http = await client();
+    for (let i = 0; i < 3; i++) {
+      http.send(`PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n`, Buffer.alloc(2500), Buffer.alloc(2500));
+      const answer = await http.answer();
+      equal(answer.body.toString(), "ok");
+      equal(answer.headers.get("connection"), "keep-alive");
+    }
+  });
+
+  test("one that was begun and given up is drained too", async (t) => {
+    const { client } = await serve(t, async (request, response) => {
+      await request.body.read();
+      request.body.cancel();
+      response.send(200, OK, "ok");
+    });
+    const http = await client();
+    for (let i = 0; i < 3; i++) {
+      http.send(`PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n`, Buffer.alloc(2500));
+      equal((await http.answer()).body.toString(), "ok");
+      http.send(Buffer.alloc(2500));
+    }
+  });
+
+  test("behind a long one the answer still arrives whole, though the client goes on sending", async (t) => {
+    const reason = "no ".repeat(10_000);
+    const { client } = await serve(t, (_request, response) => response.send(403, OK, reason));
+    const http = await client();
+    http.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n", Buffer.alloc(4_000_000));
+    const answer = await http.answer();
+    equal(answer.body.toString(), reason);
+    equal(answer.headers.get("connection"), "close");
+    equal(http.error, undefined);
+  });
+
+  test("… and is cut off when it never stops", async (t) => {
+    const { client } = await serve(t, (_request, response) => response.send(403, OK, "no"), {
+      limits: { lingerBytes: 1_000_000, lingerMs: 60_000 },
+    });
+    const http = await client();
+    http.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n");
+    equal((await http.answer()).status, 403);
+    const block = Buffer.alloc(100_000);
+    const push = (): void => {
+      while (!http.socket.destroyed && http.socket.write(block));
+      http.socket.once("drain", push);
+    };
+    push();
+    await eventually(() => http.socket.destroyed, "the connection is reset");
+  });
+
+  test("lingering ends after its time", async (t) => {
+    const { client, listener } = await serve(t, (_request, response) => response.send(403, OK, "no"), {
+      limits: { lingerMs: 100 },
+    });
+    const http = await client();
+    http.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n");
+    equal((await http.answer()).status, 403);
+    // The client keeps its side open: only the server's own limit ends this.
+    await listener.close({ graceMs: 60_000 });
+  });
+});
+
+describe("slow and vanishing clients", () => {
+  test("a stalled body fails with a timeout, which can still be answered", async (t) => {
+    const { client } = await serve(t, echo, { limits: { bodyIdleMs: 100 } });
+    const http = await client();
+    http.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe");
+    const answer = await http.answer();
+    equal(answer.body.toString(), "body: timeout");
+    equal(answer.headers.get("connection"), "close");
+  });
+
+  test("a trickle below the minimum rate fails too, one above it does not", async (t) => {
+    const { client } = await serve(t, echo, { limits: { bodyIdleMs: 150, bodyMinBytesPerSecond: 1000 } });
+    const slow = await client();
+    const timer = setInterval(() => slow.send("x"), 20);
+    t.after(() => clearInterval(timer));
+    slow.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+    equal((await slow.answer()).body.toString(), "body: timeout");
+    clearInterval(timer);
+    const steady = await client();
+    steady.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n");
+    for (let i = 0; i < 50; i++) {
+      steady.send(Buffer.alloc(100, "y"));
+      await new Promise((resolve) => setTimeout(resolve, 15));
+    }
+    equal((await steady.answer()).body.byteLength, 5000);
+  });
+
+  test("time in which the handler does not read is not the client's fault", async (t) => {
+    const gate = Promise.withResolvers<void>();
+    const { client } = await serve(
+      t,
+      async (request, response) => {
+        await request.body.read();
+        await gate.promise;
+        await echo(request, response);
+      },
+      { limits: { bodyIdleMs: 50 } },
+    );
+    const http = await client();
+    http.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    http.send("def");
+    gate.resolve();
+    equal((await http.answer()).body.toString(), "def");
+  });
+
+  test("a client that vanishes in the middle of its body: the read fails and the signal aborts", async (t) => {
+    const outcome = Promise.withResolvers<{ code: string; aborted: boolean }>();
+    const { client } = await serve(t, async (request, response) => {
+      const signal = request.signal;
+      try {
+        await readAll(request.body);
+      } catch (error) {
+        outcome.resolve({ code: error instanceof HttpBodyError ? error.code : String(error), aborted: signal.aborted });
+      }
+      response.send(400, OK);
+    });
+    const http = await client();
+    http.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\nabc");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    http.socket.resetAndDestroy();
+    const { code } = await outcome.promise;
+    equal(code, "client-gone");
+  });
+
+  test("a client that vanishes while it is waiting: the signal aborts, also when it is asked for afterwards", async (t) => {
+    const arrived = Promise.withResolvers<void>();
+    const aborted = Promise.withResolvers<void>();
+    let request: HttpRequest | undefined;
+    const { client } = await serve(t, async (incoming, response) => {
+      request = incoming;
+      incoming.signal.addEventListener("abort", () => aborted.resolve());
+      arrived.resolve();
+      await aborted.promise;
+      response.send(200, OK, "to nobody");
+    });
+    const http = await client();
+    http.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    await arrived.promise;
+    http.socket.resetAndDestroy();
+    await aborted.promise;
+    ok(request?.signal.aborted);
+  });
+
+  test("back pressure upwards: what nobody reads is not taken in", async (t) => {
+    const gate = Promise.withResolvers<void>();
+    const { client } = await serve(t, async (request, response) => {
+      await request.body.read();
+      await gate.promise;
+      response.send(200, OK, String((await readAll(request.body)).byteLength));
+    });
+    const http = await client();
+    const total = 64_000_000;
+    http.send(`PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: ${total}\r\n\r\n`);
+    const block = Buffer.alloc(100_000);
+    let sent = 0;
+    const push = (): void => {
+      while (sent < total) {
+        sent += block.byteLength;
+        if (!http.socket.write(block)) break;
+      }
+      if (sent < total) http.socket.once("drain", push);
+    };
+    push();
+    ok((await settled(() => sent, "the client's sending")) < 32_000_000);
+    gate.resolve();
+    await http.answer();
+    equal(sent, total);
+  });
+
+  test("back pressure downwards: a source is not read ahead of its client; vanishing cancels it", async (t) => {
+    let reads = 0;
+    const cancelled = Promise.withResolvers<void>();
+    const piece = Buffer.alloc(1 << 20);
+    const ended = Promise.withResolvers<void>();
+    const { client } = await serve(t, async (_request, response) => {
+      await response.stream(200, ["Content-Length", String(2 ** 40)], {
+        read: () => {
+          reads++;
+          return Promise.resolve(piece);
+        },
+        cancel: () => cancelled.resolve(),
+      });
+      ended.resolve();
+    });
+    const http = await client();
+    http.socket.pause();
+    http.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    ok((await settled(() => reads, "the server's reading")) < 32);
+    http.socket.resetAndDestroy();
+    await cancelled.promise;
+    await ended.promise;
+  });
+
+  test("a client that takes nothing of its answer is cut off", async (t) => {
+    const cancelled = Promise.withResolvers<void>();
+    const { client } = await serve(
+      t,
+      async (_request, response) => {
+        const piece = Buffer.alloc(1 << 20);
+        await response.stream(200, ["Content-Length", String(2 ** 40)], {
+          read: () => Promise.resolve(piece),
+          cancel: () => cancelled.resolve(),
+        });
+      },
+      { limits: { answerIdleMs: 150 } },
+    );
+    const http = await client();
+    http.socket.pause();
+    http.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    await cancelled.promise;
+  });
+
+  test("a slow source is not the client's fault", async (t) => {
+    const { client } = await serve(
+      t,
+      async (_request, response) => {
+        let turn = 0;
+        const read = async (): Promise<Uint8Array | null> => {
+          if (turn++ === 0) return Buffer.alloc(1 << 20);
+          await new Promise((resolve) => setTimeout(resolve, 300));
+          return turn === 3 ? null : Buffer.from("end");
+        };
+        await response.stream(200, [], { read, cancel: () => undefined });
+      },
+      { limits: { answerIdleMs: 100 } },
+    );
+    const http = await client();
+    http.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    equal((await http.answer()).body.byteLength, (1 << 20) + 3);
+  });
+
+  test("half-closed: a client that has sent all and shut its side gets its answer", async (t) => {
+    const { client } = await serve(t, echo);
+    const http = await client();
+    http.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+    http.socket.end();
+    equal((await http.answer()).body.toString(), "hello");
+    await http.closed();
+  });
+
+  test("half-closed in the middle of the body: a clear refusal", async (t) => {
+    const { client } = await serve(t, echo);
+    const http = await client();
+    http.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\nhello");
+    http.socket.end();
+    const answer = await http.answer();
+    equal(answer.body.toString(), "body: malformed");
+    await http.closed();
+  });
+});
+
+describe("what is no HTTP", () => {
+  test("bad request lines, headers and framings get the rendered 400", async (t) => {
+    const { client } = await serve(t, echo);
+    for (const bytes of [
+      "nonsense\r\n\r\n",
+      "GET / HTTP/9.9\r\nHost: a\r\n\r\n",
+      "GET /\u0001 HTTP/1.1\r\nHost: a\r\n\r\n",
+      "GET / HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n",
+      "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+      "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+      "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ]) {
+      const http = await client();
+      http.send(Buffer.from(bytes, "latin1"));
+      const answer = await http.answer();
+      equal(answer.status, 400, bytes);
+      equal(answer.headers.get("content-type"), "application/xml");
+      match(answer.body.toString(), /<Code>400<\/Code>/);
+      await http.closed();
+    }
+  });
+
+  test("a head beyond 64 KiB gets 431, one just below is fine", async (t) => {
+    const { client } = await serve(t, echo);
+    const fine = await client();
+    fine.send(`GET / HTTP/1.1\r\nHost: a\r\nX-Long: ${"x".repeat(60_000)}\r\n\r\n`);
+    equal((await fine.answer()).status, 200);
+    const long = await client();
+    long.send(`GET / HTTP/1.1\r\nHost: a\r\nX-Long: ${"x".repeat(300_000)}\r\n\r\n`);
+    const answer = await long.answer();
+    equal(answer.status, 431);
+    match(answer.body.toString(), /65536/);
+  });
+
+  test("a head that does not end gets 408; a connection that says nothing is closed silently", async (t) => {
+    const { client } = await serve(t, echo, { limits: { headersMs: 200 } });
+    const slow = await client();
+    slow.send("GET / HTTP/1.1\r\nHost: a\r\n");
+    equal((await slow.answer()).status, 408);
+    const silent = await client();
+    await silent.closed();
+    equal(silent.received.byteLength, 0);
+  });
+
+  test("broken chunks in a body fail its reader, who can still answer", async (t) => {
+    const { client } = await serve(t, echo);
+    const http = await client();
+    http.send("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n");
+    const answer = await http.answer();
+    equal(answer.body.toString(), "body: malformed");
+    equal(answer.headers.get("connection"), "close");
+    await http.closed();
+  });
+
+  test("nonsense behind a good request: the good one is answered, then the connection ends", async (t) => {
+    const { client } = await serve(t, async (_request, response) => {
+      await new Promise((resolve) => setImmediate(resolve));
+      response.send(200, OK, "good");
+    });
+    const http = await client();
+    http.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n\r\n");
+    equal((await http.answer()).body.toString(), "good");
+    await http.closed();
+  });
+});
+
+describe("failures of handlers and sources", () => {
+  test("a handler that throws, forgets to answer, or gives impossible headers: 500 without detail, and a line in the log", async (t) => {
+    const { client, logged } = await serve(t, async (request, response) => {
+      if (request.target === "/throws") throw new Error("the secret");
+      if (request.target === "/header") response.send(200, ["X-Bad", "a\r\nb"], "body");
+    });
+    const http = await client();
+    for (const target of ["/throws", "/forgets", "/header"]) {
+      http.send(`GET ${target} HTTP/1.1\r\nHost: a\r\n\r\n`);
+      const answer = await http.answer();
+      equal(answer.status, 500);
+      match(answer.body.toString(), /Internal error/);
+    }
+    deepEqual(
+      logged.map(({ level }) => level),
+      ["error", "error", "error"],
+    );
+  });
+
+  test("a source that fails in the middle: the answer does not look whole (length, chunks, HTTP/1.0)", async (t) => {
+    const { client, logged } = await serve(t, async (request, response) => {
+      const known = request.target === "/known" ? ["Content-Length", "1000"] : [];
+      let turn = 0;
+      await response.stream(200, known, {
+        read: () => (turn++ === 0 ? Promise.resolve(Buffer.from("hello")) : Promise.reject(new Error("disk"))),
+        cancel: () => undefined,
+      });
+    });
+    const known = await client();
+    known.send("GET /known HTTP/1.1\r\nHost: a\r\n\r\n");
+    await rejects(known.answer(), /ended before/);
+    const chunked = await client();
+    chunked.send("GET /chunked HTTP/1.1\r\nHost: a\r\n\r\n");
+    await rejects(chunked.answer(), /ended before/);
+    const old = await client();
+    old.send("GET /old HTTP/1.0\r\n\r\n");
+    await old.closed();
+    await eventually(() => old.error !== undefined, "the reset is seen");
+    equal(old.error?.code, "ECONNRESET");
+    deepEqual(
+      logged.map(({ level }) => level),
+      ["warn", "warn", "warn"],
+    );
+  });
+
+  test("a source that fails at once can still be answered with an error", async (t) => {
+    const { client } = await serve(t, async (_request, response) => {
+      try {
+        await response.stream(200, ["Content-Length", "5"], {
+          read: () => Promise.reject(new Error("disk")),
+          cancel: () => undefined,
+        });
+      } catch {
+        ok(!response.started);
+        response.send(503, OK, "damaged");
+      }
+    });
+    const http = await client();
+    http.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    equal((await http.answer()).status, 503);
+  });
+
+  test("a body longer or shorter than announced is cut off", async (t) => {
+    const { client } = await serve(t, async (request, response) => {
+      await response.stream(200, ["Content-Length", request.target.slice(1)], sourceOf(Buffer.from("hello")));
+    });
+    for (const length of [4, 6]) {
+      const http = await client();
+      http.send(`GET /${length} HTTP/1.1\r\nHost: a\r\n\r\n`);
+      await rejects(http.answer(), /ended before/);
+    }
+  });
+
+  test("answering twice is a bug that is noticed", async (t) => {
+    const noticed = Promise.withResolvers<unknown>();
+    const { client } = await serve(t, (_request, response: HttpResponse) => {
+      response.send(200, OK, "once");
+      try {
+        response.send(200, OK, "twice");
+      } catch (error) {
+        noticed.resolve(error);
+      }
+    });
+    const http = await client();
+    http.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    equal((await http.answer()).body.toString(), "once");
+    match(String(await noticed.promise), /answered once/);
+  });
+});
+
+describe("listening and closing", () => {
+  const folders: string[] = [];
+  after(async () => {
+    for (const folder of folders) await rm(folder, { recursive: true, force: true });
+  });
+
+  test("connections above the limit get 503", async (t) => {
+    const { client } = await serve(t, echo, { limits: { maxConnections: 2 } });
+    const first = await client();
+    const second = await client();
+    for (const http of [first, second]) {
+      http.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+      equal((await http.answer()).status, 200);
+    }
+    const third = await client();
+    third.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    equal((await third.answer()).status, 503);
+    await third.closed();
+    // Once there is room, newcomers are served again (the server may need a moment to notice).
+    for (const http of [first, third]) http.destroy();
+    for (let status = 0; status !== 200; ) {
+      const next = await client();
+      next.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+      status = await next.answer().then(
+        (answer) => answer.status,
+        () => 0,
+      );
+      next.destroy();
+    }
+  });
+
+  test("closing: idle connections go at once, a request under way ends, nothing new comes", async (t) => {
+    const gate = Promise.withResolvers<void>();
+    const arrived = Promise.withResolvers<void>();
+    const { client, listener } = await serve(t, async (_request, response) => {
+      arrived.resolve();
+      await gate.promise;
+      response.send(200, OK, "last words");
+    });
+    const idle = await client();
+    const busy = await client();
+    busy.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    await arrived.promise;
+    const closed = listener.close({ graceMs: 60_000 });
+    await idle.closed();
+    await rejects(client());
+    gate.resolve();
+    const answer = await busy.answer();
+    equal(answer.body.toString(), "last words");
+    equal(answer.headers.get("connection"), "close");
+    await closed;
+  });
+
+  test("closing: what lasts longer than the grace is cut off, and told", async (t) => {
+    const arrived = Promise.withResolvers<void>();
+    const failed = Promise.withResolvers<string>();
+    const { client, listener } = await serve(t, async (request, response) => {
+      arrived.resolve();
+      await readAll(request.body).catch((error: HttpBodyError) => failed.resolve(error.code));
+      response.send(500, OK);
+    });
+    const http = await client();
+    http.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n");
+    await arrived.promise;
+    await listener.close({ graceMs: 20 });
+    equal(await failed.promise, "shutdown");
+    await http.closed();
+  });
+
+  test("unix sockets: mode, a file left behind by a dead process, and one that is in use", async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), "hangar-http-"));
+    folders.push(folder);
+    const path = join(folder, "s3.sock");
+    const factory = createHttpServerFactory({ log: silentLog() });
+    const first = await factory.listen(path, echo, { socketMode: 0o222 });
+    deepEqual(first.address, { path });
+    equal((await stat(path)).mode & 0o777, 0o222);
+    await rejects(factory.listen(path, echo), /EADDRINUSE/);
+    const http = await RawClient.connect({ path });
+    http.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    equal((await http.answer()).status, 200);
+    http.destroy();
+    await first.close({ graceMs: 0 });
+    // A file that nobody listens on any more, as a killed process leaves it.
+    const dead = createServer().listen(path);
+    await new Promise((resolve) => dead.once("listening", resolve));
+    (dead as unknown as { _handle: { close(): void } })._handle.close();
+    const again = await factory.listen(path, echo);
+    t.after(() => again.close({ graceMs: 0 }));
+  });
+
+  test("addresses: a free port, IPv6, nonsense", async (t) => {
+    const { listener } = await serve(t, echo);
+    ok("port" in listener.address && listener.address.port > 0);
+    const factory = createHttpServerFactory({ log: silentLog() });
+    for (const bind of ["localhost", "127.0.0.1:99999", "relative/path", "[::1"])
+      await rejects(factory.listen(bind, echo), /no address/);
+    const hasIpv6 = Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === "::1"));
+    if (!hasIpv6) return t.diagnostic("no ::1 on this machine: IPv6 was not tried");
+    const six = await serve(t, echo, { bind: "[::1]:0" });
+    const http = await six.client();
+    http.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    equal((await http.answer()).status, 200);
+  });
+});
+
+function silentLog(): Log {
+  const nothing = (): void => undefined;
+  const log: Log = { debug: nothing, info: nothing, warn: nothing, error: nothing, debugEnabled: false, child: () => log };
+  return log;
+}
