@@ -22,6 +22,8 @@ export interface Peer {
   state: "stream" | "probe" | "snapshot" | "fetch";
   /** Epoch of its promise when it last accepted an append of this term; −1: none yet (rule 14). */
   epoch: number;
+  /** The epoch for which an append was sent to have it acknowledged. */
+  wokenEpoch: number;
   /** Its commit index as it last said. */
   commit: number;
   /** Last append sent. */

@@ -80,6 +80,7 @@ function newPeer(id: MemberId, last: number): Peer {
     next: last + 1,
     state: "stream",
     epoch: -1,
+    wokenEpoch: -1,
     commit: 0,
     sentAtMs: Number.NEGATIVE_INFINITY,
     toldCommit: 0,
@@ -137,7 +138,6 @@ export function beginTransfer<C>(core: Core<C>, to: MemberId, now: Moment): bool
   leadership.transferTo = to;
   leadership.transferSent = false;
   leadership.transferUntilMs = now.monoMs + core.options.transferMs;
-  peer.due ||= peer.match < core.log.last;
   return true;
 }
 

@@ -141,6 +141,7 @@ export class Leases {
     for (const [peer, support] of this.#held) {
       if (support.alive && !this.#inTime(support, now)) {
         support.alive = false;
+        support.nextBeatMs = now.monoMs; // the machine may have slept: ask again at once
         this.#events.push({ kind: "support-lost", peer });
       }
       if (support.nextBeatMs > now.monoMs) continue;

@@ -145,6 +145,8 @@ export function retryAtMs<C>(core: Core<C>, peer: Peer): number {
   if (peer.state === "snapshot" || peer.state === "fetch" || !core.options.leases.reaches(peer.id) || !isBehind(core, peer)) {
     return Number.POSITIVE_INFINITY;
   }
+  // rule 14: its promise is a new one: the group is woken by one append at once, so that the lease covers it again.
+  if (core.options.leases.supportEpoch(peer.id) !== Math.max(peer.epoch, peer.wokenEpoch)) return Number.NEGATIVE_INFINITY;
   return peer.sentAtMs + core.options.retryMs;
 }
 
@@ -154,7 +156,8 @@ export function tickReplication<C>(core: Core<C>, now: Moment): void {
   for (const peer of leadership.peers) {
     if (now.monoMs < retryAtMs(core, peer)) continue;
     peer.due = true;
-    if (peer.match >= log.last) continue; // only a word is owed
+    peer.wokenEpoch = core.options.leases.supportEpoch(peer.id);
+    if (peer.match >= log.last || now.monoMs < peer.sentAtMs + core.options.retryMs) continue; // only a word is owed, or more is under way
     peer.state = "probe"; // what was under way is taken for lost: again from what is known
     peer.next = Math.max(peer.match + 1, Math.min(peer.next, log.last));
   }
@@ -196,7 +199,7 @@ export function onAppendReply<C>(core: Core<C>, reply: AppendReply, now: Moment)
   }
   if (peer.state === "snapshot" || peer.state === "fetch") return;
   // Late refusals: of what is known to agree, or of another than the present probe.
-  if (reply.refused < peer.match || (peer.state === "probe" && reply.refused !== peer.next - 1)) return;
+  if (reply.refused <= peer.match || (peer.state === "probe" && reply.refused !== peer.next - 1)) return;
   // No agreement at the refused index: look further back, never behind what is known to agree (Raft §5.3).
   peer.state = "probe";
   peer.next = Math.max(peer.match + 1, Math.min(reply.refused, reply.match + 1));

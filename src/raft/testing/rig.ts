@@ -85,7 +85,7 @@ export class Rig {
   readonly cut = new Set<string>();
   onEffects: Listener = () => {};
   onLease: (member: Member, events: readonly LeaseEvent[]) => void = () => {};
-  readonly #options: RigOptions;
+  #options: RigOptions;
 
   constructor(options: RigOptions = {}) {
     this.#options = options;
@@ -103,6 +103,11 @@ export class Rig {
     const configuration: Configuration = { voters: ids, old: null, learners: [] };
     for (const id of ids) rig.add(id, newbornGroup(configuration));
     return rig;
+  }
+
+  /** For members added from now on. */
+  tune(tune: Partial<RaftOptions>): void {
+    this.#options = { ...this.#options, tune };
   }
 
   now(member: Member): Moment {
@@ -241,6 +246,7 @@ export class Rig {
       const before = entries.find((entry) => entry.index === fetch.from - 1)?.term ?? anchor.term;
       member.raft.fetched(fetch.to, before, wanted, this.now(member));
     }
+    if (effects.fetches.length > 0) this.drain(member);
     if (!member.manualApply) this.apply(member);
     if (!member.manualDisk) this.store(member);
     else if (!member.manualApply && effects.apply.length > 0) this.drain(member);

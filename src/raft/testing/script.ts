@@ -65,7 +65,11 @@ class Player {
         break;
       case "members": // of a cluster whose logs are given by `log`
         this.#listen(new Rig());
+        this.#said.clear();
         this.#voters = words;
+        break;
+      case "limit": // limit n: entries in one append; after `members`
+        this.#rig.tune({ maxAppendEntries: Number(words[0]) });
         break;
       case "log": {
         // log a 1 1 2 | commit n | term n: the terms of its entries
@@ -158,8 +162,12 @@ class Player {
         this.#held.push(...held);
         break;
       }
+      case "copy": // copy a→b: the messages there come twice
+        rig.wire.push(...rig.wire.filter((packet) => `${packet.from}→${packet.to}` === words[0]));
+        break;
       case "release":
-        rig.wire.push(...this.#held.splice(0));
+        for (const packet of this.#held) if (words[0] === undefined || `${packet.from}→${packet.to}` === words[0]) rig.wire.push(packet);
+        this.#held = this.#held.filter((packet) => words[0] !== undefined && `${packet.from}→${packet.to}` !== words[0]);
         break;
       case "drop": // drop | drop a→b
         rig.wire = rig.wire.filter((packet) => words[0] !== undefined && `${packet.from}→${packet.to}` !== words[0]);
@@ -208,6 +216,9 @@ class Player {
         break;
       case "ship": // ship a d [fails]
         rig.shipSnapshot(member(), words[1] ?? "", words[2] !== "fails");
+        break;
+      case "stamp": // its log time, against the wall clock of a node whose clock is right
+        for (const id of words) this.#say(`${id}  log time ${rig.get(id).raft.logTimeMs - 1_000_000 - rig.nowMs} ms after true time`);
         break;
       case "show":
         for (const id of words) this.#show(rig.get(id));
@@ -327,13 +338,13 @@ function describeMessage(message: Message<Cmd>): string {
     case "snapshot":
       return `snapshot term ${message.term} at ${message.anchor.index}.${message.anchor.term}`;
     case "confirm":
-      return `still my follower? term ${message.term} round ${message.round}`;
+      return `still my follower? term ${message.term} round ${message.round % 2 ** 32}`;
     case "confirm-reply":
-      return `still, term ${message.term} round ${message.round}`;
+      return `still, term ${message.term} round ${message.round % 2 ** 32}`;
     case "read-index":
-      return `read index? term ${message.term} ask ${message.ask} × ${message.scopes.length}`;
+      return `read index? term ${message.term} ask ${message.ask % 2 ** 32} × ${message.scopes.length}`;
     case "read-index-reply":
-      return `read index ask ${message.ask}: ${message.indices === null ? "I don't lead" : message.indices.join(" ")}`;
+      return `read index ask ${message.ask % 2 ** 32}: ${message.indices === null ? "I don't lead" : message.indices.join(" ")}`;
     case "campaign-now":
       return `campaign now, term ${message.term}`;
     case "lead-question":
