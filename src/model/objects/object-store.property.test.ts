@@ -19,7 +19,7 @@ import { PlainDataPath } from "./testing/plain-data-path.ts";
 
 /** Longer: HANGAR_PROPERTY_RUNS=2000 node --test src/model/objects. */
 const RUNS = Number(process.env["HANGAR_PROPERTY_RUNS"] ?? 40);
-const MIN_PART = 10;
+const MIN_PART = 4;
 const NUL_KEY = "\0".repeat(1024);
 const KEYS = [
   "a",
@@ -142,8 +142,10 @@ type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
 for (const shards of [1, 4, 16]) {
   test(`random commands agree with plain S3 semantics, ${shards} shards`, async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(operation, { minLength: 5, maxLength: 60 }), async (operations) => {
+      fc.asyncProperty(fc.array(operation, { minLength: 10, maxLength: 80, size: "max" }), async (operations) => {
         const run = await Run.start(shards);
+        for (const [at, name] of KEYS.entries())
+          if (at % 3 !== operations.length % 3) await run.step({ op: "put", key: name, size: at, seed: 0, condition: "none" });
         for (const step of operations) await run.step(step);
         await run.finish();
       }),
@@ -271,7 +273,7 @@ class Run {
         return;
       }
       case "put-part": {
-        const known = this.uploads[step.upload];
+        const known = this.uploads[step.upload % Math.max(1, this.uploads.length)];
         if (known === undefined) return;
         const bytes = content(step.size, step.seed);
         const outcome = await service.putPart({ bucket, key: known.key, upload: known.id, part: step.part, body: upload(bytes) });
@@ -281,7 +283,7 @@ class Run {
         return;
       }
       case "copy-part": {
-        const known = this.uploads[step.upload];
+        const known = this.uploads[step.upload % Math.max(1, this.uploads.length)];
         const source = model.objects.get(step.key);
         const object = await service.lookup({ bucket, key: step.key });
         if (known === undefined || source === undefined || object === null) return;
@@ -305,7 +307,7 @@ class Run {
         await this.complete(step);
         return;
       case "abort": {
-        const known = this.uploads[step.upload];
+        const known = this.uploads[step.upload % Math.max(1, this.uploads.length)];
         if (known === undefined) return;
         const outcome = await service.abortUpload({ bucket, key: known.key, upload: known.id });
         assert.equal(outcome.ok, model.uploads.delete(known.id));
@@ -346,7 +348,10 @@ class Run {
   async finish(): Promise<void> {
     const { bucket, data, model, service, world } = this;
     for (const name of model.objects.keys()) await this.compare(name, 0, 1000);
-    await this.list({ prefix: "", delimiter: "", limit: 1000 });
+    for (const prefix of PREFIXES)
+      for (const delimiter of DELIMITERS)
+        await this.list({ prefix, delimiter, limit: (prefix.length + delimiter.length) % 2 ? 1 : 3 });
+    for (const delimiter of DELIMITERS) await this.listUploads({ prefix: "", delimiter, limit: 2 });
     assert.deepEqual(await service.usage(bucket), model.usage());
     assert.deepEqual((await service.usage(this.bystander)).objects, 1);
     // References may be more than claims until all effects are done and lost ones are judged; never fewer.
@@ -398,7 +403,7 @@ class Run {
 
   async complete(step: Extract<Operation, { op: "complete" }>): Promise<void> {
     const { bucket, model } = this;
-    const known = this.uploads[step.upload];
+    const known = this.uploads[step.upload % Math.max(1, this.uploads.length)];
     if (known === undefined) return;
     const live = model.uploads.get(known.id);
     let parts = known.parts;

@@ -26,9 +26,7 @@ export function applyPut(context: PartitionContext, rows: KvWrite, command: PutC
   const failed = failedCondition(command.condition, head);
   if (failed) return { ok: false, refused: failed };
   const usage = context.usage.of(rows, bucket);
-  // A put that comes again under the claim of the present version still needs its blocks.
-  const isAgain = head?.version.endsWith(claim.slice(0, 16));
-  const release = head === undefined || isAgain ? undefined : releaseOf(rows, group, bucket, key, head);
+  const release = head === undefined ? undefined : releaseOf(rows, group, bucket, key, head, claim);
 
   const { stored, sizeBytes, pages } = layOut(body);
   const version = versionIdOf(entry, claim);
@@ -97,12 +95,23 @@ export function failedCondition(
   return condition.ifMatch === "*" || condition.ifMatch.includes(head.etag) ? undefined : "precondition-failed";
 }
 
-/** What becomes free when the head version goes; nothing when its body lies in its own row. */
-export function releaseOf(rows: KvRead, group: GroupId, bucket: BucketId, key: string, head: Head): Release | undefined {
+/**
+ * What becomes free when the head version goes; nothing when its body lies in its own row, or when the version comes again under its own
+ * claim, `next`, and so needs its blocks still.
+ */
+export function releaseOf(
+  rows: KvRead,
+  group: GroupId,
+  bucket: BucketId,
+  key: string,
+  head: Head,
+  next?: ClaimId,
+): Release | undefined {
   if (head.inline) return undefined;
   const row = rows.get("bodies", versionKey(group, bucket, key, head.version));
   assert(row !== undefined, "an object row's version exists");
-  return releaseOfContent(decodeVersion(row));
+  const content = decodeVersion(row);
+  return content.claim === next ? undefined : releaseOfContent(content);
 }
 
 export function releaseOfContent({ claim, stored }: Pick<Content, "claim" | "stored">): Release | undefined {

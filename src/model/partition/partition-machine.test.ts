@@ -1,0 +1,485 @@
+import assert from "node:assert/strict";
+import process from "node:process";
+import { describe, test } from "node:test";
+import fc from "fast-check";
+import type { BucketId, GroupId, Hash } from "../../util/ids.ts";
+import type { AddRefsResult, Body, CompleteResult, NewReference, PutCommand, PutResult, VerdictResult } from "../commands.ts";
+import { readPartIndex, readPieces } from "./body-reads.ts";
+import { pendingClaims } from "./claims.ts";
+import { listParts } from "./list-uploads.ts";
+import { readOutbox } from "./outbox-row.ts";
+import { readHeadVersion } from "./read-version.ts";
+import { isReferenced, referencesTo, unsettledReferences, zeroHashes } from "./reference-row.ts";
+import {
+  bucketRef,
+  checkRows,
+  claimOf,
+  hashOf,
+  outboxLength,
+  PartitionWorld,
+  uploadOf,
+  WINDOW_MS,
+} from "./testing/partition-world.ts";
+
+const BUCKET = bucketRef(1, 1);
+const ETAG = "d41d8cd98f00b204e9800998ecf8427e";
+const HEADERS = { system: [], user: [] };
+
+async function open() {
+  const world = await PartitionWorld.open();
+  await world.makeBucket(BUCKET);
+  const group = world.placement.ofKey(BUCKET, "k");
+  let claims = 0;
+  const put = (key: string, body: Body = inline("x"), more: Partial<PutCommand> = {}) =>
+    world.propose<PutResult>(group, { ...putOf(key, ++claims, body), ...more });
+  return { world, group, put };
+}
+
+function putOf(key: string, claim: number, body: Body): PutCommand {
+  return { op: "put", bucket: BUCKET.id, key, claim: claimOf(claim), headers: HEADERS, etag: ETAG, body };
+}
+function inline(text: string): Body {
+  return { kind: "inline", bytes: Buffer.from(text) };
+}
+function blocks(count: number, first = 1, size = 10): Body {
+  const list = Array.from({ length: count }, (_, at) => ({ hash: hashOf(first + at), size, storedSize: size }));
+  return { kind: "blocks", size: count * size, blocks: list };
+}
+function refOf(hash: Hash, claim: number, expiryMs: number, more: Partial<NewReference> = {}): NewReference {
+  return { hash, claim: claimOf(claim), size: 10, bucket: BUCKET.id, key: "k", expiryMs, ...more };
+}
+
+describe("guards and seals", () => {
+  test("without a guard nothing is done; with one everything", async () => {
+    const { world, group, put } = await open();
+    const other = { op: "delete", bucket: bucketRef(9, 1).id, key: "k" } as const;
+    assert.deepEqual(await world.propose(group, other), { ok: false, refused: "no-bucket" });
+    assert.ok((await put("k")).ok);
+  });
+
+  test("only a higher control index changes a guard, and a seal outlasts it", async () => {
+    const { world, group, put } = await open();
+    const { id: bucket } = BUCKET;
+    assert.deepEqual(await world.propose(group, { op: "seal", bucket, attempt: 1 }), { ok: true });
+    await world.propose(group, { op: "set-guard", bucket, settings: { controlIndex: 7, indexShards: 1 } });
+    assert.deepEqual(await put("k"), { ok: false, refused: "sealed" });
+  });
+
+  test("a seal is refused while a version or an upload exists, and stops puts afterwards", async () => {
+    const { world, group, put } = await open();
+    const { id: bucket } = BUCKET;
+    const seal = (attempt: number) => world.propose(group, { op: "seal", bucket, attempt });
+    await put("k");
+    assert.deepEqual(await seal(1), { ok: false, refused: "not-empty" });
+    await world.propose(group, { op: "delete", bucket, key: "k" });
+    await world.propose(group, { op: "create-upload", bucket, key: "k", upload: uploadOf(1), headers: HEADERS });
+    assert.deepEqual(await seal(1), { ok: false, refused: "not-empty" });
+    await world.propose(group, { op: "abort-upload", bucket, key: "k", upload: uploadOf(1) });
+    assert.deepEqual(await seal(1), { ok: true });
+    assert.deepEqual(await put("k"), { ok: false, refused: "sealed" });
+    assert.deepEqual(await world.propose(group, { op: "pend", bucket, key: "k", claim: claimOf(1), untilMs: 1 }), {
+      ok: false,
+      refused: "sealed",
+    });
+    await world.restart();
+    assert.deepEqual(await put("k"), { ok: false, refused: "sealed" }, "seals survive restarts");
+    await world.propose(group, { op: "unseal", bucket, attempt: 1 });
+    assert.ok((await put("k")).ok);
+  });
+
+  test("rule 38: a late seal of an attempt that was unsealed is refused, and an old unseal does not open a newer seal", async () => {
+    const { world, group, put } = await open();
+    const { id: bucket } = BUCKET;
+    await world.propose(group, { op: "unseal", bucket, attempt: 1 });
+    assert.deepEqual(await world.propose(group, { op: "seal", bucket, attempt: 1 }), { ok: false, refused: "old-attempt" });
+    assert.deepEqual(await world.propose(group, { op: "seal", bucket, attempt: 3 }), { ok: true });
+    await world.propose(group, { op: "unseal", bucket, attempt: 2 });
+    assert.deepEqual(await put("k"), { ok: false, refused: "sealed" });
+    assert.deepEqual(await world.propose(group, { op: "bury", bucket, attempt: 2, untilMs: 1 }), { ok: false });
+  });
+
+  test("rule 41: a buried bucket refuses until its time has passed in log time, and its guard goes then", async () => {
+    const { world, group, put } = await open();
+    const { id: bucket } = BUCKET;
+    const rows = () => world.kv.stats().rows.rows;
+    await world.propose(group, { op: "seal", bucket, attempt: 1 });
+    const untilMs = world.wall.now + 1_000;
+    assert.deepEqual(await world.propose(group, { op: "bury", bucket, attempt: 1, untilMs }), { ok: true });
+    assert.deepEqual(await world.propose(group, { op: "bury", bucket, attempt: 1, untilMs }), { ok: true });
+    assert.deepEqual(await put("k"), { ok: false, refused: "no-bucket" });
+    assert.deepEqual(await world.propose(group, { op: "seal", bucket, attempt: 2 }), { ok: false, refused: "no-bucket" });
+    const before = rows();
+    await world.propose(group, { op: "set-guard", bucket: bucketRef(8, 1).id, settings: { controlIndex: 1, indexShards: 1 } });
+    assert.equal(rows(), before + 1, "it is not time yet");
+    world.wall.now = untilMs + 1;
+    await world.propose(group, { op: "set-guard", bucket: bucketRef(8, 1).id, settings: { controlIndex: 1, indexShards: 1 } });
+    assert.equal(rows(), before - 1, "the guard and its grave are gone");
+    assert.deepEqual(await put("k"), { ok: false, refused: "no-bucket" });
+  });
+});
+
+describe("references", () => {
+  test("who needs a block, with the way back; settled ones are asked no more", async () => {
+    const { world } = await open();
+    const group = world.placement.ofHash(hashOf(1));
+    const expiryMs = world.wall.now + WINDOW_MS;
+    const part = { upload: uploadOf(3), part: 7 };
+    const refs = [refOf(hashOf(1), 1, expiryMs), refOf(hashOf(1), 2, expiryMs + 5, part)];
+    assert.deepEqual(await world.propose(group, { op: "add-refs", refs }), { added: [true, true] });
+    assert.deepEqual(await world.propose(group, { op: "add-refs", refs }), { added: [true, true] }, "a repeated command");
+    const found = await world.read((rows) => referencesTo(rows, group, hashOf(1), 10));
+    assert.deepEqual(found, [
+      { ...refOf(hashOf(1), 1, expiryMs), upload: undefined, part: undefined },
+      { ...refOf(hashOf(1), 2, expiryMs + 5), ...part },
+    ]);
+    const old = (beforeMs: number) => world.read((rows) => unsettledReferences(rows, group, { beforeMs, limit: 10 }));
+    assert.equal((await old(expiryMs)).length, 0);
+    assert.equal((await old(expiryMs + 1)).length, 1);
+    assert.equal((await old(expiryMs + 6)).length, 2);
+    await world.propose(group, { op: "settle-refs", refs: [{ hash: hashOf(1), claim: claimOf(1) }] });
+    assert.deepEqual(
+      (await old(expiryMs + 6)).map(({ claim }) => claim),
+      [claimOf(2)],
+    );
+  });
+
+  test("the last reference dropped leaves a zero row with the log time; a new reference takes it away", async () => {
+    const { world } = await open();
+    const hash = hashOf(1);
+    const group = world.placement.ofHash(hash);
+    const expiryMs = world.wall.now + WINDOW_MS;
+    const zeros = (beforeMs: number) => world.read((rows) => zeroHashes(rows, group, { beforeMs, limit: 10 }));
+    const drop = (...claims: number[]) =>
+      world.propose(group, { op: "drop-refs", refs: claims.map((claim) => ({ hash, claim: claimOf(claim) })) });
+    await world.propose(group, { op: "add-refs", refs: [1, 2, 3].map((claim) => refOf(hash, claim, expiryMs)) });
+    await drop(1, 9);
+    assert.deepEqual(await zeros(Number.MAX_SAFE_INTEGER), []);
+    world.wall.now += 10;
+    await drop(2, 3);
+    assert.deepEqual(await zeros(world.wall.now), []);
+    assert.deepEqual(await zeros(world.wall.now + 1), [{ hash, sinceMs: world.wall.now }]);
+    const since = world.wall.now;
+    world.wall.now += 10;
+    await drop(2, 3);
+    assert.deepEqual(await zeros(world.wall.now + 1), [{ hash, sinceMs: since }], "dropping again does not move the time");
+    await world.propose(group, { op: "add-refs", refs: [refOf(hash, 4, expiryMs)] });
+    assert.deepEqual(await zeros(Number.MAX_SAFE_INTEGER), []);
+    assert.deepEqual(await world.propose(group, { op: "forget-hash", hash }), { ok: false });
+    await drop(4);
+    assert.deepEqual(await world.propose(group, { op: "forget-hash", hash }), { ok: true });
+    assert.deepEqual(await zeros(Number.MAX_SAFE_INTEGER), []);
+  });
+
+  test("rule 34: a copy's reference is added only where the source's own still is", async () => {
+    const { world } = await open();
+    const hash = hashOf(1);
+    const group = world.placement.ofHash(hash);
+    const expiryMs = world.wall.now + WINDOW_MS;
+    await world.propose(group, { op: "add-refs", refs: [refOf(hash, 1, expiryMs)] });
+    const copies = [refOf(hash, 2, expiryMs, { onlyIfClaim: claimOf(1) }), refOf(hash, 3, expiryMs, { onlyIfClaim: claimOf(9) })];
+    assert.deepEqual(await world.propose<AddRefsResult>(group, { op: "add-refs", refs: copies }), { added: [true, false] });
+    assert.deepEqual(
+      (await world.read((rows) => referencesTo(rows, group, hash, 10))).map(({ claim }) => claim),
+      [claimOf(1), claimOf(2)],
+    );
+  });
+});
+
+describe("claims", () => {
+  const verdictOf = (claim: number, expiryMs: number) =>
+    ({ op: "verdict", bucket: BUCKET.id, key: "k", claim: claimOf(claim), expiryMs }) as const;
+
+  test("rule 36: a dead claim is forbidden for as long as a command with it could come; a live one is not touched", async () => {
+    const { world, group, put } = await open();
+    const { now } = world.wall;
+    await put("k", blocks(2), { claim: claimOf(50) });
+    assert.deepEqual(await world.propose<VerdictResult>(group, verdictOf(50, now)), { live: true });
+    assert.deepEqual(await world.propose<VerdictResult>(group, verdictOf(51, now)), { live: false });
+    assert.deepEqual(await put("k", blocks(2), { claim: claimOf(51) }), { ok: false, refused: "claim-forbidden" });
+    const pend = { op: "pend", bucket: BUCKET.id, key: "k", claim: claimOf(51), untilMs: now + 1 } as const;
+    assert.deepEqual(await world.propose(group, pend), { ok: false, refused: "claim-forbidden" });
+    world.wall.now += WINDOW_MS;
+    assert.deepEqual(await put("k", blocks(2), { claim: claimOf(51) }), { ok: false, refused: "claim-forbidden" });
+    world.wall.now += 1;
+    const late = world.propose(group, putOf("k", 51, blocks(2)), now + WINDOW_MS);
+    await assert.rejects(late, { code: "group.unknown-outcome" }, "what was under way has expired by now");
+    await put("k", inline("other"));
+    assert.deepEqual(await world.propose<VerdictResult>(group, verdictOf(50, now)), { live: false }, "replaced");
+  });
+
+  test("an upload that renews its pending row lives; one whose row ran out is dead, and no late renewal revives it", async () => {
+    const { world, group, put } = await open();
+    const pend = (claim: number, untilMs: number, renew = false) =>
+      world.propose(group, {
+        op: "pend",
+        bucket: BUCKET.id,
+        key: "k",
+        claim: claimOf(claim),
+        untilMs,
+        ...(renew ? { renew } : {}),
+      });
+    const start = world.wall.now;
+    assert.deepEqual(await pend(1, start + 100, true), { ok: false, refused: "pending-lost" });
+    assert.deepEqual(await pend(1, start + 100), { ok: true });
+    assert.deepEqual(await put("k", blocks(1), { claim: claimOf(2), needsPending: true }), {
+      ok: false,
+      refused: "pending-lost",
+    });
+    assert.deepEqual(await world.propose(group, verdictOf(1, start)), { live: true, wait: true });
+    assert.deepEqual(await pend(1, start + 300, true), { ok: true });
+    world.wall.now = start + 200;
+    assert.deepEqual(await world.propose(group, verdictOf(1, start)), { live: true, wait: true });
+    assert.equal((await world.read((rows) => pendingClaims(rows, group))).length, 1);
+    assert.ok((await put("k", blocks(1), { claim: claimOf(1), needsPending: true })).ok);
+    assert.deepEqual(await world.read((rows) => pendingClaims(rows, group)), [], "the commit takes the row away");
+    await pend(3, start + 300);
+    world.wall.now = start + 301;
+    assert.deepEqual(await world.propose(group, verdictOf(3, start)), { live: false });
+    world.wall.now += 10 * WINDOW_MS;
+    assert.deepEqual(await pend(3, world.wall.now + 100, true), { ok: false, refused: "pending-lost" });
+    assert.deepEqual(await put("k", blocks(1), { claim: claimOf(3), needsPending: true }), {
+      ok: false,
+      refused: "pending-lost",
+    });
+  });
+
+  test("parts: live with their upload, with the version that took them, and never when left out or replaced", async () => {
+    const { world, group } = await open();
+    const upload = uploadOf(1);
+    const { id: bucket } = BUCKET;
+    const place = { bucket, key: "k", upload } as const;
+    await world.propose(group, { op: "create-upload", ...place, headers: HEADERS });
+    const part = (number: number, claim: number) =>
+      world.propose(group, {
+        op: "put-part",
+        ...place,
+        part: number,
+        claim: claimOf(claim),
+        etag: ETAG,
+        body: blocks(2, claim * 10),
+      });
+    for (const [number, claim] of [
+      [1, 11],
+      [2, 12],
+      [2, 13],
+      [3, 14],
+    ] as const)
+      await part(number, claim);
+    const live = async (claim: number) =>
+      (await world.propose<VerdictResult>(group, { ...verdictOf(claim, world.wall.now), upload })).live;
+    assert.deepEqual([await live(11), await live(13), await live(14)], [true, true, true]);
+    const parts = [1, 2].map((number) => ({ part: number, etag: ETAG }));
+    assert.ok((await world.propose<CompleteResult>(group, { op: "complete-upload", ...place, parts, minPartSize: 0 })).ok);
+    assert.deepEqual([await live(11), await live(12), await live(13), await live(14)], [true, false, true, false]);
+    await world.propose(group, { op: "delete", bucket, key: "k" });
+    assert.deepEqual([await live(11), await live(13)], [false, false]);
+  });
+});
+
+describe("big bodies", () => {
+  test("a body of many pages: read from any offset, released by one outbox row, nothing left", async () => {
+    const { world, group, put } = await open();
+    const count = 2_500;
+    assert.ok((await put("k", blocks(count))).ok);
+    const place = await placeOf(world, group, "k");
+    for (const offset of [0, 9, 10, 10_239, 10_240, 20_485, 24_999]) {
+      const pieces = await world.read((rows) => readPieces(rows, place, offset, 5));
+      assert.ok(pieces);
+      assert.equal(pieces[0]?.offset, offset - (offset % 10));
+      assert.deepEqual(
+        pieces.map((piece) => (piece.kind === "block" ? piece.hash : "")),
+        pieces.map((piece) => hashOf(1 + piece.offset / 10)),
+      );
+    }
+    assert.deepEqual(await world.read((rows) => readPieces(rows, place, 25_000, 5)), []);
+    await put("k", inline("small"));
+    assert.ok(await world.read((rows) => readPieces(rows, place, 0, 5)), "readable until it is released");
+    const [entry] = await world.read((rows) => readOutbox(rows, group, { after: 0, limit: 10 }));
+    assert.ok(entry);
+    await world.propose(group, { op: "outbox-done", sequences: [entry.sequence] });
+    assert.equal(await world.read((rows) => readPieces(rows, place, 0, 5)), undefined);
+    assert.deepEqual(world.kv.stats().rows.bodies, 1);
+  });
+
+  test("10,000 parts: completed by one command, found by position and by offset, listed in pages, released", async () => {
+    const { world, group } = await open();
+    const { id: bucket } = BUCKET;
+    const upload = uploadOf(1);
+    const place = { bucket, key: "k", upload } as const;
+    await world.propose(group, { op: "create-upload", ...place, headers: HEADERS });
+    const numbers = Array.from({ length: 10_000 }, (_, at) => at + 1);
+    const sizes = numbers.map((number) => 1 + (number % 3));
+    await Promise.all(
+      numbers.map((number, at) =>
+        world.propose(group, {
+          op: "put-part",
+          ...place,
+          part: number,
+          claim: claimOf(number),
+          etag: ETAG,
+          body: blocks(1, number, sizes[at] as number),
+        }),
+      ),
+    );
+    const page = await world.read((rows) => listParts(rows, group, { ...place, after: 9_998, limit: 1_000 }));
+    assert.deepEqual([page?.parts.map(({ part }) => part), page?.truncated], [[9_999, 10_000], false]);
+    const first = await world.read((rows) => listParts(rows, group, { ...place, after: 0, limit: 1_000 }));
+    assert.deepEqual([first?.parts.length, first?.truncated], [1_000, true]);
+    const parts = numbers.map((part) => ({ part, etag: ETAG }));
+    const complete = { op: "complete-upload", ...place, parts, minPartSize: 0 } as const;
+    const result = await world.propose<CompleteResult>(group, complete);
+    assert.ok(result.ok && result.etag.endsWith("-10000"));
+    assert.deepEqual(await world.propose<CompleteResult>(group, complete), result, "asked again");
+    const body = await placeOf(world, group, "k");
+    assert.equal(
+      body.sizeBytes,
+      sizes.reduce((a, b) => a + b),
+    );
+    for (const after of [0, 1_023, 1_024, 5_000, 9_999]) {
+      const index = await world.read((rows) => readPartIndex(rows, body, after, 2));
+      const offset = sizes.slice(0, after).reduce((a, b) => a + b, 0);
+      assert.deepEqual(index?.[0], { position: after + 1, offset, entry: { number: after + 1, size: sizes[after] } });
+      const pieces = await world.read((rows) => readPieces(rows, body, offset, 1));
+      assert.deepEqual([pieces?.[0]?.offset, pieces?.[0]?.size], [offset, sizes[after]]);
+    }
+    await world.read((rows) => checkRows(rows, world));
+    await world.propose(group, { op: "delete", bucket, key: "k" });
+    const entries = await world.read((rows) => readOutbox(rows, group, { after: 0, limit: 10 }));
+    assert.equal(entries.length, 1);
+    await world.propose(group, { op: "outbox-done", sequences: entries.map(({ sequence }) => sequence) });
+    assert.equal(world.kv.stats().rows.bodies, 0);
+    assert.equal(await world.read((rows) => outboxLength(rows, world)), 0);
+  });
+});
+
+async function placeOf(world: PartitionWorld, group: GroupId, key: string) {
+  const head = await world.read((rows) => readHeadVersion(rows, group, BUCKET.id, key));
+  assert.ok(head);
+  return { group, bucket: BUCKET.id as BucketId, key, ...head.content };
+}
+
+describe("multipart checksums", () => {
+  const crc = (text: string) => Buffer.from(text, "hex").toString("base64");
+  test("composite and full object CRC32 of two parts; digests that the client gave are compared", async () => {
+    const { world, group } = await open();
+    const { id: bucket } = BUCKET;
+    // CRC-32 of "hello " and "world" and of both: known values.
+    const sums = [crc("ed81f9f6"), crc("3a771143")];
+    for (const [at, type, value] of [
+      [1, "FULL_OBJECT", crc("0d4a1185")],
+      [2, "COMPOSITE", undefined],
+    ] as const) {
+      const upload = uploadOf(at);
+      const place = { bucket, key: "k", upload } as const;
+      await world.propose(group, { op: "create-upload", ...place, headers: HEADERS, checksum: { algorithm: "CRC32", type } });
+      const part = (number: number, sum: string | undefined, size: number) =>
+        world.propose(group, {
+          op: "put-part",
+          ...place,
+          part: number,
+          claim: claimOf(at * 10 + number),
+          etag: ETAG,
+          body: inline("x".repeat(size)),
+          ...(sum === undefined ? {} : { checksum: { algorithm: "CRC32", type: "FULL_OBJECT", value: sum } }),
+        });
+      assert.deepEqual(await part(1, undefined, 6), { ok: false, refused: "checksum-type-mismatch" });
+      await part(1, sums[0], 6);
+      await part(2, sums[1], 5);
+      const parts = [1, 2].map((number) => ({ part: number, etag: ETAG, checksum: sums[number - 1] as string }));
+      const complete = { op: "complete-upload", ...place, parts, minPartSize: 6 } as const;
+      const swapped = parts.map((wanted, n) => ({ ...wanted, checksum: sums[1 - n] as string }));
+      assert.deepEqual(await world.propose(group, { ...complete, parts: swapped }), {
+        ok: false,
+        refused: "invalid-part",
+        part: 1,
+      });
+      assert.deepEqual(await world.propose(group, { ...complete, fullObjectChecksum: sums[0] as string }), {
+        ok: false,
+        refused: "bad-digest",
+      });
+      assert.deepEqual(await world.propose(group, { ...complete, objectSize: 10 }), {
+        ok: false,
+        refused: "wrong-object-size",
+        sizeBytes: 11,
+      });
+      assert.deepEqual(await world.propose(group, { ...complete, minPartSize: 7 }), {
+        ok: false,
+        refused: "part-too-small",
+        part: 1,
+      });
+      const result = await world.propose<CompleteResult>(group, complete);
+      assert.ok(result.ok);
+      if (value) assert.deepEqual(result.checksum, { algorithm: "CRC32", type, value });
+      else assert.match(result.checksum?.value ?? "", /^[A-Za-z0-9+/]{6}==-2$/);
+    }
+  });
+});
+
+describe("batches", () => {
+  /** Longer: HANGAR_PROPERTY_RUNS=2000. */
+  const RUNS = Number(process.env["HANGAR_PROPERTY_RUNS"] ?? 40);
+  const step = fc.record({
+    key: fc.constantFrom("a", "b", "\0", "a\0"),
+    kind: fc.constantFrom("create" as const, "replace" as const, "put" as const, "delete" as const),
+  });
+
+  test("commands proposed together decide as if one after the other; a crash keeps all of a commit or none", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.array(step, { minLength: 1, maxLength: 12 }), { maxLength: 6 }),
+        fc.constantFrom("lost" as const, "kept" as const),
+        async (rounds, inFlight) => {
+          const { world, group } = await open();
+          let model = new Map<string, string>();
+          let claims = 0;
+          const send = (present: Map<string, string>, steps: (typeof rounds)[number]) =>
+            steps.map(({ key, kind }) => {
+              const claim = ++claims;
+              if (kind === "delete") {
+                const existed = present.delete(key);
+                const result = world.propose(group, { op: "delete", bucket: BUCKET.id, key });
+                return { result, expected: { ok: true, existed } };
+              }
+              const has = present.has(key);
+              const refused =
+                kind === "create" && has ? "precondition-failed" : kind === "replace" && !has ? "no-such-key" : undefined;
+              if (!refused) present.set(key, claimOf(claim));
+              const condition =
+                kind === "create"
+                  ? { condition: { ifNoneMatch: "*" } as const }
+                  : kind === "replace"
+                    ? { condition: { ifMatch: "*" } as const }
+                    : {};
+              const body = claim % 2 ? inline("y") : blocks(2, claim * 2);
+              const result = world.propose<PutResult>(group, { ...putOf(key, claim, body), ...condition });
+              return { result, expected: refused ? { ok: false, refused } : { ok: true } };
+            });
+          const compare = async (expected: Map<string, string>): Promise<boolean> => {
+            for (const key of ["a", "b", "\0", "a\0"]) {
+              const head = await world.read((rows) => readHeadVersion(rows, group, BUCKET.id, key));
+              if (head?.content.claim !== expected.get(key)) return false;
+            }
+            return true;
+          };
+          for (const steps of rounds) {
+            for (const { result, expected } of send(model, steps)) {
+              const { ok, refused, existed } = (await result) as Record<string, unknown>;
+              assert.deepEqual({ ok, ...(refused ? { refused } : {}), ...(existed === undefined ? {} : { existed }) }, expected);
+            }
+          }
+          assert.ok(await compare(model));
+          const after = new Map(model);
+          for (const { result } of send(after, rounds[0] ?? [])) result.catch(() => {});
+          await Promise.resolve();
+          await Promise.resolve();
+          await world.crash(inFlight);
+          if (await compare(after)) model = after;
+          assert.ok(await compare(model), "all of the batch or none");
+          await world.read((rows) => checkRows(rows, world));
+          assert.equal(await world.read((rows) => isReferenced(rows, group, hashOf(1))), false);
+        },
+      ),
+      { numRuns: RUNS },
+    );
+  });
+});
