@@ -166,7 +166,8 @@ class Player {
         rig.wire.push(...rig.wire.filter((packet) => `${packet.from}→${packet.to}` === words[0]));
         break;
       case "release":
-        for (const packet of this.#held) if (words[0] === undefined || `${packet.from}→${packet.to}` === words[0]) rig.wire.push(packet);
+        for (const packet of this.#held)
+          if (words[0] === undefined || `${packet.from}→${packet.to}` === words[0]) rig.wire.push(packet);
         this.#held = this.#held.filter((packet) => words[0] !== undefined && `${packet.from}→${packet.to}` !== words[0]);
         break;
       case "drop": // drop | drop a→b
@@ -218,7 +219,8 @@ class Player {
         rig.shipSnapshot(member(), words[1] ?? "", words[2] !== "fails");
         break;
       case "stamp": // its log time, against the wall clock of a node whose clock is right
-        for (const id of words) this.#say(`${id}  log time ${rig.get(id).raft.logTimeMs - 1_000_000 - rig.nowMs} ms after true time`);
+        for (const id of words)
+          this.#say(`${id}  log time ${rig.get(id).raft.logTimeMs - 1_000_000 - rig.nowMs} ms after true time`);
         break;
       case "show":
         for (const id of words) this.#show(rig.get(id));
