@@ -27,6 +27,7 @@ class NodeHttpServer implements HttpListener, HttpConnectionOwner {
   readonly #options: HttpListenOptions;
   readonly #server: Server;
   readonly #connections = new Map<Socket, HttpConnection>();
+  #admitted = 0;
   #sweep: NodeJS.Timeout | undefined;
   #address: HttpListener["address"] | undefined;
   closing = false;
@@ -131,9 +132,14 @@ class NodeHttpServer implements HttpListener, HttpConnectionOwner {
   }
 
   #connected(socket: Socket): void {
-    const connection = new HttpConnection(socket, this, this.#connections.size >= this.limits.maxConnections);
-    this.#connections.set(socket, connection);
-    socket.on("close", () => this.#connections.delete(socket));
+    // Those that only wait to be told "too many" don't count: else whoever keeps knocking would keep everybody out.
+    const surplus = this.#admitted >= this.limits.maxConnections;
+    if (!surplus) this.#admitted++;
+    this.#connections.set(socket, new HttpConnection(socket, this, surplus));
+    socket.on("close", () => {
+      if (!surplus) this.#admitted--;
+      this.#connections.delete(socket);
+    });
   }
 
   #requested(message: IncomingMessage, answer: ServerResponse, expectsContinue: boolean): void {
