@@ -116,12 +116,7 @@ class MemoryKvStore implements MemoryKv {
 
   read<T>(fn: (tx: KvRead) => T): Promise<T> {
     if (this.#crashed) return NEVER;
-    if (!this.#pipeline.readable) return this.#pipeline.refuseRead();
-    try {
-      return Promise.resolve(fn(this.#reader));
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#pipeline.read(fn, this.#reader);
   }
 
   stats(): KvStats {

@@ -254,6 +254,19 @@ for (const engine of ENGINES) {
       await kv.close();
     });
 
+    test("what is not synchronous is refused", async (t) => {
+      const kv = await engineUnderTest(engine, t).open();
+      await assert.rejects(
+        kv.transact(async () => 1),
+        /synchronous/,
+      );
+      await assert.rejects(
+        kv.read(async () => 1),
+        /synchronous/,
+      );
+      await kv.close();
+    });
+
     test("scans: bounds, reverse, seek, stop, nested", async (t) => {
       const kv = await engineUnderTest(engine, t).open();
       const names = ["a", "a/1", "a/2", "a/3", "b", "b/1", "c", "c\0", "c\0\0", "d"];

@@ -4,6 +4,7 @@ import { KvError, type Kv, type KvRead, type KvStats, type KvWrite, type Tree } 
 import type { Log } from "../log.ts";
 import { kvErrorOf, LmdbTransaction, RowCoding } from "./kv-lmdb-rows.ts";
 import { type BatchWrite, CommitPipeline } from "./kv-pipeline.ts";
+import { syncDirectory } from "./sync-directory.ts";
 
 /** Keys of 4,000 bytes need it; pages of 4 KiB end at 1,978. */
 const PAGE_BYTES = 8192;
@@ -40,7 +41,9 @@ export async function openLmdbKv(options: LmdbOptions): Promise<Kv> {
       encoding: "binary",
       keyEncoding: "binary",
     });
-    return new LmdbKv({ root, abort: ABORT }, options);
+    const kv = new LmdbKv({ root, abort: ABORT }, options);
+    if (options.sync) await syncDirectory(options.directory);
+    return kv;
   } catch (error) {
     throw kvErrorOf(error);
   }
@@ -88,12 +91,7 @@ class LmdbKv implements Kv {
 
   read<T>(fn: (tx: KvRead) => T): Promise<T> {
     if (this.#broken !== undefined) return Promise.reject(this.#broken);
-    if (!this.#pipeline.readable) return this.#pipeline.refuseRead();
-    try {
-      return Promise.resolve(fn(this.#tx));
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#pipeline.read(fn, this.#tx);
   }
 
   stats(): KvStats {

@@ -1,5 +1,5 @@
-import { AssertionError } from "../../util/assert.ts";
-import { KvError, type KvWrite } from "../kv.ts";
+import { assert } from "../../util/assert.ts";
+import { KvError, type KvRead, type KvWrite } from "../kv.ts";
 
 /** Calls that share one commit at most: bounds the time of a batch (some 10 ms) and what a full disk rejects at once. */
 export const BATCH_CALLS = 1024;
@@ -82,14 +82,17 @@ export class CommitPipeline {
     return this.#closed;
   }
 
-  /** Whether reads of the last flushed state may run now: not after `close`, not inside a transaction (an engine may show them its writes). */
-  get readable(): boolean {
-    return !this.#closed && !this.#inBatch;
-  }
-
-  refuseRead(): Promise<never> {
+  /** Runs a read of the last flushed state at once; `tx` reads it. Refused after `close`, and inside a transaction, whose writes it might show. */
+  read<T>(fn: (tx: KvRead) => T, tx: KvRead): Promise<T> {
     if (this.#closed) return Promise.reject(new KvError("kv.closed", "the store is closed"));
-    return Promise.reject(new AssertionError("a transaction reads through itself, never through the store"));
+    try {
+      assert(!this.#inBatch, "a transaction reads through itself, never through the store");
+      const result = fn(tx);
+      assert(!(result instanceof Promise), "reads of the store are synchronous");
+      return Promise.resolve(result);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   #start(): void {
@@ -106,6 +109,7 @@ export class CommitPipeline {
       tx.wrote = false;
       try {
         job.outcome = job.fn(tx);
+        assert(!(job.outcome instanceof Promise), "transactions are synchronous");
       } catch (error) {
         if (tx.wrote && tx.failure === undefined)
           this.#fatal(new Error("a transaction threw after it had written", { cause: error }));

@@ -14,8 +14,14 @@ interface TreeStatements {
   readonly get: StatementSync;
   readonly forward: StatementSync;
   readonly reverse: StatementSync;
-  readonly put: StatementSync | undefined;
-  readonly remove: StatementSync | undefined;
+  readonly writes: WriteStatements | undefined;
+}
+
+interface WriteStatements {
+  readonly insert: StatementSync;
+  readonly update: StatementSync;
+  readonly remove: StatementSync;
+  readonly count: StatementSync;
 }
 
 /** Rows through one connection: the writer's while a batch runs, the reader's pinned snapshot otherwise. */
@@ -26,6 +32,7 @@ export class SqliteTransaction implements BatchWrite {
   writes = 0;
   readonly #trees: Readonly<Record<Tree, TreeStatements>>;
   readonly #onDamage: (error: KvError) => void;
+  readonly #added: Record<Tree, number> = { rows: 0, bodies: 0 };
 
   constructor(connection: DatabaseSync, { writable, onDamage }: { writable: boolean; onDamage: (error: KvError) => void }) {
     const statements = (tree: Tree): TreeStatements => {
@@ -38,14 +45,33 @@ export class SqliteTransaction implements BatchWrite {
         get: prepare("SELECT value FROM TREE WHERE key = ?"),
         forward: prepare("SELECT key, value FROM TREE WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"),
         reverse: prepare("SELECT key, value FROM TREE WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT ?"),
-        put: writable
-          ? prepare("INSERT INTO TREE VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value")
+        writes: writable
+          ? {
+              insert: prepare("INSERT INTO TREE VALUES (?, ?) ON CONFLICT (key) DO NOTHING"),
+              update: prepare("UPDATE TREE SET value = ? WHERE key = ?"),
+              remove: prepare("DELETE FROM TREE WHERE key = ?"),
+              count: prepare("UPDATE counts SET rows = rows + ? WHERE tree = 'TREE'"),
+            }
           : undefined,
-        remove: writable ? prepare("DELETE FROM TREE WHERE key = ?") : undefined,
       };
     };
     this.#trees = { rows: statements("rows"), bodies: statements("bodies") };
     this.#onDamage = onDamage;
+  }
+
+  /** A new batch. */
+  begin(): void {
+    this.failure = undefined;
+    this.writes = 0;
+    this.#added.rows = 0;
+    this.#added.bodies = 0;
+  }
+
+  /** Before the commit. @throws the failure of the batch */
+  end(): void {
+    if (this.failure !== undefined) throw this.failure;
+    for (const tree of ["rows", "bodies"] as const)
+      if (this.#added[tree] !== 0) this.#writable(tree).count.run(this.#added[tree]);
   }
 
   get(tree: Tree, key: Uint8Array): Buffer | undefined {
@@ -104,20 +130,33 @@ export class SqliteTransaction implements BatchWrite {
     const stored = Buffer.allocUnsafe(value.length + CHECKSUM_BYTES);
     stored.set(value);
     stored.writeUInt32LE(rowChecksum(key, 0, key.length, value, 0, value.length), value.length);
-    this.#change(this.#trees[tree].put, [key, stored]);
+    const { insert, update } = this.#writable(tree);
+    this.#change(() => {
+      // Counting a table takes SQLite a scan of it, so rows are counted as they come and go.
+      if (insert.run(key, stored).changes === 0) update.run(stored, key);
+      else this.#added[tree] += 1;
+    });
   }
 
   remove(tree: Tree, key: Uint8Array): void {
-    if (key.length > 0) this.#change(this.#trees[tree].remove, [key]);
+    const { remove } = this.#writable(tree);
+    this.#change(() => {
+      if (key.length > 0 && remove.run(key).changes !== 0) this.#added[tree] -= 1;
+    });
   }
 
-  #change(statement: StatementSync | undefined, values: Uint8Array[]): void {
-    assert(statement !== undefined, "writes happen inside transact");
+  #writable(tree: Tree): WriteStatements {
+    const { writes } = this.#trees[tree];
+    assert(writes !== undefined, "writes happen inside transact");
+    return writes;
+  }
+
+  #change(write: () => void): void {
     if (this.failure !== undefined) throw this.failure;
     this.wrote = true;
     this.writes += 1;
     try {
-      statement.run(...values);
+      write();
     } catch (error) {
       throw (this.failure = sqliteErrorOf(error));
     }

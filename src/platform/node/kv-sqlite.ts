@@ -7,7 +7,7 @@
 //                asynchronous fdatasync of that. Only then may the next batch start the log anew. A crash before finds the whole log.
 //
 // SQLite itself still fsyncs the log's header when it starts it anew; without that, old frames could be replayed over newer pages.
-import { closeSync, fdatasync, fdatasyncSync, fsyncSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, fdatasync, fdatasyncSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { promisify } from "node:util";
@@ -15,6 +15,7 @@ import { KvError, type Kv, type KvRead, type KvStats, type KvWrite } from "../kv
 import type { Log } from "../log.ts";
 import { type BatchWrite, CommitPipeline } from "./kv-pipeline.ts";
 import { sqliteErrorOf, SqliteTransaction } from "./kv-sqlite-rows.ts";
+import { syncDirectory } from "./sync-directory.ts";
 
 const PAGE_BYTES = 4096;
 /** Pages in the log after which it is copied into the database file: 8 MiB, some 5 to 10 ms of the event loop. */
@@ -41,7 +42,9 @@ export async function openSqliteKv(options: SqliteOptions): Promise<Kv> {
   const { DatabaseSync } = await import("node:sqlite");
   try {
     mkdirSync(dirname(options.file), { recursive: true });
-    return new SqliteKv(() => new DatabaseSync(options.file, { timeout: 5000 }), options);
+    const kv = new SqliteKv(() => new DatabaseSync(options.file, { timeout: 5000 }), options);
+    if (options.sync) await syncDirectory(dirname(options.file));
+    return kv;
   } catch (error) {
     throw sqliteErrorOf(error);
   }
@@ -74,7 +77,9 @@ class SqliteKv implements Kv {
     writer.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0;
       PRAGMA cache_size = -${CACHE_KIB};
       CREATE TABLE IF NOT EXISTS rows (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS bodies (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;`);
+      CREATE TABLE IF NOT EXISTS bodies (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS counts (tree TEXT PRIMARY KEY, rows INTEGER NOT NULL) WITHOUT ROWID;
+      INSERT OR IGNORE INTO counts VALUES ('rows', 0), ('bodies', 0);`);
     if (maxSizeBytes !== undefined) writer.exec(`PRAGMA max_page_count = ${Math.max(8, Math.floor(maxSizeBytes / PAGE_BYTES))}`);
     const reader = connect();
     reader.exec(`PRAGMA cache_size = -${CACHE_KIB}; PRAGMA query_only = ON;`);
@@ -86,9 +91,6 @@ class SqliteKv implements Kv {
     if (sync) {
       fdatasyncSync(this.#files.log);
       fdatasyncSync(this.#files.database);
-      const directory = openSync(dirname(file), "r");
-      fsyncSync(directory);
-      closeSync(directory);
     }
     this.#writer = writer;
     this.#reader = reader;
@@ -115,19 +117,17 @@ class SqliteKv implements Kv {
 
   read<T>(fn: (tx: KvRead) => T): Promise<T> {
     if (this.#broken !== undefined) return Promise.reject(this.#broken);
-    if (!this.#pipeline.readable) return this.#pipeline.refuseRead();
-    try {
-      return Promise.resolve(fn(this.#read));
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#pipeline.read(fn, this.#read);
   }
 
   stats(): KvStats {
     const number = (sql: string): number => Number(Object.values(this.#reader.prepare(sql).get() ?? {})[0] ?? 0);
     return {
       engine: "sqlite",
-      rows: { rows: number("SELECT count(*) FROM rows"), bodies: number("SELECT count(*) FROM bodies") },
+      rows: {
+        rows: number("SELECT rows FROM counts WHERE tree = 'rows'"),
+        bodies: number("SELECT rows FROM counts WHERE tree = 'bodies'"),
+      },
       sizeBytes: (number("PRAGMA page_count") + this.#logPages) * PAGE_BYTES,
       commits: this.#commits,
       fsyncs: this.#fsyncs,
@@ -152,8 +152,7 @@ class SqliteKv implements Kv {
     if (this.#logPages >= CHECKPOINT_PAGES) await this.#checkpoint();
     const { begin, commit, rollback } = this.#statements;
     const tx = this.#write;
-    tx.failure = undefined;
-    tx.writes = 0;
+    tx.begin();
     try {
       begin.run();
     } catch (error) {
@@ -166,7 +165,7 @@ class SqliteKv implements Kv {
       throw error;
     }
     try {
-      if (tx.failure !== undefined) throw tx.failure;
+      tx.end();
       commit.run();
     } catch (error) {
       if (this.#writer.isTransaction) rollback.run();
