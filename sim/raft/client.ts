@@ -57,8 +57,8 @@ export class Clients {
     const draw = dice.random();
     if (draw < profile.reads) return { group, key, kind: "get" };
     const lately = this.#lately.get(`${group}/${key}`) ?? [null];
-    const want = dice.chance(0.45) ? lately[Math.max(0, lately.length - 1 - dice.below(3))]! : undefined;
-    if (draw < profile.reads + 0.1) return { group, key, kind: "delete", want: want ?? undefined };
+    const want = dice.chance(profile.conditions) ? lately[Math.max(0, lately.length - 1 - dice.below(3))]! : undefined;
+    if (draw < profile.reads + profile.deletes) return { group, key, kind: "delete", want: want ?? undefined };
     const value = ++this.#values;
     this.#lately.set(`${group}/${key}`, [...lately.slice(-3), value]);
     return { group, key, kind: "put", value, want };

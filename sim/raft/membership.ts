@@ -59,7 +59,6 @@ export class MembershipDriver {
     const isStale = (member: MemberId): boolean => control[nodeOf(member)]!.incarnation !== incarnationOf(member);
     const lost = learners.filter(isStale);
     if (lost.length > 0) return { voters, learners: learners.filter((member) => !lost.includes(member)) };
-    const fewest = profile.damage ? 3 : 1;
     const ready = learners.filter((member) => {
       const progress = raft.progress(member);
       return (
@@ -68,14 +67,9 @@ export class MembershipDriver {
     });
     const joiner = ready[0];
     const stale = voters.filter(isStale);
-    const leaver =
-      stale.length > 0
-        ? stale[0]!
-        : !healing && voters.length > fewest
-          ? dice.pick(voters)
-          : voters.length > 3
-            ? dice.pick(voters)
-            : null;
+    // A joint change replaces a voter in one step; otherwise voters come and go one by one, and five are too many for long.
+    const mayLose = profile.joint ? joiner !== undefined || voters.length > 3 : voters.length > (healing ? 3 : 1);
+    const leaver = stale.length > 0 ? stale[0]! : mayLose ? dice.pick(voters) : null;
     const without = (member: MemberId): MemberId[] => voters.filter((voter) => voter !== member);
     if (joiner !== undefined) {
       const rest = learners.filter((member) => member !== joiner);

@@ -328,8 +328,9 @@ export class SimNode {
     }
     this.#batch = batch;
     const stalled = profile.stalls && !world.healing && dice.chance(0.15);
-    const slow = profile.slowDisk && dice.chance(0.2);
-    const fsyncMs = stalled ? dice.between(80, 380) : slow ? dice.between(20, 100) : dice.between(1, 6) * profile.haste;
+    const slow = profile.slowDisk && !world.healing && dice.chance(0.2);
+    const haste = world.healing ? profile.leaseMs / 100 : profile.haste;
+    const fsyncMs = stalled ? dice.between(80, 380) : slow ? dice.between(20, 100) : dice.between(1, 6) * haste;
     this.local(fsyncMs, () => {
       this.disk.commit(batch, () => this.#stored(null));
       if (profile.damage && dice.chance(0.1)) this.images.push({ at: world.now, disk: this.disk.copy() });

@@ -43,6 +43,9 @@ export interface Profile {
   readonly late: number;
   /** Share of reads among the clients' calls. */
   readonly reads: number;
+  readonly deletes: number;
+  /** Share of writes with a condition. */
+  readonly conditions: number;
   readonly loss: number;
   readonly duplicate: number;
   readonly crash: boolean;
@@ -90,7 +93,6 @@ export function drawProfile(dice: Dice, forced: Focus | null): Profile {
           ? dice.pick([4, 5, 5])
           : dice.pick([3, 4, 5, 5, 5, 6, 7]);
   const groups = focus === "wide" ? 12 + dice.below(28) : shared ? 2 + dice.below(3) : dice.pick([1, 1, 1, 2, 3]);
-  const fewest = damage ? 3 : 1;
   const size = (): number =>
     Math.min(
       nodes,
@@ -100,13 +102,15 @@ export function drawProfile(dice: Dice, forced: Focus | null): Profile {
           ? 3
           : pair
             ? 1 + dice.below(3)
-            : Math.max(fewest, dice.pick([3, 3, 3, 3, 3, 2, 4, 5, 1])),
+            : damage
+              ? dice.pick([3, 3, 5])
+              : dice.pick([3, 3, 3, 3, 3, 2, 4, 5, 1]),
     );
   return {
     focus,
     nodes,
     groups,
-    keys: dice.pick([1, 2, 2, 3]),
+    keys: focus === "retry" ? 1 : dice.pick([1, 2, 2, 3]),
     clients: focus === "wide" ? 8 : lease ? 4 : 3 + dice.below(4),
     operationsPerClient: focus === "wide" ? 12 : lease ? 7 : focus === "retry" || reading ? 10 : 6,
     voters: Array.from({ length: groups }, size),
@@ -117,14 +121,17 @@ export function drawProfile(dice: Dice, forced: Focus | null): Profile {
     driftFactor: lease ? 1.3 : 1.05,
     haste: quick ? 0.15 : 1,
     late: reading ? 0.1 : 0.02,
-    reads: reading ? 0.7 : 0.42,
+    reads: reading ? 0.7 : focus === "retry" ? 0.25 : 0.42,
+    deletes: focus === "retry" ? 0.25 : 0.1,
+    conditions: focus === "retry" ? 0.6 : 0.45,
     loss: dice.pick([0, 0.02, 0.1]),
     duplicate: dice.chance(0.5) ? 0.05 : 0,
     crash: log || shared || pair || reading || dice.chance(0.6),
     pause: log ? dice.chance(0.2) : dice.chance(0.55),
     partition: log || lease || dice.chance(0.6),
     reconfigure: focus === "members" || focus === "even" || pair || (!lease && !shared && dice.chance(0.5)),
-    joint: focus !== "even" && !pair && dice.chance(0.5),
+    // A store lost while the way leads through four voters may leave no majority (rule 24): where stores get lost, changes are joint.
+    joint: damage || (focus !== "even" && !pair && dice.chance(0.5)),
     transfer: dice.chance(0.4),
     damage,
     slowDisk: dice.chance(shared || pair ? 0.6 : 0.3),

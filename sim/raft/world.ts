@@ -100,7 +100,8 @@ export class World {
 
   delay(): number {
     const { dice, profile } = this;
-    if (this.healing) return dice.between(1, 7);
+    // "Calm" is when messages are quick beside election times; else votes split for ever.
+    if (this.healing) return dice.between(0.01, 0.07) * profile.leaseMs;
     if (dice.chance(profile.late)) return dice.between(200, 800);
     if (dice.chance(0.1)) return dice.between(15, 145) * profile.haste;
     return dice.between(1, 7) * profile.haste;
