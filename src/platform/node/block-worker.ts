@@ -19,7 +19,9 @@ const digesters = new Map<number, { readonly algorithms: readonly (keyof Digests
 /** Jobs that came while a checksum's code was being loaded; their order must be kept. */
 let waiting: ToWorker[] | undefined;
 
-port.on("message", take);
+port.on("message", (messages: readonly ToWorker[]) => {
+  for (const message of messages) take(message);
+});
 
 function take(message: ToWorker): void {
   if (waiting !== undefined) {
@@ -130,6 +132,13 @@ function fail(job: number, error: unknown): void {
   post({ job, error: { code, path, message } });
 }
 
+/** Answers of one turn travel together: a message between threads costs more than many a job. */
+let answers: FromWorker[] = [];
+
 function post(message: FromWorker): void {
-  port?.postMessage(message);
+  if (answers.push(message) > 1) return;
+  setImmediate(() => {
+    port?.postMessage(answers);
+    answers = [];
+  });
 }

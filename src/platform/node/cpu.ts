@@ -185,6 +185,7 @@ class WorkerHandle {
   readonly #onDone: () => void;
   readonly #pending = new Map<number, Job>();
   readonly #slabs = new Set<number>();
+  #outgoing: ToWorker[] = [];
   #count = 0;
   #dead: CpuError | undefined;
   load = 0;
@@ -199,7 +200,9 @@ class WorkerHandle {
     this.#onDone = parts.onDone;
     this.#worker = new Worker(PROGRAM, { name: "hangar-blocks", workerData: parts.token });
     this.#worker.unref(); // Pending work keeps the process alive through `ref` in run().
-    this.#worker.on("message", (message: FromWorker) => this.#settle(message));
+    this.#worker.on("message", (messages: readonly FromWorker[]) => {
+      for (const message of messages) this.#settle(message);
+    });
     const die = (error: unknown): void => {
       if (this.#dead) return;
       this.#fail(new CpuError("cpu.worker-died", "a block worker died", { cause: error }));
@@ -229,7 +232,17 @@ class WorkerHandle {
   }
 
   send(message: WithoutJob<ToWorker>): void {
-    if (!this.#dead) this.#worker.postMessage({ ...message, job: -1 });
+    this.#post({ ...message, job: -1 });
+  }
+
+  /** Messages of one turn travel together: one costs 20–80 µs, whatever it holds. */
+  #post(message: ToWorker): void {
+    if (this.#dead || this.#outgoing.push(message) > 1) return;
+    setImmediate(() => {
+      const messages = this.#outgoing;
+      this.#outgoing = [];
+      if (!this.#dead) this.#worker.postMessage(messages);
+    });
   }
 
   run<T>(message: WithoutJob<ToWorker>, bytes: number, path = ""): Promise<T> {
@@ -240,7 +253,7 @@ class WorkerHandle {
     if (this.#pending.size === 0) this.#worker.ref();
     return new Promise<T>((resolve, reject) => {
       this.#pending.set(job, { resolve: resolve as (result: never) => void, reject, weight, path });
-      this.#worker.postMessage({ ...message, job });
+      this.#post({ ...message, job } as ToWorker);
     });
   }
 

@@ -28,18 +28,18 @@ export class SharedMemory {
     let slab = this.#free.get(capacity)?.pop();
     if (slab) this.#bytesKept -= capacity;
     else {
-      slab = { id: this.#count++, memory: new SharedArrayBuffer(capacity), used: false };
+      slab = { id: this.#count++, capacity, memory: new SharedArrayBuffer(capacity + PAGE), used: false };
       this.#byMemory.set(slab.memory, slab);
     }
     slab.used = true;
     this.#bytesInUse += capacity;
-    return Buffer.from(slab.memory, 0, sizeBytes);
+    return Buffer.from(slab.memory, ALIGNING_OFFSET, sizeBytes);
   }
 
   free(bytes: Uint8Array): void {
     const slab = this.#byMemory.get(bytes.buffer);
     if (slab === undefined || !slab.used) return;
-    const capacity = slab.memory.byteLength;
+    const { capacity } = slab;
     slab.used = false;
     this.#bytesInUse -= capacity;
     if (this.#bytesKept + capacity > this.#keepBytes) {
@@ -61,8 +61,15 @@ export class SharedMemory {
 
 export interface Slab {
   readonly id: number;
+  readonly capacity: number;
   readonly memory: SharedArrayBuffer;
   used: boolean;
 }
 
 const SMALLEST_SLAB = 64 * 1024;
+const PAGE = 4096;
+/**
+ * Blocks are written past the page cache, which wants memory that begins at a page (or at least at 512 bytes). glibc gives large allocations
+ * the form "page + 16 bytes of its own", so this much further is the next page. Where that fails the write goes through the cache: slower, as right.
+ */
+const ALIGNING_OFFSET = PAGE - 16;
