@@ -12,6 +12,7 @@ import { MAX_COMPLETE_XML_BYTES, MAX_PART_NUMBER } from "./limits.ts";
 import { objectLocation } from "./location.ts";
 import { conditionName } from "./put-object.ts";
 import { uploadRef } from "./upload-parameters.ts";
+import { withoutHeaders } from "./without-headers.ts";
 
 /** CompleteMultipartUpload. https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html */
 export async function completeMultipartUpload(call: BucketCall, services: Services): Promise<void> {
@@ -19,7 +20,9 @@ export async function completeMultipartUpload(call: BucketCall, services: Servic
   const upload = uploadRef(call);
   const condition = writeConditionOf(request);
   const objectSize = announcedSize(request);
-  const { bytes } = await readSmallBody(withoutChecksums(request), call.payload, { limitBytes: MAX_COMPLETE_XML_BYTES });
+  const { bytes } = await readSmallBody(withoutHeaders(request, isChecksum), call.payload, {
+    limitBytes: MAX_COMPLETE_XML_BYTES,
+  });
   if (bytes.byteLength === 0) throw s3Error("MissingRequestBodyError");
   const parts = parseParts(bytes);
   await checkType(call, services);
@@ -109,21 +112,6 @@ function announcedSize(request: HttpRequest): number | undefined {
   return Number(value);
 }
 
-function withoutChecksums(request: HttpRequest): HttpRequest {
-  const hidden = (name: string): boolean => name.startsWith("x-amz-checksum-");
-  const rawHeaders: string[] = [];
-  for (let at = 0; at < request.rawHeaders.length; at += 2) {
-    const name = request.rawHeaders[at] as string;
-    if (!hidden(name.toLowerCase())) rawHeaders.push(name, request.rawHeaders[at + 1] as string);
-  }
-  return {
-    method: request.method,
-    target: request.target,
-    rawHeaders,
-    header: (name) => (hidden(name) ? undefined : request.header(name)),
-    body: request.body,
-    contentLength: request.contentLength,
-    remoteAddress: request.remoteAddress,
-    signal: request.signal,
-  };
+function isChecksum(header: string): boolean {
+  return header.startsWith("x-amz-checksum-");
 }

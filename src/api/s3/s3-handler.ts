@@ -17,6 +17,7 @@ import { ERRORS, clientErrorCode, finalErrorOf, noSuchBucket, s3Error } from "./
 import { checkKey } from "./keys.ts";
 import { OPERATIONS, type LiveOperation, type Operation, type Right } from "./operations.ts";
 import { postObject } from "./post-object.ts";
+import { withoutChecksumOfNothing } from "./presigned-checksum.ts";
 import { route } from "./route.ts";
 import { screen } from "./screen.ts";
 
@@ -126,7 +127,7 @@ class S3Server {
 
     const caller = this.#authenticate(request, target);
     return this.#authorized(operation, {
-      request: caller.request,
+      request: caller.form === "presigned" ? withoutChecksumOfNothing(caller.request, request) : caller.request,
       query: target.query,
       operation,
       bucketName: address.bucket,
