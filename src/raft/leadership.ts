@@ -62,11 +62,14 @@ function syncPeers<C>(core: Core<C>, now: Moment): void {
   eachMember(configuration, (member) => {
     if (member !== core.self) members.push(member);
   });
+  const before = leadership.peers.filter((peer) => peer.leaving);
   for (const peer of leadership.peers) {
     const leaving = !members.includes(peer.id);
     if (leaving && !peer.leaving) leadership.leavingUntilMs = now.monoMs + core.options.checkQuorumMs;
     peer.leaving = leaving;
   }
+  // Who left and comes back may have thrown away what it had: nothing known of it counts any more.
+  leadership.peers = leadership.peers.filter((peer) => peer.leaving || !before.includes(peer));
   for (const member of members) {
     if (!leadership.peers.some((peer) => peer.id === member)) leadership.peers.push(newPeer(member, log.last));
   }

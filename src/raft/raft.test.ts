@@ -1,0 +1,211 @@
+// What scripts can't show: several events within one batch, limits, and assertions that must fire.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { mayFollow, nextConfiguration, quorumValue } from "./configuration.ts";
+import type { Append, Message } from "./messages.ts";
+import { SCOPE_NONE } from "./messages.ts";
+import { concerns } from "./read-index.ts";
+import { newbornGroup } from "./raft.ts";
+import { type Member, Rig } from "./testing/rig.ts";
+
+function elected(ids: readonly string[] = ["a", "b", "c"], manual = false): { rig: Rig; a: Member } {
+  const rig = Rig.born(ids);
+  const a = rig.get("a");
+  rig.nowMs = 1000;
+  rig.tick(a);
+  while (rig.wire.length > 0) rig.deliver(0);
+  assert.equal(a.raft.role, "leader");
+  for (const id of ids) rig.get(id).manualDisk = manual;
+  return { rig, a };
+}
+
+test("rule 5: a leader that steps down within a batch sends none of what was proposed in it", () => {
+  const { rig, a } = elected();
+  const now = rig.now(a);
+  assert.equal(typeof a.raft.propose({ data: "x", scope: 1, sizeBytes: 1 }, now), "number");
+  a.raft.step({ kind: "vote", from: "b", term: 9, pre: false, force: true, lastIndex: 50, lastTerm: 8 }, now);
+  const effects = a.raft.drain(now)!;
+  assert.equal(a.raft.role, "follower");
+  assert.ok(!effects.messages.some(({ message }) => message.kind === "append"));
+  // The entry stays in its log, of the old term, until a leader says otherwise; it goes to disk in the same write as the new term.
+  assert.deepEqual([effects.write?.term, effects.write?.vote, effects.write?.entries.length], [9, "b", 1]);
+});
+
+test("rule 1: an ack of a term that ended within the same batch is not sent", () => {
+  const { rig } = elected(["a", "b", "c"], true);
+  const b = rig.get("b");
+  const now = rig.now(b);
+  const last = b.raft.lastIndex;
+  const entry = { index: last + 1, term: 1, stampMs: 2_000_000, scope: SCOPE_NONE, sizeBytes: 1, configuration: null, data: "x" };
+  const append: Append<string> = {
+    kind: "append",
+    from: "a",
+    term: 1,
+    gen: 0,
+    prevIndex: last,
+    prevTerm: 1,
+    entries: [entry],
+    commit: last,
+    durable: last,
+  };
+  b.raft.step(append, now);
+  b.raft.step({ ...append, from: "c", term: 5, entries: [{ ...entry, term: 5, data: "y" }], durable: last + 1 }, now);
+  const { messages, write } = b.raft.drain(now)!;
+  assert.deepEqual(
+    messages.map(({ to, message }) => [to, message.kind, message.term]),
+    [["c", "append-reply", 5]],
+  );
+  assert.deepEqual(
+    write?.entries.map(({ data }) => data),
+    ["y"],
+  );
+});
+
+test("rule 1: a write that a later one undoes makes nothing durable that is no longer the log", () => {
+  const { rig } = elected(["a", "b", "c"], true);
+  const b = rig.get("b");
+  const now = rig.now(b);
+  const last = b.raft.lastIndex;
+  const entry = (index: number, term: number): Append<string>["entries"][number] => ({
+    index,
+    term,
+    stampMs: 2_000_000,
+    scope: SCOPE_NONE,
+    sizeBytes: 1,
+    configuration: null,
+    data: `${term}`,
+  });
+  const append = (from: string, term: number, entries: Append<string>["entries"]): Message<string> => ({
+    kind: "append",
+    from,
+    term,
+    gen: 0,
+    prevIndex: last,
+    prevTerm: 1,
+    entries,
+    commit: last,
+    durable: last,
+  });
+  b.raft.step(append("a", 1, [entry(last + 1, 1), entry(last + 2, 1)]), now);
+  const first = b.raft.drain(now)!.write!;
+  b.raft.step(append("c", 5, [entry(last + 1, 5)]), now);
+  const second = b.raft.drain(now)!.write!;
+  b.raft.step(append("a", 6, [entry(last + 1, 5), entry(last + 2, 6)]), now);
+  const third = b.raft.drain(now)!.write!;
+  assert.equal(second.truncateFrom, last + 1);
+  b.raft.stored(first.seq, now);
+  assert.equal(b.raft.durableIndex, last, "what the first write held was replaced");
+  b.raft.stored(second.seq, now);
+  assert.equal(b.raft.durableIndex, last + 1);
+  b.raft.stored(third.seq, now);
+  assert.equal(b.raft.durableIndex, last + 2);
+});
+
+test("rule 12: a promised follower keeps its term whatever it is sent, but for its leader and a forced vote", () => {
+  const { rig, a } = elected();
+  const b = rig.get("b");
+  rig.beat(a, b);
+  const now = rig.now(b);
+  const term = b.raft.term;
+  const vote = { kind: "vote", from: "c", term: term + 7, pre: false, force: false, lastIndex: 99, lastTerm: 99 } as const;
+  for (const message of [
+    vote,
+    { kind: "vote-reply", from: "c", term: term + 7, pre: false, granted: false, wallMs: 0 },
+    { kind: "append-reply", from: "c", term: term + 7, ok: false, match: 0, refused: 0, epoch: -1, commit: 0 },
+    { kind: "confirm-reply", from: "c", term: term + 7, round: 1 },
+    { kind: "lead-answer", from: "c", term: term + 7, leads: true, gen: 9 },
+    { kind: "campaign-now", from: "c", term: term + 7 },
+  ] satisfies Message<string>[]) {
+    b.raft.step(message, now);
+    assert.equal(b.raft.term, term, message.kind);
+    assert.equal(b.raft.leader, "a");
+  }
+  b.raft.step({ ...vote, force: true }, now);
+  assert.equal(b.raft.term, term + 7);
+});
+
+test("limits: flight, uncommitted entries, reads", () => {
+  const rig = new Rig({
+    tune: { maxFlightEntries: 4, maxAppendEntries: 2, maxUncommittedEntries: 8, maxReads: 3, earlyCommit: false },
+  });
+  const configuration = { voters: ["a", "b"], old: null, learners: [] };
+  for (const id of ["a", "b"]) rig.drain(rig.add(id, newbornGroup(configuration)));
+  const a = rig.get("a");
+  rig.nowMs = 1000;
+  rig.tick(a);
+  while (rig.wire.length > 0) rig.deliver(0);
+  for (let k = 0; k < 8; k++) assert.equal(typeof a.raft.propose({ data: `${k}`, scope: k, sizeBytes: 1 }, rig.now(a)), "number");
+  assert.equal(a.raft.propose({ data: "9", scope: 9, sizeBytes: 1 }, rig.now(a)), "busy");
+  rig.drain(a);
+  const sent = rig.wire.map(({ message }) => (message.kind === "append" ? message.entries.length : 0));
+  assert.deepEqual(
+    sent.filter((n) => n > 0),
+    [2, 2],
+    "four entries are under way, two a message",
+  );
+  for (let id = 1; id <= 4; id++) rig.read(a, id, 1);
+  assert.deepEqual(a.answers, [{ id: 4, ok: false, why: "busy" }]);
+  while (rig.wire.length > 0) rig.deliver(0);
+  assert.equal(a.raft.commitIndex, a.raft.lastIndex);
+  assert.equal(rig.get("b").rows.length, a.rows.length);
+});
+
+test("flight is bounded by bytes, and one entry always goes", () => {
+  const rig = new Rig({ tune: { maxFlightBytes: 100, maxAppendBytes: 50 } });
+  const configuration = { voters: ["a", "b"], old: null, learners: [] };
+  for (const id of ["a", "b"]) rig.drain(rig.add(id, newbornGroup(configuration)));
+  const a = rig.get("a");
+  rig.nowMs = 1000;
+  rig.tick(a);
+  while (rig.wire.length > 0) rig.deliver(0);
+  for (const sizeBytes of [400, 20, 20, 40, 20]) a.raft.propose({ data: "x", scope: 1, sizeBytes }, rig.now(a));
+  rig.drain(a);
+  const counts = (): number[] =>
+    rig.wire.flatMap(({ message }) => (message.kind === "append" && message.entries.length > 0 ? [message.entries.length] : []));
+  assert.deepEqual(counts(), [1], "too large for any limit, alone");
+  while (counts().length > 0 && a.raft.progress("b")!.match < 3) rig.deliver(0);
+  while (rig.wire.length > 0) rig.deliver(0);
+  assert.equal(a.raft.commitIndex, a.raft.lastIndex);
+});
+
+test("a single voter decides alone, once its write is durable", () => {
+  const { rig, a } = elected(["a"], true);
+  rig.propose(a, "x", 1);
+  assert.equal(a.raft.commitIndex, 1);
+  rig.store(a);
+  assert.equal(a.raft.commitIndex, 2);
+  assert.ok(a.raft.mayRead(1, rig.now(a)), "nobody else's promise is needed");
+});
+
+test("quorums of both halves", () => {
+  const joint = { voters: ["a", "d", "e"], old: ["a", "b", "c"], learners: [] };
+  const match: Record<string, number> = { a: 9, b: 3, c: 5, d: 7, e: 2 };
+  assert.equal(
+    quorumValue(joint, (id) => match[id]!),
+    5,
+  );
+  assert.equal(
+    quorumValue({ voters: ["a", "b", "c", "d"], old: null, learners: [] }, (id) => match[id]!),
+    5,
+  );
+});
+
+test("rule 21: one member, or joint", () => {
+  const present = { voters: ["a", "b", "c"], old: null, learners: ["d"] };
+  assert.deepEqual(nextConfiguration(present, { voters: ["a", "b", "d"], learners: [] })?.old, ["a", "b", "c"]);
+  assert.equal(nextConfiguration(present, { voters: ["a", "b", "c", "d"], learners: [] })?.old, null);
+  assert.equal(nextConfiguration(present, { voters: ["c", "b", "a"], learners: ["d"] }), null);
+  assert.ok(!mayFollow(present, { voters: ["a", "d", "e"], old: null, learners: [] }));
+  assert.ok(
+    !mayFollow({ voters: ["a", "b", "d"], old: ["a", "b", "c"], learners: [] }, { voters: ["a", "b"], old: null, learners: [] }),
+  );
+});
+
+test("rule 9: which entries concern which reads", () => {
+  assert.ok(concerns(5, 5) && !concerns(5, 6));
+  assert.ok(concerns(-1, 6) && concerns(5, -1) && concerns(-1, -1));
+  assert.ok(!concerns(-2, -1) && !concerns(-2, 5));
+  assert.ok(
+    concerns([4, 5], 5) && concerns(5, [4, 5]) && concerns([1, 5], [5, 9]) && !concerns([1, 2], [3]) && concerns([1, 2], -1),
+  );
+});
