@@ -1,4 +1,5 @@
 // The engines that live on disk, as processes: killed, stopped by fatal, out of room.
+// HANGAR_KV_KILLS sets how often each is killed (20), HANGAR_SEED repeats a run's choice of moments.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";

@@ -188,6 +188,25 @@ for (const engine of ENGINES) {
       await kv.close();
     });
 
+    test("a batch is bounded: thousands of calls take several commits, still in order", async (t) => {
+      const kv = await engineUnderTest(engine, t).open();
+      const order: number[] = [];
+      const calls = Array.from({ length: 2500 }, (_, at) =>
+        kv.transact((tx) => {
+          order.push(at);
+          tx.put("rows", key(`row ${at % 100}`), key(String(at)));
+        }),
+      );
+      await Promise.all(calls);
+      assert.deepEqual(
+        order,
+        order.map((_, at) => at),
+      );
+      assert.equal(order.length, 2500);
+      assert.ok(kv.stats().commits >= 3, `${kv.stats().commits} commits`);
+      await kv.close();
+    });
+
     test("a throw before the first write rejects that call alone", async (t) => {
       const kv = await engineUnderTest(engine, t).open({ fatal: () => assert.fail("fatal") });
       const refused = new Error("refused");
@@ -430,7 +449,8 @@ for (const engine of ENGINES) {
         kv.transact((tx) => tx.put("rows", key("late"), key("x"))),
         { code: "kv.closed" },
       );
-      await Promise.all([...calls, closed]);
+      await Promise.all([...calls, closed, kv.close()]);
+      assert.equal(kv.stats().rows.rows, 50);
       await assert.rejects(
         kv.read((tx) => tx.get("rows", key("1"))),
         { code: "kv.closed" },

@@ -61,6 +61,8 @@ class LmdbKv implements Kv {
   readonly #log: Log;
   /** What the rows took when it was last measured. */
   #usedBytes: number;
+  #closing: Promise<void> | undefined;
+  #lastStats: KvStats | undefined;
   #commits = 0;
   #damagedRows = 0;
   /** lmdb has given up: what is on disk is unknown until the next start, so nothing is answered any more. */
@@ -95,6 +97,7 @@ class LmdbKv implements Kv {
   }
 
   stats(): KvStats {
+    if (this.#lastStats !== undefined) return this.#lastStats;
     const rows = statsOf(this.#trees.rows);
     return {
       engine: "lmdb",
@@ -106,8 +109,14 @@ class LmdbKv implements Kv {
     };
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     await this.#pipeline.close();
+    this.#lastStats = this.stats();
     await this.#root.close();
   }
 

@@ -64,6 +64,8 @@ class SqliteKv implements Kv {
   readonly #log: Log;
   readonly #files: { readonly database: number; readonly log: number };
   #logPages = 0;
+  #closing: Promise<void> | undefined;
+  #lastStats: KvStats | undefined;
   #commits = 0;
   #fsyncs = 0;
   #damagedRows = 0;
@@ -121,6 +123,7 @@ class SqliteKv implements Kv {
   }
 
   stats(): KvStats {
+    if (this.#lastStats !== undefined) return this.#lastStats;
     const number = (sql: string): number => Number(Object.values(this.#reader.prepare(sql).get() ?? {})[0] ?? 0);
     return {
       engine: "sqlite",
@@ -135,9 +138,14 @@ class SqliteKv implements Kv {
     };
   }
 
-  async close(): Promise<void> {
-    if (this.#pipeline.closed) return;
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     await this.#pipeline.close();
+    this.#lastStats = this.stats();
     this.#statements.unpin.run();
     this.#reader.close();
     this.#checkpointer.close();
