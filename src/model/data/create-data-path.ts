@@ -1,0 +1,84 @@
+import type { FileBlockStore } from "../../block/file-block-store.ts";
+import type { Groups } from "../../group/groups.ts";
+import type { Clock } from "../../platform/clock.ts";
+import type { Cpu } from "../../platform/cpu.ts";
+import type { Disk } from "../../platform/disk.ts";
+import type { Log } from "../../platform/log.ts";
+import { ByteBudget } from "../../util/byte-budget.ts";
+import type { BucketId, GroupId } from "../../util/ids.ts";
+import type { Placement } from "../placement.ts";
+import { type AuditReport, audit } from "./audit.ts";
+import { BodyReader } from "./body-reader.ts";
+import { BodyWriter } from "./body-writer.ts";
+import { Holds } from "./holds.ts";
+import { Janitor } from "./janitor.ts";
+import { OrphanWalk } from "./orphan-walk.ts";
+import { ReleaseWorker } from "./release-worker.ts";
+
+export interface DataPathOptions {
+  /** `inline_threshold`: 16 KiB. */
+  readonly inlineThresholdBytes: number;
+  /** `block_size`: 1 MiB. */
+  readonly blockSizeBytes: number;
+  /** `block_gc_delay`: 10 min. */
+  readonly gcDelayMs: number;
+  /** W, the groups' command window: 60 s. */
+  readonly commandWindowMs: number;
+  /** `block_ram_buffer_max`: 256 MiB, for uploads and for downloads each. */
+  readonly ramBufferBytes: number;
+  /** `block_max_concurrent_writes_per_request`: 3. */
+  readonly maxConcurrentBlocks?: number;
+}
+
+export interface DataPathParts {
+  readonly groups: Groups;
+  readonly blocks: FileBlockStore;
+  readonly placement: Placement;
+  readonly clock: Clock;
+  readonly cpu: Cpu;
+  readonly disk: Disk;
+  readonly log: Log;
+  /** The group of an object; undefined when its bucket is gone for good (confirmed with the control group). */
+  readonly homeOf: (bucket: BucketId, key: string) => Promise<GroupId | undefined>;
+}
+
+export interface DataPath {
+  readonly writer: BodyWriter;
+  readonly reader: BodyReader;
+  /** To be run by a WorkerRunner, in any order. */
+  readonly workers: { readonly release: ReleaseWorker; readonly janitor: Janitor; readonly orphans: OrphanWalk };
+  readonly holds: Holds;
+  /** Memory of uploads and of downloads. */
+  readonly budgets: { readonly writing: ByteBudget; readonly reading: ByteBudget };
+  audit(): Promise<AuditReport>;
+  /** Carries out what was put off (references to settle or drop). After it nothing of the data path is under way on its own. */
+  flush(): Promise<void>;
+}
+
+const GiB = 1024 ** 3;
+const HOUR_MS = 3600 * 1000;
+
+/** The data path put together. Nothing runs by itself until the workers are given to a runner. */
+export function createDataPath(options: DataPathOptions, parts: DataPathParts): DataPath {
+  const { gcDelayMs, commandWindowMs, ramBufferBytes, maxConcurrentBlocks = 3 } = options;
+  const holds = new Holds();
+  const budgets = { writing: new ByteBudget(ramBufferBytes), reading: new ByteBudget(ramBufferBytes) };
+  const budgetPatienceMs = 15_000;
+  const writer = new BodyWriter(
+    { ...options, maxUploadBytes: 5 * GiB, maxConcurrentBlocks, budgetPatienceMs },
+    { ...parts, budget: budgets.writing },
+  );
+  return {
+    writer,
+    reader: new BodyReader({ readAheadBlocks: 3, budgetPatienceMs }, { ...parts, budget: budgets.reading, holds }),
+    workers: {
+      release: new ReleaseWorker({ roundMs: Math.min(200, gcDelayMs / 4) }, { ...parts, holds }),
+      janitor: new Janitor({ gcDelayMs, commandWindowMs }, parts),
+      orphans: new OrphanWalk({ everyMs: Math.max(gcDelayMs, Math.min(24 * HOUR_MS, gcDelayMs * 60)), tranquility: 4 }, parts),
+    },
+    holds,
+    budgets,
+    audit: () => audit(parts),
+    flush: () => writer.flush(),
+  };
+}
