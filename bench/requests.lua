@@ -24,9 +24,10 @@ function init(args)
       local name, value = fields[i]:match("^([^:]+): (.*)$")
       headers[name] = value
     end
-    if body then headers["Content-Length"] = tostring(#body) end
     count = count + 1
-    heads[count] = wrk.format(fields[1], fields[2], headers)
+    local head = wrk.format(fields[1], fields[2], headers)
+    if body then head = head:sub(1, -3) .. "Content-Length: " .. #body .. "\r\n\r\n" end
+    heads[count] = head
   end
 end
 

@@ -47,6 +47,7 @@ const LISTED_KEYS = 100_000;
 const PREFIXES = 1000;
 const PAGE = 1000;
 const BUCKET = "bench";
+const DELETES = 20_000;
 
 interface Figures {
   readonly operations: number;
@@ -63,10 +64,6 @@ const flags = parseFlags(process.argv.slice(2));
 const work = mkdtempSync(join(tmpdir(), "hangar-bench-"));
 process.on("exit", () => rmSync(work, { recursive: true, force: true }));
 process.on("SIGINT", () => process.exit(130));
-
-if (flags.list) for (const one of CASES) console.log(one.name);
-else if (flags.compare !== undefined) await compare(flags.compare);
-else await single();
 
 async function single(): Promise<void> {
   const daemon = await Daemon.start(resolve("."));
@@ -377,8 +374,6 @@ class Daemon {
   }
 }
 
-const DELETES = 20_000;
-
 function bodyFile(sizeBytes: number): string {
   const file = join(work, `body-${sizeBytes}`);
   if (!existsSync(file)) {
@@ -442,3 +437,7 @@ function median(values: readonly number[]): number {
 function mib(bytes: number): string {
   return (bytes / 2 ** 20).toFixed(0);
 }
+
+if (flags.list) for (const one of CASES) console.log(one.name);
+else if (flags.compare !== undefined) await compare(flags.compare);
+else await single();

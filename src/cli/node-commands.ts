@@ -173,10 +173,18 @@ export function addNodeCommands(program: Command, loaded: () => Loaded, client: 
     .command("audit")
     .description("compare references, blocks and files, and list what does not agree")
     .action(async () => {
-      const { findings } = onlyNode((await client().post("AuditNode", {}, { node: "self" })) as PerNode<{ findings: string[] }>);
-      for (const finding of findings) print(finding);
-      print(findings.length === 0 ? "References, blocks and files agree." : `${findings.length} findings.`);
-      if (findings.length > 0) process.exitCode = 1;
+      const answer = (await client().post("AuditNode", {}, { node: "self" })) as PerNode<{
+        broken: string[];
+        unfinished: string[];
+      }>;
+      const { broken, unfinished } = onlyNode(answer);
+      for (const finding of broken) print(`broken: ${finding}`);
+      for (const finding of unfinished) print(`under way: ${finding}`);
+      if (broken.length > 0) {
+        print(`${broken.length} things don't fit together.`);
+        process.exitCode = 1;
+      } else if (unfinished.length > 0) print(`Nothing is broken; ${unfinished.length} things are still under way.`);
+      else print("References, blocks and files agree.");
     });
 
   program

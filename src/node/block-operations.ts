@@ -1,42 +1,69 @@
 import type { BlockOperations } from "../api/admin/block-context.ts";
-import type { Config } from "../config/config.ts";
 import type { Groups } from "../group/groups.ts";
-import type { Control } from "../model/control/control.ts";
 import { referencesTo } from "../model/partition/reference-row.ts";
 import type { Placement } from "../model/placement.ts";
-import type { Platform } from "../platform/platform.ts";
+import { parseWhole, type WorkerVariables } from "../task/variables.ts";
 import type { DataPlane } from "./data-plane.ts";
 
 const MAX_COUNTED = 10_000;
 
 /** Blocks and background work, as the admin operations see them. */
-export function blockOperations(parts: {
-  readonly config: Config;
-  readonly platform: Platform;
+export function blockOperations({
+  groups,
+  placement,
+  data,
+}: {
   readonly groups: Groups;
   readonly placement: Placement;
   readonly data: DataPlane;
-  readonly control: Control;
 }): BlockOperations {
-  const { data, groups, placement } = parts;
+  const { blocks, path, runner, scrub, rebalance } = data;
+  const isoOrNever = (ms: number | undefined): string => (ms === undefined ? "never" : new Date(ms).toISOString());
+  const variables: WorkerVariables = {
+    "scrub-tranquility": {
+      get: () => String(scrub.info().tranquility),
+      set: (value) => scrub.setTranquility(parseWhole("scrub-tranquility", value, { low: 0, high: 100 })),
+    },
+    "scrub-last-completed": { get: () => isoOrNever(scrub.info().lastCompletedMs) },
+    "scrub-next-run": { get: () => isoOrNever(scrub.info().nextRunMs) },
+    "scrub-corruptions_detected": { get: () => String(scrub.info().corruptions) },
+  };
   return {
     errors: () =>
       Promise.all(
-        data.blocks.errors().map(async (damage) => {
+        blocks.errors().map(async (damage) => {
           const group = placement.ofHash(damage.hash);
           const references = await groups.read(group, (rows) => referencesTo(rows, group, damage.hash, MAX_COUNTED).length);
           return { ...damage, references };
         }),
       ),
-    workers: () => data.workers.list(),
-    scrub: () => {
-      throw new Error("not wired");
+    workers: () => runner.list(),
+    async scrub(command) {
+      await scrub[command]();
+      data.wakeScrub();
     },
-    rebalance: () => {
-      throw new Error("not wired");
+    rebalance() {
+      rebalance.start();
+      data.wakeRebalance();
     },
-    audit: () => Promise.resolve([]),
-    variables: () => ({}),
-    setVariable: (name) => `there is no variable ${name}`,
+    async audit() {
+      const report = await path.audit();
+      const lines = (list: typeof report.broken): string[] =>
+        list.map(({ kind, hash, claim, detail }) => [kind, hash, claim, detail].filter(Boolean).join(" "));
+      return { broken: lines(report.broken), unfinished: lines(report.unfinished) };
+    },
+    variables: () => Object.fromEntries(Object.entries(variables).map(([name, variable]) => [name, variable.get()])),
+    async setVariable(name, value) {
+      const variable = variables[name];
+      if (!variable) return `there is no variable ${name}; known: ${Object.keys(variables).join(", ")}`;
+      if (!variable.set) return `${name} can only be read`;
+      try {
+        await variable.set(value);
+        return undefined;
+      } catch (error) {
+        if (error instanceof RangeError) return error.message;
+        throw error;
+      }
+    },
   };
 }

@@ -1,36 +1,27 @@
 import { openDataDirectories } from "../block/data-directories.ts";
 import { FileBlockStore } from "../block/file-block-store.ts";
+import { Rebalance } from "../block/rebalance.ts";
+import { Scrub } from "../block/scrub.ts";
 import type { Config } from "../config/config.ts";
 import type { Groups } from "../group/groups.ts";
-import { BodyReader } from "../model/data/body-reader.ts";
-import { BodyWriter } from "../model/data/body-writer.ts";
-import { Holds } from "../model/data/holds.ts";
-import { Janitor } from "../model/data/janitor.ts";
-import { ReleaseWorker } from "../model/data/release-worker.ts";
+import { createDataPath, type DataPath } from "../model/data/create-data-path.ts";
 import type { Placement } from "../model/placement.ts";
 import type { Platform } from "../platform/platform.ts";
 import { WorkerRunner } from "../task/worker-runner.ts";
-import { ByteBudget } from "../util/byte-budget.ts";
 import type { BucketId, GroupId } from "../util/ids.ts";
 
-/** Largest body of a PUT or a part: S3's limit. */
-const MAX_UPLOAD_BYTES = 5 * 2 ** 30;
-const BUDGET_PATIENCE_MS = 15_000;
-const READ_AHEAD_BLOCKS = 3;
-const RELEASE_ROUND_MS = 200;
-
-/** The bytes' side of a node: block store, writer and reader of bodies, and the workers that clean up behind them. */
+/** The bytes' side of a node: block store, data path, and the workers that look after them. */
 export interface DataPlane {
   readonly blocks: FileBlockStore;
-  readonly writing: BodyWriter;
-  readonly reading: BodyReader;
-  readonly holds: Holds;
-  readonly writeBudget: ByteBudget;
-  readonly readBudget: ByteBudget;
-  readonly workers: WorkerRunner;
-  readonly janitor: Janitor;
+  readonly path: DataPath;
+  readonly runner: WorkerRunner;
+  readonly scrub: Scrub;
+  readonly rebalance: Rebalance;
+  readonly wakeScrub: () => void;
+  readonly wakeRebalance: () => void;
 }
 
+/** @throws DataDirectoryError when a data directory is not what it was */
 export async function openDataPlane(
   config: Config,
   parts: {
@@ -40,7 +31,7 @@ export async function openDataPlane(
     readonly homeOf: (bucket: BucketId, key: string) => Promise<GroupId | undefined>;
   },
 ): Promise<DataPlane> {
-  const { platform, groups, placement } = parts;
+  const { platform, groups, placement, homeOf } = parts;
   const { clock, cpu, disk, log, random } = platform;
   const directories = await openDataDirectories(
     {
@@ -55,35 +46,28 @@ export async function openDataPlane(
   );
   const { blockGcDelayMs: gcDelayMs, commandWindowMs } = config;
   const blocks = new FileBlockStore(
-    {
-      gcDelayMs,
-      sync: config.dataFsync,
-      compressionLevel: config.compressionLevel,
-    },
+    { gcDelayMs, sync: config.dataFsync, compressionLevel: config.compressionLevel },
     { directories, clock, disk, cpu, log },
   );
-  const holds = new Holds();
-  const writeBudget = new ByteBudget(config.blockRamBufferMaxBytes);
-  const readBudget = new ByteBudget(config.blockRamBufferMaxBytes);
-  const writing = new BodyWriter(
+  const path = createDataPath(
     {
       inlineThresholdBytes: config.inlineThresholdBytes,
       blockSizeBytes: config.blockSizeBytes,
-      maxUploadBytes: MAX_UPLOAD_BYTES,
-      maxConcurrentBlocks: config.blockMaxConcurrentWritesPerRequest,
       gcDelayMs,
       commandWindowMs,
-      budgetPatienceMs: BUDGET_PATIENCE_MS,
+      ramBufferBytes: config.blockRamBufferMaxBytes,
+      maxConcurrentBlocks: config.blockMaxConcurrentWritesPerRequest,
     },
-    { groups, blocks, placement, clock, cpu, log, budget: writeBudget },
+    { groups, blocks, placement, clock, cpu, disk, log, homeOf },
   );
-  const reading = new BodyReader(
-    { readAheadBlocks: READ_AHEAD_BLOCKS, budgetPatienceMs: BUDGET_PATIENCE_MS },
-    { groups, blocks, placement, clock, holds, budget: readBudget },
+  const scrub = await Scrub.open(
+    { statePath: `${config.metadataDir}/scrub_info`, manualOnly: config.disableScrub },
+    { store: blocks, disk, clock, random, log },
   );
-  const janitor = new Janitor({ gcDelayMs, commandWindowMs }, { groups, blocks, placement, log, homeOf: parts.homeOf });
-  const workers = new WorkerRunner({ clock, log });
-  workers.add(new ReleaseWorker({ roundMs: RELEASE_ROUND_MS }, { groups, placement, holds, log }));
-  workers.add(janitor);
-  return { blocks, writing, reading, holds, writeBudget, readBudget, workers, janitor };
+  const rebalance = new Rebalance({ store: blocks, disk, log });
+  const runner = new WorkerRunner({ clock, log });
+  runner.add(path.workers.release);
+  runner.add(path.workers.janitor);
+  runner.add(path.workers.orphans);
+  return { blocks, path, runner, scrub, rebalance, wakeScrub: runner.add(scrub), wakeRebalance: runner.add(rebalance) };
 }

@@ -37,7 +37,7 @@ export function registerGauges(
     { labels: [], value: config.compressionLevel ?? -1 },
   ]);
   metrics.gauge({ name: "block_ram_buffer_free_kb", help: "Memory left for blocks on their way to disk", labels: [] }, () => [
-    { labels: [], value: (data.writeBudget.limitBytes - data.writeBudget.heldBytes) / 1024 },
+    { labels: [], value: (data.path.budgets.writing.limitBytes - data.path.budgets.writing.heldBytes) / 1024 },
   ]);
   const fromStore = (name: string, help: string, read: (stats: ReturnType<DataPlane["blocks"]["stats"]>) => number): void =>
     metrics.gauge({ name, help, labels: [] }, () => [{ labels: [], value: read(data.blocks.stats()) }]);

@@ -87,7 +87,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
   const data = await openDataPlane(config, { platform, groups, placement, homeOf });
   const objects = createObjectService(
     { minPartSize: MIN_PART_BYTES },
-    { groups, placement, random, writing: data.writing, reading: data.reading },
+    { groups, placement, random, writing: data.path.writer, reading: data.path.reader },
   );
 
   await control.recover();
@@ -102,7 +102,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
     objects,
     groups,
     placement,
-    blocks: blockOperations({ config, platform, groups, placement, data, control }),
+    blocks: blockOperations({ groups, placement, data }),
     clock,
     random,
     node: {
@@ -161,8 +161,8 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
   async function end(graceMs: number): Promise<void> {
     await Promise.all(listeners.reverse().map((listener) => listener.close({ graceMs })));
     recovery.stop();
-    await data.workers.stop();
-    await data.writing.flush();
+    await data.runner.stop();
+    await data.path.flush();
     await groups.stop();
     await platform.cpu.close();
     await kv.close();

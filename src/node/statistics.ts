@@ -22,7 +22,7 @@ export function statisticsLines(
     "",
     `Blocks stored since the start: ${blocks.stored} (${blocks.storedBytes} bytes), deduplicated: ${blocks.deduplicated}, compressed: ${blocks.compressed}`,
     `Blocks read: ${blocks.fetched} (${blocks.fetchedBytes} bytes), removed: ${blocks.removed}, damaged: ${blocks.damaged}, missing: ${blocks.missing}`,
-    `Memory for blocks: ${data.writeBudget.heldBytes} of ${data.writeBudget.limitBytes} bytes writing, ${data.readBudget.heldBytes} of ${data.readBudget.limitBytes} bytes reading`,
+    `Memory for blocks: ${data.path.budgets.writing.heldBytes} of ${data.path.budgets.writing.limitBytes} bytes writing, ${data.path.budgets.reading.heldBytes} of ${data.path.budgets.reading.limitBytes} bytes reading`,
     `Worker threads: ${work.workers}, jobs under way: ${work.jobsUnderWay}, died: ${work.workerDeaths}`,
   ];
 }

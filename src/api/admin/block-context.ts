@@ -6,14 +6,14 @@ export interface BlockOperations {
   /** Damaged or missing blocks, as `block list-errors` shows them. */
   errors(): Promise<readonly BlockProblem[]>;
   workers(): readonly WorkerInfo[];
-  scrub(command: "start" | "pause" | "resume" | "cancel"): void;
+  scrub(command: "start" | "pause" | "resume" | "cancel"): Promise<void>;
   /** Moves files to the directories where the present capacities put them. */
   rebalance(): void;
-  /** References without file, files without reference, and the like; empty when all agree. */
-  audit(): Promise<readonly string[]>;
+  /** What does not fit together, and what is allowed while work is under way; both empty on a quiet store whose janitor has run. */
+  audit(): Promise<{ readonly broken: readonly string[]; readonly unfinished: readonly string[] }>;
   variables(): Readonly<Record<string, string>>;
-  /** False: no such variable, or the value does not fit; the text says which. */
-  setVariable(name: string, value: string): string | undefined;
+  /** Undefined: done; else a sentence that says why not. */
+  setVariable(name: string, value: string): Promise<string | undefined>;
 }
 
 export interface BlockProblem extends BlockDamage {

@@ -90,8 +90,8 @@ export const NODE_OPERATIONS: readonly Operation[] = [
     perNode: true,
     body: z.strictObject({ variable: z.string(), value: z.string() }),
     response: z.object({ variable: z.string(), value: z.string() }),
-    run: ({ blocks }, { body }) => {
-      const fault = blocks.setVariable(body.variable, body.value);
+    run: async ({ blocks }, { body }) => {
+      const fault = await blocks.setVariable(body.variable, body.value);
       if (fault !== undefined) throw new AdminError("InvalidRequest", fault);
       return { variable: body.variable, value: blocks.variables()[body.variable] ?? body.value };
     },
@@ -129,8 +129,8 @@ export const NODE_OPERATIONS: readonly Operation[] = [
       repairType: z.union([z.string(), z.strictObject({ scrub: z.enum(["start", "pause", "resume", "cancel"]) })]),
     }),
     response: z.null(),
-    run: ({ blocks }, { body }) => {
-      if (typeof body.repairType === "object") blocks.scrub(body.repairType.scrub);
+    run: async ({ blocks }, { body }) => {
+      if (typeof body.repairType === "object") await blocks.scrub(body.repairType.scrub);
       else if (body.repairType === "rebalance") blocks.rebalance();
       else
         throw new AdminError(
@@ -144,8 +144,11 @@ export const NODE_OPERATIONS: readonly Operation[] = [
     name: "AuditNode",
     method: "POST",
     perNode: true,
-    response: z.object({ findings: z.array(z.string()) }),
-    run: async ({ blocks }) => ({ findings: [...(await blocks.audit())] }),
+    response: z.object({ broken: z.array(z.string()), unfinished: z.array(z.string()) }),
+    run: async ({ blocks }) => {
+      const { broken, unfinished } = await blocks.audit();
+      return { broken: [...broken], unfinished: [...unfinished] };
+    },
   }),
 ];
 
