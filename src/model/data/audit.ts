@@ -74,6 +74,8 @@ export async function audit(parts: {
     });
 
   const needed = new Set<Hash>();
+  /** Of a live claim: an upload under way, or dead, may have a reference before it has the bytes. */
+  const mustExist = new Set<Hash>();
   const unneeded = new Set<Hash>();
   let references = 0;
   for (const group of allGroups(groups))
@@ -86,8 +88,10 @@ export async function audit(parts: {
         references++;
         needed.add(hash);
         if (placement.ofHash(hash) !== group) add("reference-without-claim", hash, claim, `in the wrong group ${group}`);
-        if (!claimed.delete(hash + claim) && !unsettled.has(hash + claim))
-          add("reference-without-claim", hash, claim, `left from ${JSON.stringify(key)}`);
+        const isClaimed = claimed.delete(hash + claim);
+        const isUnsettled = unsettled.has(hash + claim);
+        if (isClaimed || !isUnsettled) mustExist.add(hash);
+        if (!isClaimed && !isUnsettled) add("reference-without-claim", hash, claim, `left from ${JSON.stringify(key)}`);
         return undefined;
       });
       for (const { hash, sinceMs } of zeroHashes(rows, group, { beforeMs: 2 ** 47, limit: REFERENCE_PAGE })) {
@@ -114,7 +118,7 @@ export async function audit(parts: {
       }
     }
   }
-  for (const hash of needed) if (!stored.has(hash)) add("reference-without-file", hash, undefined, "no file");
+  for (const hash of mustExist) if (!stored.has(hash)) add("reference-without-file", hash, undefined, "no file");
 
   return {
     references,
