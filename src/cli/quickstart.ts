@@ -39,7 +39,7 @@ metadata_dir = ${JSON.stringify(join(folder, "meta"))}
 data_dir = ${JSON.stringify(join(folder, "data"))}
 
 replication_factor = 1
-rpc_bind_addr = "127.0.0.1:3901"
+rpc_bind_addr = ${JSON.stringify(beside(bind, 1))}
 rpc_secret = "${randomBytes(32).toString("hex")}"
 
 [s3_api]
@@ -47,9 +47,16 @@ api_bind_addr = ${JSON.stringify(bind)}
 s3_region = "garage"
 
 [admin]
-api_bind_addr = "127.0.0.1:3903"
+api_bind_addr = ${JSON.stringify(beside(bind, 3))}
 admin_token = "${randomBytes(32).toString("base64")}"
 `;
+}
+
+/** The conventional ports beside S3's: 3901 for nodes and 3903 for administration when S3 has 3900; on 127.0.0.1, whatever S3 listens on. */
+function beside(bind: string, offset: number): string {
+  const port = Number(/:(\d+)$/.exec(bind)?.[1] ?? 3900);
+  const host = /^127\.\d+\.\d+\.\d+(?=:)/.exec(bind)?.[0] ?? "127.0.0.1";
+  return `${host}:${port === 0 ? 0 : port + offset}`;
 }
 
 function credentialsOf(path: string): Credentials {
