@@ -43,9 +43,10 @@ export function parseXml(bytes: Uint8Array, { root }: { root: readonly string[] 
   if (/<!DOCTYPE/i.test(text)) throw malformed("it has a DOCTYPE, which is not accepted.");
   const encoding = /^<\?xml\s[^>]*?\bencoding\s*=\s*["']([^"'>]*)["']/.exec(text)?.[1];
   if (encoding !== undefined && !/^utf-?8$/i.test(encoding)) throw malformed("its encoding must be UTF-8.");
-  const elements = readNodes(parseStrictly(text), 0).children;
-  const [element] = elements;
-  if (element === undefined || elements.length > 1) throw malformed("it must have exactly one root element.");
+  const document = readNodes(parseStrictly(text), 0);
+  const [element] = document.children;
+  if (element === undefined || document.children.length > 1) throw malformed("it must have exactly one root element.");
+  if (document.text.trim() !== "" || !endsWithTag(text)) throw malformed("it has text outside its root element.");
   if (!root.includes(element.name)) throw malformed(`its root must be ${root.join(" or ")}, not ${quoted(element.name)}.`);
   return element;
 }
@@ -150,6 +151,16 @@ function parseStrictly(text: string): readonly ParsedNode[] {
     if (error instanceof Error && error.name === "ApiError") throw error;
     throw malformed(error instanceof Error ? error.message : "it can't be parsed.");
   }
+}
+
+/** Whether nothing but comments and processing instructions follows the last tag: the parser drops text there. */
+function endsWithTag(text: string): boolean {
+  let rest = text.trimEnd();
+  for (let start = 0; start >= 0; ) {
+    start = rest.endsWith("-->") ? rest.lastIndexOf("<!--") : rest.endsWith("?>") ? rest.lastIndexOf("<?") : -1;
+    if (start >= 0) rest = rest.slice(0, start).trimEnd();
+  }
+  return rest.endsWith(">");
 }
 
 function readNodes(nodes: readonly ParsedNode[], depth: number): { text: string; children: XmlElement[] } {
