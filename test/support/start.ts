@@ -1,7 +1,7 @@
-import { startMemoryServer } from "./memory-server.ts";
+import { startNodeServer } from "./node-server.ts";
 import type { S3TestServer } from "./server.ts";
 
-/** The server that the wire tests talk to. */
+/** The server that the wire tests talk to: a whole node. */
 export function startServer(): Promise<S3TestServer> {
-  return startMemoryServer();
+  return startNodeServer();
 }
