@@ -75,7 +75,7 @@ export class Machine {
     if (verdict.kind === "known") return verdict.result;
     if (verdict.kind === "refused") return "expired";
     const result = this.#write(command);
-    this.once.remember(command.id, command.expiresMs, result);
+    this.once.remember(command.id, command.expiresMs, result, result === "done");
     return result;
   }
   #write(command: Command): Result {

@@ -1,6 +1,6 @@
 // Runs seeds of the simulation of raft groups. `--help` says how.
 import { createHash } from "node:crypto";
-import { appendFileSync, existsSync, globSync, readFileSync } from "node:fs";
+import { appendFileSync, existsSync, globSync, readFileSync, writeFileSync } from "node:fs";
 import { execFileSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { type AnyDefect, PLANTED } from "./planted.ts";
 import { FOCUSES, type Focus } from "./profile.ts";
 import { runSeed } from "./run.ts";
+import { searchDefect } from "./search-defect.ts";
 import { tellStory } from "./story.ts";
 
 const HELP = `Simulation of raft groups: random schedules with faults, checked for linearizability and the protocol's invariants.
@@ -17,7 +18,7 @@ const HELP = `Simulation of raft groups: random schedules with faults, checked f
   --minutes M           as many seeds as fit
   --focus NAME          this kind of schedule for all seeds: ${FOCUSES.join(", ")}
   --defect NAME         with a planted defect (its own focus unless --focus is given); a violation is then expected, the search ends with it
-  --defect all          every planted defect in turn
+  --defect all          every planted defect in turn; with --save the seeds found are written to defects.json
   --story               prints the whole story of each seed, also of those that hold
   --stats               prints what occurred, summed over all seeds
   --record FILE         appends a line {commit, code, from, seeds, failures, cpuSeconds} for the run
@@ -47,6 +48,7 @@ function main(): void {
       record: { type: "string" },
       resume: { type: "boolean" },
       total: { type: "string" },
+      save: { type: "boolean" },
       help: { type: "boolean" },
     },
   });
@@ -58,20 +60,13 @@ function main(): void {
   if (values.defect !== undefined) {
     const names = Object.keys(PLANTED);
     const defects = values.defect === "all" ? names : [checkedName(values.defect, names, "defect")!];
-    let missed = 0;
-    for (const defect of defects) {
-      const from = Number(values.from ?? values.seed ?? 1);
-      if (
-        !searchDefect(defect as AnyDefect, {
-          from,
-          seeds: values.seed === undefined ? Number(values.seeds ?? 2000) : 1,
-          focus,
-          story: values.story === true,
-        })
-      )
-        missed++;
-    }
-    process.exitCode = missed > 0 ? 1 : 0;
+    const how: DefectSearch = {
+      from: Number(values.from ?? values.seed ?? 1),
+      seeds: values.seed !== undefined ? 1 : values.seeds === undefined ? null : Number(values.seeds),
+      focus,
+      story: values.story === true,
+    };
+    process.exitCode = searchDefects(defects as AnyDefect[], how, values.save === true) > 0 ? 1 : 0;
     return;
   }
   if (values.seed !== undefined) {
@@ -149,22 +144,36 @@ function runMany(from: number, seeds: number, how: { focus: Focus | null; deadli
   return totals;
 }
 
-/** True if a seed shows the defect, or if none is expected to. */
-function searchDefect(defect: AnyDefect, how: { from: number; seeds: number; focus: Focus | null; story: boolean }): boolean {
-  const { focus, within } = PLANTED[defect];
-  const chosen = how.focus ?? focus;
-  for (let seed = how.from; seed < how.from + how.seeds; seed++) {
-    const result = runSeed(seed, { defect, focus: chosen });
-    // A violation that happens without the defect too shows nothing about it.
-    if (result.failure === null || runSeed(seed, { focus: chosen }).failure !== null) continue;
-    console.log(`${defect}: seed ${seed} (${chosen}): ${result.failure}`);
-    if (how.story) console.log(tellStory(runSeed(seed, { defect, focus: chosen, story: true })));
-    return true;
+interface DefectSearch {
+  readonly from: number;
+  /** Null: as many as the table states. */
+  readonly seeds: number | null;
+  readonly focus: Focus | null;
+  readonly story: boolean;
+}
+/** Returns how many were not found though they should be. */
+function searchDefects(defects: readonly AnyDefect[], how: DefectSearch, save: boolean): number {
+  const file = join(import.meta.dirname, "defects.json");
+  const record = (existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {}) as Record<string, unknown>;
+  let missed = 0;
+  for (const defect of defects) {
+    const { focus, within, rule } = PLANTED[defect];
+    const chosen = how.focus ?? focus;
+    const seeds = how.seeds ?? (within === 0 ? 300 : within);
+    const found = searchDefect(defect, { from: how.from, seeds, focus: chosen });
+    if (found === null) {
+      console.log(
+        `${defect} (rule ${rule}, ${chosen}): not found in ${seeds} seeds${within === 0 ? ", as expected: not needed for safety" : ""}`,
+      );
+      if (within > 0) missed++;
+      continue;
+    }
+    console.log(`${defect} (rule ${rule}, ${chosen}): seed ${found.seed}: ${found.failure}`);
+    if (how.story) console.log(tellStory(runSeed(found.seed, { defect, focus: chosen, story: true })));
+    record[defect] = { seed: found.seed, focus: chosen, failure: found.failure?.split(";")[0] };
   }
-  console.log(
-    `${defect}: not found in ${how.seeds} seeds (${chosen})${within === 0 ? ", as expected: not needed for safety" : ""}`,
-  );
-  return within === 0;
+  if (save) writeFileSync(file, `${JSON.stringify(record, null, 2)}\n`);
+  return missed;
 }
 
 function checkedName(name: string | undefined, known: readonly string[], what: string): string | null {
