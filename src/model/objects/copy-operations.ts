@@ -29,10 +29,10 @@ type SourceGone = typeof SOURCE_GONE;
 export async function copyObject(parts: OperationParts, request: CopyRequest): Promise<PutOutcome | SourceGone> {
   const { bucket, key, condition, signal } = request;
   const source = asFound(request.source.object);
-  const target = newTarget(parts, bucket, key);
   const headers = request.headers ?? source.headers;
-  const written = await writeCopy(parts, source, target, { algorithm: request.algorithm, signal });
+  const written = await writeCopy(parts, source, () => newTarget(parts, bucket, key), { algorithm: request.algorithm, signal });
   if (!written.ok) return written;
+  const { target } = written;
   const { body, etag, checksum } = written;
   const command: PutCommand = {
     op: "put",
@@ -58,13 +58,14 @@ export async function copyPart(parts: OperationParts, request: CopyPartRequest):
   const wanted = await wantedChecksum(parts, request);
   if (wanted === null) return { ok: false, code: "no-such-upload" };
   const source = asFound(request.source.object);
-  const target = partTarget(parts, request, part);
+  const newPart = (): UploadTarget => partTarget(parts, request, part);
   const isWhole = range === undefined || (range.start === 0 && range.end === source.sizeBytes);
   const written =
     isWhole && source.partCount === 0 && !source.etag.includes("-")
-      ? await writeCopy(parts, source, target, { algorithm: wanted, signal })
-      : await writeBytes(parts, source.open(range), target, { algorithm: wanted, sizeBytes: sizeOf(source, range), signal });
+      ? await writeCopy(parts, source, newPart, { algorithm: wanted, signal })
+      : await writeBytes(parts, source.open(range), newPart(), { algorithm: wanted, sizeBytes: sizeOf(source, range), signal });
   if (!written.ok) return written;
+  const { target } = written;
   const { body, etag, checksum } = written;
   const command: PutPartCommand = {
     op: "put-part",
@@ -90,23 +91,33 @@ interface How {
   readonly signal: AbortSignal;
 }
 
+type Copied = WrittenBody & { readonly target: UploadTarget };
+
 async function writeCopy(
   parts: OperationParts,
   source: Found,
-  target: UploadTarget,
+  newAttempt: () => UploadTarget,
   { algorithm, signal }: How,
-): Promise<WrittenBody | UploadRefusal | SourceGone> {
-  const { checksum } = source;
+): Promise<Copied | UploadRefusal | SourceGone> {
+  const { checksum, etag, sizeBytes } = source;
   const hasIt = algorithm === undefined || (checksum?.algorithm === algorithm && checksum.type === "FULL_OBJECT");
-  const shared = hasIt ? await shareBody(parts, source, target) : undefined;
-  if (shared === undefined)
-    return writeBytes(parts, source.open(), target, {
-      algorithm: algorithm ?? checksum?.algorithm,
-      sizeBytes: source.sizeBytes,
-      signal,
-    });
-  const { etag, sizeBytes } = source;
-  return { ok: true, ...shared, etag, sizeBytes, needsPending: false, ...(checksum === undefined ? {} : { checksum }) };
+  if (hasIt) {
+    const target = newAttempt();
+    const shared = await shareBody(parts, source, target);
+    if (shared !== undefined)
+      return {
+        ok: true,
+        ...shared,
+        target,
+        etag,
+        sizeBytes,
+        needsPending: false,
+        ...(checksum === undefined ? {} : { checksum }),
+      };
+  }
+  // A claim of its own: what the attempt above had added is dropped lazily, and must not take references of this one along.
+  const wanted = algorithm ?? checksum?.algorithm;
+  return writeBytes(parts, source.open(), newAttempt(), { algorithm: wanted, sizeBytes, signal });
 }
 
 /** The source's body under the target's claim without moving a byte; undefined when that can't be. */
@@ -143,10 +154,11 @@ async function writeBytes(
   source: ByteSource,
   target: UploadTarget,
   { algorithm, sizeBytes, signal }: How & { readonly sizeBytes: number },
-): Promise<WrittenBody | UploadRefusal | SourceGone> {
+): Promise<Copied | UploadRefusal | SourceGone> {
   const upload: Upload = { source, sizeBytes, signal, ...(algorithm === undefined ? {} : { algorithm }) };
   try {
-    return await parts.writing.write(upload, target);
+    const written = await parts.writing.write(upload, target);
+    return written.ok ? { ...written, target } : written;
   } catch (error) {
     if (error instanceof ServiceError && error.code === "object.replaced") return SOURCE_GONE;
     throw error;
