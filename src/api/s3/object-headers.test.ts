@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { ApiError } from "../common/api-error.ts";
+import { keptHeaders, pushKeptHeaders, wireText } from "./object-headers.ts";
+
+function request(...rawHeaders: string[]): { rawHeaders: string[]; header(name: string): string | undefined } {
+  return {
+    rawHeaders,
+    header(name) {
+      const values = rawHeaders.filter((_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === name);
+      return values.length === 0 ? undefined : values.join(", ");
+    },
+  };
+}
+const latin1 = (text: string): string => Buffer.from(text, "utf8").toString("latin1");
+const code = (...rawHeaders: string[]): string => {
+  try {
+    keptHeaders(request(...rawHeaders));
+    return "";
+  } catch (error) {
+    return error instanceof ApiError ? error.code : String(error);
+  }
+};
+
+describe("kept headers", () => {
+  it("picks what is kept and nothing else", () => {
+    assert.deepEqual(
+      keptHeaders(
+        request(
+          "Host",
+          "h",
+          "Content-Type",
+          "a/b",
+          "Content-Length",
+          "5",
+          "Content-MD5",
+          "m",
+          "Expect",
+          "100-continue",
+          "Expires",
+          "e",
+          "X-Amz-Date",
+          "d",
+          "X-Amz-Meta-Color",
+          "red",
+          "ETag",
+          "t",
+        ),
+      ),
+      {
+        system: [
+          ["content-type", "a/b"],
+          ["expires", "e"],
+        ],
+        user: [["color", "red"]],
+      },
+    );
+  });
+
+  it("repeated headers become one", () => {
+    const { system, user } = keptHeaders(
+      request("Cache-Control", "a", "cache-control", "b", "x-amz-meta-m", "1", "X-Amz-Meta-M", "2"),
+    );
+    assert.deepEqual(system, [["cache-control", "a, b"]]);
+    assert.deepEqual(user, [["m", "1, 2"]]);
+  });
+
+  it("aws-chunked is not kept", () => {
+    assert.deepEqual(keptHeaders(request("Content-Encoding", "aws-chunked")).system, []);
+    assert.deepEqual(keptHeaders(request("Content-Encoding", "aws-chunked, gzip")).system, [["content-encoding", "gzip"]]);
+  });
+
+  it("UTF-8 in, the same bytes out", () => {
+    for (const text of ["äöü", "😀", "plain", "\ufeffx", "\ufffd"]) {
+      const headers = keptHeaders(request("x-amz-meta-t", latin1(text)));
+      assert.deepEqual(headers.user, [["t", text]]);
+      const out: string[] = [];
+      pushKeptHeaders(out, headers);
+      assert.deepEqual(out, ["content-type", "binary/octet-stream", "x-amz-meta-t", latin1(text)]);
+      assert.equal(wireText(text), latin1(text));
+    }
+    assert.equal(code("x-amz-meta-t", "\u00ff"), "InvalidArgument");
+  });
+
+  it("limits and forms", () => {
+    assert.equal(code("x-amz-meta-a", "v".repeat(2047)), "");
+    assert.equal(code("x-amz-meta-a", "v".repeat(2048)), "MetadataTooLarge");
+    assert.equal(code("Content-Type", "v".repeat(8193)), "MetadataTooLarge");
+    assert.equal(code("x-amz-website-redirect-location", "x"), "InvalidRedirectLocation");
+    assert.equal(code("x-amz-meta-a", "b\u0001"), "InvalidArgument");
+  });
+
+  it("overrides take the place of what is kept", () => {
+    const out: string[] = [];
+    pushKeptHeaders(
+      out,
+      {
+        system: [
+          ["content-type", "a/b"],
+          ["expires", "e"],
+        ],
+        user: [],
+      },
+      new Map([["content-type", "c/d"]]),
+    );
+    assert.deepEqual(out, ["expires", "e", "content-type", "c/d"]);
+  });
+});

@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { type MemoryServer, startMemoryServer } from "../../../test/support/memory-server.ts";
+import { ask } from "../../../test/support/request.ts";
+import { GroupError } from "../../group/groups.ts";
+import { ServiceError } from "../../model/object-service.ts";
+import { createMetrics } from "../../platform/node/metrics.ts";
+
+describe("the store's own trouble", () => {
+  const metrics = createMetrics();
+  let server: MemoryServer;
+  before(async () => {
+    server = await startMemoryServer({ metrics });
+    await ask(server, { method: "PUT", target: "/b-1" });
+    await ask(server, { method: "PUT", target: "/b-1/k", body: "x" });
+  });
+  after(() => server.stop());
+
+  it("has one answer per kind; its cause is logged and never shown", async () => {
+    const cause = new Error("secret detail");
+    const cases: readonly (readonly [Error, string, string, boolean])[] = [
+      [
+        new ServiceError("service.unavailable", "secret detail"),
+        "503 ServiceUnavailable",
+        "409 ConditionalRequestConflict",
+        true,
+      ],
+      [new ServiceError("service.slow-down", "secret detail"), "503 SlowDown", "503 SlowDown", false],
+      [new ServiceError("object.damaged", "secret detail"), "500 InternalError", "500 InternalError", true],
+      [new ServiceError("object.replaced", "secret detail"), "503 ServiceUnavailable", "503 ServiceUnavailable", true],
+      [
+        new GroupError("group.unknown-outcome", "secret detail"),
+        "503 ServiceUnavailable",
+        "409 ConditionalRequestConflict",
+        true,
+      ],
+      [
+        new Error("wrapper", { cause: new ServiceError("service.slow-down", "secret detail") }),
+        "503 SlowDown",
+        "503 SlowDown",
+        false,
+      ],
+      [cause, "500 InternalError", "500 InternalError", true],
+    ];
+    for (const [failure, plain, conditional, logged] of cases) {
+      (server.errors as string[]).length = 0;
+      server.objects.failure = failure;
+      const put = await ask(server, { method: "PUT", target: "/b-1/k", body: "x" });
+      assert.equal(`${put.status} ${put.code}`, plain, failure.message);
+      assert.doesNotMatch(put.text, /secret/);
+      const once = await ask(server, { method: "PUT", target: "/b-1/k", body: "x", headers: { "If-None-Match": "*" } });
+      assert.equal(`${once.status} ${once.code}`, conditional);
+      const get = await ask(server, { target: "/b-1/k", headers: { "If-None-Match": '"x"' } });
+      assert.equal(`${get.status} ${get.code}`, plain, "a read has no unknown outcome");
+      assert.equal(server.errors.length, logged ? 3 : 0);
+    }
+    server.objects.failure = new ServiceError("service.no-space", "the disk of /data is full");
+    const full = await ask(server, { method: "PUT", target: "/b-1/k", body: "x" });
+    assert.deepEqual([full.status, full.code], [503, "ServiceUnavailable"]);
+    assert.match(full.text, /the disk of \/data is full/);
+    server.objects.failure = undefined;
+  });
+
+  it("is told per key by DeleteObjects", async () => {
+    server.objects.failure = new ServiceError("service.unavailable", "secret");
+    const reply = await ask(server, {
+      method: "POST",
+      target: "/b-1?delete",
+      body: "<Delete><Object><Key>k</Key></Object></Delete>",
+    });
+    server.objects.failure = undefined;
+    assert.equal(reply.status, 200);
+    assert.match(reply.text, /<Error><Key>k<\/Key><Code>ServiceUnavailable<\/Code>/);
+    assert.doesNotMatch(reply.text, /secret/);
+  });
+
+  it("is counted, as is everything else", async () => {
+    await ask(server, { target: "/b-1/k" });
+    await ask(server, { target: "/b-1/none" });
+    await ask(server, { method: "PATCH", target: "/b-1" });
+    const { body } = await metrics.render();
+    assert.match(body, /^api_s3_request_counter\{api_endpoint="GetObject"\} \d+$/m);
+    assert.match(body, /^api_s3_error_counter\{api_endpoint="GetObject",status_code="404"\} 1$/m);
+    assert.match(body, /^api_s3_error_counter\{api_endpoint="PutObject",status_code="503"\} \d+$/m);
+    assert.match(body, /^api_s3_error_counter\{api_endpoint="Unknown",status_code="405"\} 1$/m);
+    assert.match(body, /^api_s3_request_duration_count\{api_endpoint="CreateBucket"\} 1$/m);
+  });
+});
