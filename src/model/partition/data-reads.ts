@@ -3,7 +3,17 @@ import { hexSlice } from "../../codec/slices.ts";
 import { type KvRead, STOP } from "../../platform/kv.ts";
 import type { BucketId, ClaimId, GroupId, Hash, UploadId } from "../../util/ids.ts";
 import { type OutboxEntry, readOutbox } from "./outbox-row.ts";
-import { FIELDS_START, ORDERED_KEY_START, pageKey, partKey, ROW, rowsOf, rowsOfKey } from "./row-keys.ts";
+import {
+  FIELDS_START,
+  ORDERED_KEY_START,
+  pageKey,
+  partKey,
+  partOfKey,
+  partsOfUpload,
+  ROW,
+  rowsOf,
+  rowsOfKey,
+} from "./row-keys.ts";
 import { type Content, decodeBlockPage, decodePart, decodePartPage, decodeVersion } from "./version-row.ts";
 
 /**
@@ -67,10 +77,8 @@ function partsFrom(
 ): readonly number[] {
   if (entry.numbers !== "all") return entry.numbers.filter((number) => number >= from);
   const numbers: number[] = [];
-  const start = partKey(group, entry.bucket, entry.key, entry.upload, from);
-  const end = Buffer.concat([partKey(group, entry.bucket, entry.key, entry.upload, 0xffff), Buffer.of(0)]);
-  rows.scan("bodies", { start, end }, (row) => {
-    numbers.push(row.key.readUInt16BE(row.keyEnd - 2));
+  rows.scan("bodies", partsOfUpload(group, entry, from), (row) => {
+    numbers.push(partOfKey(row.key, row.keyEnd));
     return numbers.length > RELEASE_PIECE ? STOP : undefined;
   });
   return numbers;
@@ -171,12 +179,10 @@ function partOfClaim(
   claim: ClaimId,
 ): number | undefined {
   let number: number | undefined;
-  const start = partKey(group, bucket, key, upload, 0);
-  const end = Buffer.concat([partKey(group, bucket, key, upload, 0xffff), Buffer.of(0)]);
-  rows.scan("bodies", { start, end }, (row) => {
+  rows.scan("bodies", partsOfUpload(group, { bucket, key, upload }), (row) => {
     const content = decodePart(Buffer.from(row.value.subarray(row.valueStart, row.valueEnd)));
     if (content.claim !== claim) return undefined;
-    number = row.key.readUInt16BE(row.keyEnd - 2);
+    number = partOfKey(row.key, row.keyEnd);
     return STOP;
   });
   return number;

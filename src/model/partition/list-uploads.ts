@@ -3,7 +3,7 @@ import { latin1Slice } from "../../codec/slices.ts";
 import { type KvRead, STOP } from "../../platform/kv.ts";
 import type { BucketId, GroupId, UploadId } from "../../util/ids.ts";
 import type { ListUploadsRequest, PartsPage, UploadsPage } from "../object-service.ts";
-import { ORDERED_END_BYTES, partKey, readUploadKey, ROW, rowsOfKey, uploadKey } from "./row-keys.ts";
+import { ORDERED_END_BYTES, partOfKey, partsOfUpload, readUploadKey, ROW, rowsOfKey, uploadKey } from "./row-keys.ts";
 import { decodeUploadHead, readUpload } from "./upload-row.ts";
 import { decodePartHead } from "./version-row.ts";
 
@@ -83,17 +83,15 @@ export function listParts(
   const { createdMs, checksum } = row;
   const info = checksum === undefined ? { createdMs } : { createdMs, checksum };
   if (limit <= 0) return { info, parts, truncated: false };
-  const start = partKey(group, bucket, key, upload, Math.min(after + 1, 0xffff));
-  const end = Buffer.concat([partKey(group, bucket, key, upload, 0xffff), ZERO]);
   let truncated = false;
-  rows.scan("bodies", { start, end }, (at) => {
+  rows.scan("bodies", partsOfUpload(group, request, Math.min(after + 1, 0xffff)), (at) => {
     if (parts.length === limit) {
       truncated = true;
       return STOP;
     }
     const head = decodePartHead(at.value.subarray(at.valueStart, at.valueEnd));
     parts.push({
-      part: at.key.readUInt16BE(at.keyEnd - 2),
+      part: partOfKey(at.key, at.keyEnd),
       etag: head.etag,
       sizeBytes: head.sizeBytes,
       stampMs: head.stampMs,

@@ -1,7 +1,7 @@
 import type { Entry } from "../../group/groups.ts";
-import type { KvRead, KvWrite, Tree } from "../../platform/kv.ts";
+import type { KvRange, KvRead, KvWrite, Tree } from "../../platform/kv.ts";
 import { type OutboxEntry, outboxEntry } from "./outbox-row.ts";
-import { outboxKey, pageKey, partKey, ROW } from "./row-keys.ts";
+import { outboxKey, pageKey, pagesOf, partKey, partsOfUpload, ROW } from "./row-keys.ts";
 import { type Content, decodePart } from "./version-row.ts";
 
 /** The effects are carried out: their entries go, and with them the rows that only they still needed. */
@@ -21,13 +21,8 @@ function bodyRows(rows: KvRead, { group }: Entry, effect: OutboxEntry): readonly
   if (effect.kind === "body") return blockPages(effect, effect, group);
   const { bucket, key, upload, numbers } = effect;
   if (numbers === "all") {
-    const keys = keysOf(rows, partKey(group, bucket, key, upload, 0), partKey(group, bucket, key, upload, 0xffff));
-    const place = { bucket, key, owner: upload };
-    const indexes = keysOf(
-      rows,
-      pageKey(group, ROW.partPage, { ...place, page: 0 }),
-      pageKey(group, ROW.partPage, { ...place, page: 0xffff }),
-    );
+    const keys = keysOf(rows, partsOfUpload(group, effect));
+    const indexes = keysOf(rows, pagesOf(group, ROW.partPage, { bucket, key, owner: upload }));
     return [...keys.flatMap((part) => partRows(rows, group, effect, part)), ...indexes];
   }
   return numbers.flatMap((number) => partRows(rows, group, effect, partKey(group, bucket, key, upload, number)));
@@ -47,9 +42,9 @@ function blockPages(
   return stored.starts.map((_start, page) => pageKey(group, ROW.blockPage, { bucket, key, owner: claim, page }));
 }
 
-function keysOf(rows: KvRead, first: Buffer, last: Buffer): readonly Buffer[] {
+function keysOf(rows: KvRead, range: KvRange): readonly Buffer[] {
   const keys: Buffer[] = [];
-  rows.scan("bodies", { start: first, end: Buffer.concat([last, Buffer.of(0)]) }, (row) => {
+  rows.scan("bodies", range, (row) => {
     keys.push(Buffer.from(row.key.subarray(row.keyStart, row.keyEnd)));
     return undefined;
   });

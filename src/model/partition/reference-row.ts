@@ -21,7 +21,6 @@ export interface Reference {
 
 /** [codec u8][has upload u8][expiry u48][size u32][bucket 32] and, for a part, [upload 16][part u16]; then the key. */
 const CODEC = 1;
-export const EXPIRY_AT = 2;
 
 export function encodeReference(reference: NewReference): Buffer {
   const writer = new ByteWriter(64 + reference.key.length)
@@ -82,7 +81,7 @@ export function isReferenced(rows: KvRead, group: GroupId, hash: Hash): boolean 
   return found;
 }
 
-/** Visits every reference of the group in the order of the hashes, those of hashes ≥ `from` when given; return STOP to end. */
+/** Visits every reference of the group in the order of the hashes, those of hashes ≥ `from` when given; return STOP to end. `visit` must not read rows. */
 export function eachReference(
   rows: KvRead,
   group: GroupId,

@@ -98,13 +98,6 @@ export function versionKey(group: GroupId, bucket: BucketId, key: string, versio
   return row;
 }
 
-/** The version id at the end of a version row's key. */
-export function versionOfKey(row: Buffer, end: number): VersionId {
-  const raw = Buffer.from(row.subarray(end - 16, end));
-  for (let i = 0; i < 8; i++) raw[i] = ~(raw[i] as number);
-  return hexSlice(raw, 0, 16) as VersionId;
-}
-
 /** A page of blocks (type blockPage, of a claim) or of parts (type partPage, of an upload). */
 export function pageKey(
   group: GroupId,
@@ -116,6 +109,16 @@ export function pageKey(
   row.write(place.owner, at, "hex");
   row.writeUInt16BE(place.page, at + 16);
   return row;
+}
+
+/** Range of all pages of one owner. */
+export function pagesOf(
+  group: GroupId,
+  type: typeof ROW.blockPage | typeof ROW.partPage,
+  place: { readonly bucket: BucketId; readonly key: string; readonly owner: ClaimId | UploadId },
+): { readonly start: Buffer; readonly end: Buffer } {
+  const start = pageKey(group, type, { ...place, page: 0 });
+  return { start, end: successor(start.subarray(0, start.byteLength - 2)) };
 }
 
 export function uploadKey(group: GroupId, bucket: BucketId, key: string, upload: UploadId): Buffer {
@@ -145,6 +148,17 @@ export function partKey(group: GroupId, bucket: BucketId, key: string, upload: U
 /** Number at the end of a part row's key. */
 export function partOfKey(row: Buffer, end: number): number {
   return row.readUInt16BE(end - 2);
+}
+
+/** Range of all part rows of an upload, from part `from` on. */
+export function partsOfUpload(
+  group: GroupId,
+  place: { readonly bucket: BucketId; readonly key: string; readonly upload: UploadId },
+  from = 0,
+): { readonly start: Buffer; readonly end: Buffer } {
+  const { bucket, key, upload } = place;
+  const start = partKey(group, bucket, key, upload, from);
+  return { start, end: successor(start.subarray(0, start.byteLength - 2)) };
 }
 
 export function claimKey(group: GroupId, type: typeof ROW.pending | typeof ROW.forbidden, claim: ClaimId): Buffer {

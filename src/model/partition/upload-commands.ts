@@ -5,7 +5,7 @@ import type { CreateUploadCommand, PartitionCommand, PutPartCommand, PutPartResu
 import { claimRefusal } from "./claims.ts";
 import { addToOutbox, releaseOfContent } from "./object-commands.ts";
 import type { PartitionContext } from "./partition-context.ts";
-import { claimKey, pageKey, partKey, ROW, uploadKey } from "./row-keys.ts";
+import { claimKey, pageKey, partKey, partOfKey, partsOfUpload, ROW, uploadKey } from "./row-keys.ts";
 import { decodeUploadHead, encodeUpload } from "./upload-row.ts";
 import { type ContentHead, decodePart, decodePartHead, encodePart, layOut } from "./version-row.ts";
 
@@ -91,13 +91,11 @@ export function applyAbortUpload(
 export function eachPartOfUpload(
   rows: KvRead,
   group: GroupId,
-  { bucket, key, upload }: { readonly bucket: BucketId; readonly key: string; readonly upload: UploadId },
+  place: { readonly bucket: BucketId; readonly key: string; readonly upload: UploadId },
   visit: (number: number, content: ContentHead) => void,
 ): void {
-  const start = partKey(group, bucket, key, upload, 0);
-  const end = Buffer.concat([partKey(group, bucket, key, upload, 0xffff), Buffer.of(0)]);
-  rows.scan("bodies", { start, end }, (row) => {
-    visit(row.key.readUInt16BE(row.keyEnd - 2), decodePartHead(row.value.subarray(row.valueStart, row.valueEnd)));
+  rows.scan("bodies", partsOfUpload(group, place), (row) => {
+    visit(partOfKey(row.key, row.keyEnd), decodePartHead(row.value.subarray(row.valueStart, row.valueEnd)));
     return undefined;
   });
 }
