@@ -16,37 +16,45 @@ type Node = Inode | "directory";
 export class SimDiskImage {
   readonly names = new Map<string, Node>();
   readonly #durableNames = new Map<string, Node>();
-  /** Per directory: names that changed since it was synced. */
-  readonly #dirty = new Map<string, Set<string>>();
+  /** Per directory: names that changed since it was synced, each with the change it was: a rename is one change of two names. */
+  readonly #dirty = new Map<string, Map<string, object>>();
   capacityBytes = Number.POSITIVE_INFINITY;
   usedBytes = 0;
 
-  link(path: string, node: Node): void {
+  link(path: string, node: Node, change: object = {}): void {
     this.names.set(path, node);
-    this.#touched(path);
+    this.#touched(path, change);
   }
 
-  unlink(path: string): void {
+  unlink(path: string, change: object = {}): void {
     this.names.delete(path);
-    this.#touched(path);
+    this.#touched(path, change);
   }
 
-  #touched(path: string): void {
+  rename(from: string, to: string, node: Node): void {
+    const change = {};
+    this.unlink(from, change);
+    this.link(to, node, change);
+  }
+
+  #touched(path: string, change: object): void {
     const directory = parentOf(path);
-    const names = this.#dirty.get(directory) ?? new Set();
-    this.#dirty.set(directory, names.add(path));
+    const names = this.#dirty.get(directory) ?? new Map<string, object>();
+    this.#dirty.set(directory, names.set(path, change));
   }
 
   syncDirectory(directory: string): void {
-    for (const path of this.#dirty.get(directory) ?? []) copyEntry(this.names, this.#durableNames, path);
+    for (const path of this.#dirty.get(directory)?.keys() ?? []) copyEntry(this.names, this.#durableNames, path);
     this.#dirty.delete(directory);
   }
 
   /** A power cut: of every change that was not synced, `random` decides how much of it reached the disk (files may be torn). */
   crash(random: () => number): void {
+    const isLost = new Map<object, boolean>();
     for (const names of this.#dirty.values())
-      for (const path of names) {
-        if (random() < 0.5) copyEntry(this.#durableNames, this.names, path);
+      for (const [path, change] of names) {
+        if (!isLost.has(change)) isLost.set(change, random() < 0.5);
+        if (isLost.get(change)) copyEntry(this.#durableNames, this.names, path);
       }
     this.#dirty.clear();
     // A name below a directory that was lost is lost with it.
@@ -228,8 +236,7 @@ export class SimDisk implements Disk {
   #rename(from: string, to: string): void {
     const inode = this.#file(from) as Inode;
     this.image.usedBytes -= this.#file(to)?.content.byteLength ?? 0;
-    this.image.unlink(from);
-    this.image.link(to, inode);
+    this.image.rename(from, to, inode);
   }
 
   /** Deepest first. */

@@ -2,7 +2,7 @@
 // positions, a lease excludes other leaders, a read shows whatever was applied anywhere before it began.
 import type { Entry } from "../../src/raft/messages.ts";
 import type { GroupHost } from "./group-host.ts";
-import type { Command } from "./machine.ts";
+import { ALL_KEYS, type Command } from "./machine.ts";
 import { describeConfiguration, type World } from "./world.ts";
 
 interface Truth {
@@ -28,7 +28,12 @@ export class Checks {
   constructor(world: World) {
     this.#world = world;
     for (let group = 0; group < world.profile.groups; group++)
-      this.#groups.push({ leaders: new Map(), newestTerm: 0, entries: [], latest: [] });
+      this.#groups.push({
+        leaders: new Map(),
+        newestTerm: 0,
+        entries: [],
+        latest: new Array<number>(world.profile.keys).fill(0),
+      });
   }
 
   /** A replica has applied an entry; `digest` is that of its rows after it. */
@@ -39,7 +44,9 @@ export class Checks {
     const known = truth.entries[entry.index];
     if (known === undefined) {
       truth.entries[entry.index] = { term: entry.term, digest, inTerm: host.raft.term };
-      if (entry.data !== null) truth.latest[entry.data.key] = Math.max(truth.latest[entry.data.key] ?? 0, entry.index);
+      if (entry.data === null) return;
+      const keys = entry.data.kind === "clear" ? truth.latest.keys() : [entry.data.key];
+      for (const key of keys) truth.latest[key] = Math.max(truth.latest[key]!, entry.index);
       return;
     }
     if (known.term !== entry.term)
@@ -50,13 +57,14 @@ export class Checks {
   }
 
   /** A read that begins now must have applied this much when it is answered. */
-  floor(group: number, key: number): number {
-    return this.#groups[group]!.latest[key] ?? 0;
+  floor(group: number, key: number | typeof ALL_KEYS): number {
+    const { latest } = this.#groups[group]!;
+    return key === ALL_KEYS ? Math.max(...latest) : latest[key]!;
   }
-  readAnswered(host: GroupHost, key: number, floor: number, how: string): void {
+  readAnswered(host: GroupHost, key: number | typeof ALL_KEYS, floor: number, how: string): void {
     if (host.machine.index >= floor) return;
     this.#world.fail(
-      `stale read: ${host.name} answered a read of key ${key} (${how}) from position ${host.machine.index}, but entry ${floor} of the key was applied elsewhere before the read began`,
+      `stale read: ${host.name} answered a ${key === ALL_KEYS ? "list" : `read of key ${key}`} (${how}) from position ${host.machine.index}, but entry ${floor} that concerns it was applied elsewhere before the read began`,
     );
   }
 

@@ -1,18 +1,19 @@
 // Clients: they call any node, wait, and write down what they learned. A node passes calls on, asks again, and gives up after a while.
 import { describeOperation, type Call, type Condition, type Operation, type Outcome } from "../linearizability/operation.ts";
 import type { GroupHost } from "./group-host.ts";
-import { type Command, type Result, WINDOW_MS } from "./machine.ts";
+import { ALL_KEYS, type Command, type Result, WINDOW_MS } from "./machine.ts";
 import type { SimNode } from "./node.ts";
 import { HEAL_MS, isMemberOf, nodeOf, type World } from "./world.ts";
 
 export interface PendingCall {
   settle(result: Result): void;
-  end(outcome: Outcome): void;
+  end(outcome: "unknown"): void;
 }
 export interface Wish {
   readonly group: number;
+  /** Of a list or clear: 0. */
   readonly key: number;
-  readonly kind: "get" | "put" | "delete";
+  readonly kind: "get" | "put" | "delete" | "list" | "clear";
   readonly value?: number | undefined;
   readonly want?: number | null | undefined;
 }
@@ -55,7 +56,9 @@ export class Clients {
     const { dice, profile } = this.#world;
     const key = dice.below(profile.keys);
     const draw = dice.random();
+    if (draw < profile.reads / 8) return { group, key: 0, kind: "list" };
     if (draw < profile.reads) return { group, key, kind: "get" };
+    if (draw < profile.reads + 0.03) return { group, key: 0, kind: "clear" };
     const lately = this.#lately.get(`${group}/${key}`) ?? [null];
     const want = dice.chance(profile.conditions) ? lately[Math.max(0, lately.length - 1 - dice.below(3))]! : undefined;
     if (draw < profile.reads + profile.deletes) return { group, key, kind: "delete", want: want ?? undefined };
@@ -95,34 +98,36 @@ export class Clients {
     const invokedAt = world.now;
     const until = invokedAt + limitMs;
     const call = toCall(wish);
+    const reading = wish.kind === "get" || wish.kind === "list";
+    const wide = wish.kind === "list" || wish.kind === "clear";
     let open = true;
-    const end = (outcome: Outcome): void => {
+    const end = (outcome: Outcome, values: readonly (number | null)[] = []): void => {
       if (!open) return;
       open = false;
       node.calls.delete(id);
       const returnedAt = outcome === "unknown" ? Number.POSITIVE_INFINITY : world.now;
-      const operation: Operation = {
-        client: `${id}@n${node.index}`,
-        key: `g${wish.group}/k${wish.key}`,
-        call,
-        invokedAt,
-        returnedAt,
-        outcome,
-      };
-      this.history.push(operation);
+      // A list reads every key, a clear deletes every key: one operation in each key's history.
+      const keys = wide ? world.profile.keys : 1;
+      for (let i = 0; i < keys; i++) {
+        const key = `g${wish.group}/k${wide ? i : wish.key}`;
+        const learned = outcome !== "unknown" && reading ? { value: values[i]! } : outcome;
+        const operation: Operation = { client: `${id}@n${node.index}`, key, call, invokedAt, returnedAt, outcome: learned };
+        this.history.push(operation);
+        world.note(
+          wish.group,
+          () =>
+            `client ${id} at node ${node.index}, ${wide ? `${wish.kind} ` : ""}${key}: ${describeOperation(operation)} (asked at ${invokedAt.toFixed(1)})`,
+        );
+      }
       world.count(`${wish.kind} ${typeof outcome === "object" ? "ok" : outcome}`);
       world.trace.mix(world.now, this.history.length);
-      world.note(
-        wish.group,
-        () =>
-          `client ${id} at node ${node.index}, k${wish.key}: ${describeOperation(operation)} (asked at ${invokedAt.toFixed(1)})`,
-      );
-      if (outcome !== "unknown" && wish.kind !== "get") this.#readElsewhere(node, wish);
+      if (outcome !== "unknown" && !reading) this.#readElsewhere(node, wish);
       then?.(outcome);
     };
+    const learned = (values: readonly (number | null)[]): void => end({ value: null }, values);
     node.calls.set(id, { end, settle: (result) => end(result === "expired" ? "unknown" : result) });
     const command: Command | null =
-      wish.kind === "get"
+      wish.kind === "get" || wish.kind === "list"
         ? null
         : {
             id,
@@ -139,20 +144,21 @@ export class Clients {
         end("unknown");
         return;
       }
-      if (command === null) this.#askRead(node, wish, (value) => end({ value }));
+      if (command === null) this.#askRead(node, wish, learned);
       else passOn(node, wish.group, command, 2);
       node.local(world.profile.retryMs + world.dice.below(2 * world.profile.retryMs), ask);
     };
     node.local(0, ask);
   }
 
-  #askRead(node: SimNode, wish: Wish, done: (value: number | null) => void): void {
+  #askRead(node: SimNode, wish: Wish, done: (values: (number | null)[]) => void): void {
     const world = this.#world;
-    const { group, key } = wish;
+    const { group } = wish;
+    const key = wish.kind === "list" ? ALL_KEYS : wish.key;
     const host = node.hosts.get(group);
     if (host !== undefined && isMemberOf(node, group)) {
       if (world.planted("local-read")) {
-        done(host.machine.value(key));
+        done(host.values(key));
         return;
       }
       if (host.raft.role === "leader" || world.dice.chance(0.7)) {
@@ -164,7 +170,7 @@ export class Clients {
     world.send(node.index, to, (other) => {
       const there = other.hosts.get(group);
       if (there === undefined) return;
-      there.read(key, (value) => world.send(other.index, node.index, () => done(value)));
+      there.read(key, (values) => world.send(other.index, node.index, () => done(values)));
     });
   }
   /** What was just answered must show everywhere: ask others who think they lead. */
@@ -209,7 +215,7 @@ function guessLeader(node: SimNode, group: number): number {
 }
 
 function toCall(wish: Wish): Call {
-  if (wish.kind === "get") return { kind: "get" };
+  if (wish.kind === "get" || wish.kind === "list") return { kind: "get" };
   const condition: Condition | undefined =
     wish.want === undefined ? undefined : wish.want === null ? "absent" : { is: wish.want };
   return wish.kind === "put" ? { kind: "put", value: wish.value!, if: condition } : { kind: "delete", if: condition };

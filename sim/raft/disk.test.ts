@@ -7,7 +7,11 @@ import { type Command, emptyState, type MachineState } from "./machine.ts";
 
 const none: Configuration = { voters: [], old: null, learners: [] };
 const birth: Anchor = { index: 0, term: 0, stampMs: 0, configuration: none };
-const create = (): Stored => ({ log: new LogImage({ term: 0, vote: null, base: birth, entries: [] }), rows: emptyState() });
+const create = (): Stored => ({
+  log: new LogImage({ term: 0, vote: null, base: birth, entries: [] }),
+  rows: emptyState(),
+  forgotten: false,
+});
 const entry = (index: number, term: number, configuration: Configuration | null = null): Entry<Command> => ({
   index,
   term,

@@ -64,6 +64,8 @@ export class LogImage {
 export interface Stored {
   readonly log: LogImage;
   rows: MachineState;
+  /** What was here was forgotten when the node was removed from the group; only term and vote were kept. */
+  readonly forgotten: boolean;
 }
 
 /** What one flush makes durable, in this order: log writes as they came, then rows. */
@@ -101,7 +103,7 @@ export class Disk {
     copy.incarnation = this.incarnation;
     copy.tick = this.tick;
     copy.boots = this.boots;
-    for (const [group, stored] of this.groups) copy.groups.set(group, { log: new LogImage(stored.log), rows: stored.rows });
+    for (const [group, stored] of this.groups) copy.groups.set(group, { ...stored, log: new LogImage(stored.log) });
     return copy;
   }
 }

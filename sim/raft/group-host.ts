@@ -1,17 +1,18 @@
 // One group on one simulated node: carries out the core's effects, as src/group does it in production.
 import assert from "node:assert/strict";
+import { isMember } from "../../src/raft/configuration.ts";
 import type { Effects, Send } from "../../src/raft/effects.ts";
-import type { Entry, MemberId, Message } from "../../src/raft/messages.ts";
+import { type Entry, type MemberId, type Message, SCOPE_ALL } from "../../src/raft/messages.ts";
 import { Raft } from "../../src/raft/raft.ts";
 import { LogImage, type Stored } from "./disk.ts";
-import { type Command, Machine, type MachineState, type Result } from "./machine.ts";
+import { ALL_KEYS, type Command, Machine, type MachineState, type Result } from "./machine.ts";
 import type { SimNode } from "./node.ts";
 import { describeConfiguration, nodeOf, type World } from "./world.ts";
 
 interface PendingRead {
-  readonly key: number;
+  readonly key: number | typeof ALL_KEYS;
   readonly floor: number;
-  readonly done: (value: number | null) => void;
+  readonly done: (values: (number | null)[]) => void;
 }
 
 export class GroupHost {
@@ -30,8 +31,10 @@ export class GroupHost {
   #applyScheduled = false;
   #drainScheduled = false;
   #draining = false;
+  #closed = false;
   /** Rows on disk reach up to here. */
   #rowsDurable: number;
+  #forgotten: boolean;
   #trimTo = 0;
   #role = "follower";
 
@@ -43,6 +46,7 @@ export class GroupHost {
     this.machine.import(stored.rows);
     this.#log = new LogImage(stored.log);
     this.#rowsDurable = stored.rows.index;
+    this.#forgotten = stored.forgotten;
     const anchor = this.#log.anchorAt(world.dice.chance(0.5) ? stored.rows.index : this.#log.base.index);
     this.raft = new Raft<Command>(
       node.options,
@@ -66,9 +70,19 @@ export class GroupHost {
     return `${this.node.self}/g${this.group}`;
   }
 
+  /** Nothing that is still to come for it has an effect any more. */
+  close(): void {
+    this.#closed = true;
+  }
+
   // ---- events
 
   step(message: Message<Command>, rows: MachineState | null): void {
+    // Who forgot the group does not vote until filled: its empty log would make way for members that are configurations behind.
+    if (message.kind === "vote" && this.#forgotten && !this.world.planted("forget-log")) {
+      if (this.raft.configuration.voters.length === 0) return;
+      this.#forgotten = false;
+    }
     if (message.kind === "snapshot") {
       assert(rows !== null, "a snapshot comes with rows");
       this.#staged = { term: message.anchor.term, rows };
@@ -96,25 +110,28 @@ export class GroupHost {
     this.drain();
   }
   propose(command: Command): boolean {
-    const index = this.raft.propose({ data: command, scope: command.key, sizeBytes: 64 }, this.node.moment());
+    const scope = command.kind === "clear" && !this.world.planted("clear-one-key") ? SCOPE_ALL : command.key;
+    const index = this.raft.propose({ data: command, scope, sizeBytes: 64 }, this.node.moment());
     this.drain();
     return typeof index === "number";
   }
-  /** `done` gets the value; it is not called if the read fails: the client asks again. */
-  read(key: number, done: (value: number | null) => void): void {
+  /** `done` gets the value of the key, or those of all keys; it is not called if the read fails: the client asks again. */
+  read(key: PendingRead["key"], done: PendingRead["done"]): void {
     const { world } = this;
     const floor = world.checks.floor(this.group, key);
-    if (world.dice.chance(0.5) && this.raft.mayRead(key, this.node.moment())) {
+    const scope = key !== ALL_KEYS ? key : world.planted("list-one-key") ? 0 : SCOPE_ALL;
+    if (world.dice.chance(0.5) && this.raft.mayRead(scope, this.node.moment())) {
       world.count("reads by lease, at once");
       this.#answer({ key, floor, done }, "lease");
       return;
     }
     const id = ++this.#readSeq;
     this.#reads.set(id, { key, floor, done });
-    this.raft.read(id, key, this.node.moment());
+    this.raft.read(id, scope, this.node.moment());
     this.drain();
   }
   snapshotEnded(member: MemberId, ok: boolean): void {
+    if (this.#closed) return;
     this.raft.snapshotDone(member, ok, this.node.moment());
     this.drain();
   }
@@ -136,7 +153,7 @@ export class GroupHost {
     });
   }
   #drain(): void {
-    if (this.#draining) return;
+    if (this.#draining || this.#closed) return;
     this.#draining = true;
     for (let round = 0; ; round++) {
       assert(round < 1000, "effects end");
@@ -190,6 +207,7 @@ export class GroupHost {
     for (const member of effects.snapshots) this.#ship(member);
     for (const fetch of effects.fetches) {
       node.local(world.dice.random() * 3, () => {
+        if (this.#closed) return;
         const log = this.#log;
         const known = fetch.from > log.base.index && fetch.from <= log.last;
         const entries = known ? log.entries.slice(fetch.from - log.base.index - 1).slice(0, Math.min(fetch.maxEntries, 3)) : [];
@@ -214,7 +232,13 @@ export class GroupHost {
   }
   #answer(read: PendingRead, how: string): void {
     this.world.checks.readAnswered(this, read.key, read.floor, how);
-    read.done(this.machine.value(read.key));
+    read.done(this.values(read.key));
+  }
+
+  /** What the rows say now, of a key or of all. */
+  values(key: PendingRead["key"]): (number | null)[] {
+    if (key !== ALL_KEYS) return [this.machine.value(key)];
+    return Array.from({ length: this.world.profile.keys }, (_, each) => this.machine.value(each));
   }
 
   // ---- applying
@@ -231,6 +255,7 @@ export class GroupHost {
     this.#applyScheduled = true;
     this.node.local(world.dice.random() * world.profile.applyLagMs, () => {
       this.#applyScheduled = false;
+      if (this.#closed) return;
       this.#applyNow();
       this.drain();
     });
@@ -245,6 +270,7 @@ export class GroupHost {
       this.world.checks.applied(this, entry, this.machine.digest);
       if (entry.configuration !== null) {
         this.world.count(entry.configuration.old === null ? "configurations" : "joint configurations");
+        if (!isMember(entry.configuration, this.node.self)) this.#leave();
         this.world.note(
           this.group,
           () => `${this.name} applies configuration ${entry.index} ${describeConfiguration(entry.configuration!)}`,
@@ -253,6 +279,16 @@ export class GroupHost {
       if (entry.data !== null) this.#settle(entry, entry.data, result!);
     }
     this.raft.applied(this.machine.index, this.node.moment());
+  }
+  /** Its removal is committed: after a while the node forgets the group's rows and log, as it would to win back the space. */
+  #leave(): void {
+    const { world, node, group } = this;
+    if (!world.profile.forget) return;
+    const forget = (): void => {
+      if (node.hosts.get(group) !== this || isMember(this.raft.configuration, node.self)) return;
+      if (!node.forget(group)) node.local(10, forget); // not while a write of the group is under way
+    };
+    node.local(5 + world.dice.random() * 60, forget);
   }
   #settle(entry: Entry<Command>, command: Command, result: Result): void {
     const { node, world, raft } = this;

@@ -7,7 +7,8 @@ export interface Command {
   readonly id: string;
   /** Index of the key in its group. */
   readonly key: number;
-  readonly kind: "put" | "delete";
+  /** clear: deletes every key of the group. */
+  readonly kind: "put" | "delete" | "clear";
   readonly value: number;
   /** undefined: unconditional; null: if absent. */
   readonly want: number | null | undefined;
@@ -29,6 +30,9 @@ export interface MachineState {
   readonly once: OnceState<Result>;
   readonly digest: number;
 }
+
+/** In place of a key: a list, or a command that concerns every key. */
+export const ALL_KEYS = "all";
 
 /** Longest life of a command, ms of log time. */
 export const WINDOW_MS = 300;
@@ -80,7 +84,8 @@ export class Machine {
   }
   #write(command: Command): Result {
     if (command.want !== undefined && this.value(command.key) !== command.want) return "refused";
-    if (command.kind === "delete") this.rows.delete(command.key);
+    if (command.kind === "clear") this.rows.clear();
+    else if (command.kind === "delete") this.rows.delete(command.key);
     else this.rows.set(command.key, { value: command.value, id: command.id });
     return "done";
   }

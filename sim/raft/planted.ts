@@ -11,6 +11,10 @@ const HOST_DEFECTS = [
   "ids-row-only",
   "snap-no-ids",
   "no-learner",
+  "list-one-key",
+  "clear-one-key",
+  "forget-vote",
+  "forget-log",
 ] as const;
 export type HostDefect = (typeof HOST_DEFECTS)[number];
 export type AnyDefect = Defect | HostDefect;
@@ -48,6 +52,8 @@ export const PLANTED: Readonly<Record<AnyDefect, Planted>> = {
   "early-unapplied": planted(7, "mixed", 2000),
   "read-commit": planted(9, "mixed", 2000),
   "read-own-term": planted(9, "log", 2000),
+  "list-one-key": planted(9, "mixed", 2000),
+  "clear-one-key": planted(9, "mixed", 2000),
   "from-receipt": planted(10, "lease", 2000),
   "no-drift": planted(10, "lease", 2000),
   "one-clock": planted(11, "lease", 2000),
@@ -72,6 +78,8 @@ export const PLANTED: Readonly<Record<AnyDefect, Planted>> = {
   "no-learner": planted(24, "members", 0),
   "no-register": planted(25, "store", 2000),
   "boots-only": planted(25, "store", 2000),
+  "forget-vote": planted(26, "members", 0),
+  "forget-log": planted(26, "members", 2000),
   "no-ids": planted(29, "retry", 2000),
   "ids-no-expiry": planted(29, "retry", 2000),
   "ids-fixed-window": planted(29, "retry", 2000),

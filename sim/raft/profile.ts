@@ -68,6 +68,8 @@ export interface Profile {
   /** Time from commit to applied, 0: none. */
   readonly applyLagMs: number;
   readonly wallJumps: boolean;
+  /** A node forgets groups that it was removed from. */
+  readonly forget: boolean;
   /** Clients send a command again this soon. */
   readonly retryMs: number;
 }
@@ -141,6 +143,8 @@ export function drawProfile(dice: Dice, forced: Focus | null): Profile {
     drainLagMs: dice.chance(0.25) ? 2 : 0,
     applyLagMs: dice.chance(0.3) ? 6 : 0,
     wallJumps: dice.chance(0.2),
+    // Not where members join as voters at once: who forgot the group can't vote before it is filled.
+    forget: focus !== "pair" && focus !== "even" && dice.chance(0.5),
     retryMs: focus === "retry" ? 15 : 40,
   };
 }
