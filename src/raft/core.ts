@@ -54,8 +54,6 @@ export interface Leadership {
   transferUntilMs: number;
   /** Since when no majority supports this node; NEVER while one does (rule 20). */
   unsupportedSinceMs: number;
-  /** The configuration the peers were made for. */
-  configuration: Configuration;
   /** Leaving peers are told until then. */
   leavingUntilMs: number;
 }

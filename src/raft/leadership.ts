@@ -23,7 +23,6 @@ export function beginLeadership<C>(core: Core<C>, now: Moment): void {
     transferSent: false,
     transferUntilMs: NEVER,
     unsupportedSinceMs: now.monoMs,
-    configuration: core.configuration,
     leavingUntilMs: NEVER,
   };
   syncPeers(core, now);
@@ -57,7 +56,6 @@ function syncPeers<C>(core: Core<C>, now: Moment): void {
   const { leadership, log } = core;
   assert(leadership !== null, "only a leader has peers");
   const { configuration } = core;
-  leadership.configuration = configuration;
   const members: MemberId[] = [];
   eachMember(configuration, (member) => {
     if (member !== core.self) members.push(member);

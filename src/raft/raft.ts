@@ -1,10 +1,12 @@
 // One group's consensus as a value: events in, effects out. No clock, no randomness, no I/O. This is the face of `Core`: it hands each
 // event to the part that knows it (election, replication, commit, membership, reads) and gathers what is to be done.
 import { assert, unreachable } from "../util/assert.ts";
-import { advanceCommit, checkIndices, earlyCommit } from "./commit.ts";
+import { onAppend, onSnapshot } from "./acceptance.ts";
+import { advanceCommit, earlyCommit } from "./commit.ts";
 import { isVoter, type Membership } from "./configuration.ts";
-import { Core, NEVER } from "./core.ts";
-import type { Effects, Role, Send, Write } from "./effects.ts";
+import { Core } from "./core.ts";
+import { drain } from "./drain.ts";
+import type { Effects, Role } from "./effects.ts";
 import {
   mayCampaign,
   onCampaignNow,
@@ -15,8 +17,8 @@ import {
   ownVoteStored,
   tickElection,
 } from "./election.ts";
-import { appendEntry, beginTransfer, driveTransfer, leaseHeld, peerOf, tickLeadership } from "./leadership.ts";
-import { driveMembership, leaveLeadership, reconfigure, type ReconfigureRefusal } from "./membership.ts";
+import { appendEntry, beginTransfer, leaseHeld, peerOf, tickLeadership } from "./leadership.ts";
+import { reconfigure, type ReconfigureRefusal } from "./membership.ts";
 import type { Anchor, Configuration, Entry, MemberId, Message, Moment, Scope, SnapshotMessage } from "./messages.ts";
 import type { RaftOptions } from "./options.ts";
 import {
@@ -27,20 +29,9 @@ import {
   onReadIndexReply,
   onReadIndexRequest,
   readsWakeMs,
-  settleReads,
   tickReads,
 } from "./read-index.ts";
-import {
-  flushAck,
-  onAppend,
-  onAppendReply,
-  onFetched,
-  onSnapshot,
-  onSnapshotDone,
-  replicate,
-  retryAtMs,
-  tickReplication,
-} from "./replication.ts";
+import { onAppendReply, onFetched, onSnapshotDone, retryAtMs, tickReplication } from "./replication.ts";
 import type { Restored } from "./restored.ts";
 
 export type { Membership } from "./configuration.ts";
@@ -64,7 +55,7 @@ export interface Progress {
   readonly state: "probe" | "stream" | "snapshot" | "fetch";
 }
 
-const NONE: readonly never[] = Object.freeze([]);
+const NOBODY: readonly MemberId[] = Object.freeze([]);
 
 export class Raft<C> {
   readonly #core: Core<C>;
@@ -224,75 +215,7 @@ export class Raft<C> {
 
   /** What is to be done since the last drain; null if nothing. The arrays are the caller's. */
   drain(now: Moment): Effects<C> | null {
-    const core = this.#core;
-    let leave = false;
-    if (core.leadership !== null) {
-      leave = driveMembership(core, now);
-      replicate(core, now);
-      driveTransfer(core);
-      if (leave) leaveLeadership(core, now);
-    }
-    settleReads(core, now);
-    flushAck(core);
-    const write = this.#takeWrite();
-    const messages = this.#takeMessages();
-    const apply = this.#takeCommitted();
-    const { answers, snapshots, fetches, changed } = core;
-    checkIndices(core);
-    if (
-      write === null &&
-      !changed &&
-      messages === NONE &&
-      apply === NONE &&
-      answers === null &&
-      snapshots === null &&
-      fetches === null
-    )
-      return null;
-    core.answers = core.snapshots = core.fetches = null;
-    core.changed = false;
-    return { write, messages, apply, reads: answers ?? NONE, snapshots: snapshots ?? NONE, fetches: fetches ?? NONE, changed };
-  }
-
-  /** rule 1: term, vote and log go out in one order; whoever waits for them waits for the sequence number. */
-  #takeWrite(): Write<C> | null {
-    const core = this.#core;
-    const { log, installing, truncateFrom } = core;
-    if (!core.hardDirty && installing === null && truncateFrom === 0 && core.writtenTo === log.last) return null;
-    const seq = ++core.writeSeq;
-    if (core.hardDirty) core.hardSeq = seq;
-    const entries = core.writtenTo < log.last ? log.slice(core.writtenTo + 1, NEVER, NEVER) : NONE;
-    (core.underWay ??= []).push(seq, log.last);
-    core.writtenTo = log.last;
-    core.hardDirty = false;
-    core.installing = null;
-    core.truncateFrom = 0;
-    if (core.role === "candidate" && core.ownVoteSeq === 0) core.ownVoteSeq = seq;
-    return { seq, term: core.term, vote: core.vote, install: installing, truncateFrom, entries };
-  }
-
-  #takeMessages(): readonly Send<C>[] {
-    const core = this.#core;
-    const { out } = core;
-    if (out === null) return NONE;
-    core.out = null;
-    const afterSeq = core.storedSeq < core.writeSeq ? core.writeSeq : 0;
-    const messages: Send<C>[] = [];
-    for (const { to, message, durable } of out) {
-      // What was promised in a term that ended within this same batch may never have been written: silence instead.
-      if (durable && message.term < core.term) continue;
-      messages.push({ to, message, afterSeq: durable ? afterSeq : 0 });
-    }
-    return messages.length === 0 ? NONE : messages;
-  }
-
-  #takeCommitted(): readonly Entry<C>[] {
-    const core = this.#core;
-    if (core.handed === core.commit) return NONE;
-    const apply: Entry<C>[] = [];
-    for (let index = core.handed + 1; index <= core.commit; index++) apply.push(core.log.get(index));
-    core.handed = core.commit;
-    return apply;
+    return drain(this.#core, now);
   }
 
   /** When `tick` is next needed, on the clock of `Moment.monoMs`; Infinity while only a message, a call or a lease event can matter. */
@@ -386,7 +309,7 @@ export class Raft<C> {
   }
   /** Leader: the members whose support it wants, heartbeats go there; empty elsewhere. The same array until they change. */
   get supporters(): readonly MemberId[] {
-    return this.#core.leadership?.supporters ?? NONE;
+    return this.#core.leadership?.supporters ?? NOBODY;
   }
   /** Leader only; null for a stranger or elsewhere. */
   progress(member: MemberId): Progress | null {
