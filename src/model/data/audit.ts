@@ -5,6 +5,7 @@ import type { Disk } from "../../platform/disk.ts";
 import type { ClaimId, GroupId, Hash } from "../../util/ids.ts";
 import { pendingClaims } from "../partition/claims.ts";
 import { eachClaim } from "../partition/data-reads.ts";
+import { readOutbox } from "../partition/outbox-row.ts";
 import { eachReference, unsettledReferences, zeroHashes } from "../partition/reference-row.ts";
 import type { Placement } from "../placement.ts";
 
@@ -23,7 +24,8 @@ export interface Inconsistency {
     | "unneeded-block"
     | "file-without-row"
     | "leftover-aside"
-    | "pending-upload";
+    | "pending-upload"
+    | "waiting-release";
   readonly hash: Hash | undefined;
   readonly claim: ClaimId | undefined;
   readonly detail: string;
@@ -69,6 +71,8 @@ export async function audit(parts: {
   for (const group of allGroups(groups))
     await groups.read(group, (rows) => {
       eachClaim(rows, group, ({ hash, claim, by, key }) => void claimed.set(hash + claim, `${by} of ${JSON.stringify(key)}`));
+      for (const entry of readOutbox(rows, group, { after: 0, limit: REFERENCE_PAGE }))
+        add("waiting-release", undefined, entry.kind === "body" ? entry.claim : undefined, `of ${JSON.stringify(entry.key)}`);
       for (const { claim, key, untilMs } of pendingClaims(rows, group))
         add("pending-upload", undefined, claim, `upload of ${JSON.stringify(key)}, until ${untilMs}`);
     });
