@@ -1,4 +1,5 @@
 // The contract of platform/http.ts, held against node:http by a client that sends raw bytes: slow, stalled, vanishing, rude.
+import fc from "fast-check";
 import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -471,6 +472,21 @@ describe("slow and vanishing clients", () => {
     await cancelled.promise;
   });
 
+  test("… also one that sends requests and never reads", async (t) => {
+    const { client } = await serve(t, (_request, response) => response.send(200, OK, "x".repeat(100_000)), {
+      limits: { answerIdleMs: 150 },
+    });
+    const http = await client();
+    http.socket.pause();
+    const ask = (): void => {
+      if (http.socket.destroyed) return;
+      if (http.socket.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n")) setImmediate(ask);
+      else http.socket.once("drain", ask);
+    };
+    ask();
+    await eventually(() => http.error !== undefined || http.socket.destroyed, "the client is cut off");
+  });
+
   test("a slow source is not the client's fault", async (t) => {
     const { client } = await serve(
       t,
@@ -575,6 +591,45 @@ describe("what is no HTTP", () => {
     equal((await http.answer()).body.toString(), "good");
     await http.closed();
   });
+});
+
+test("any bytes at all: every connection ends or goes on, the server lives", async (t) => {
+  const { client } = await serve(t, echo, { limits: { headersMs: 300, bodyIdleMs: 300, lingerMs: 100, keepAliveMs: 300 } });
+  const piece = fc.oneof(
+    fc.constantFrom(
+      ..."GET PUT HEAD OPTIONS CONNECT / /b/k?x * http://h/ HTTP/1.1 HTTP/1.0 HTTP/2.0 : Host Content-Length Transfer-Encoding chunked 0 5 -1 99999999999999999999 Expect 100-continue Connection close keep-alive Upgrade websocket h2c hello".split(
+        " ",
+      ),
+      ...["\r\n", "\r\n\r\n", "\n", " ", "\u0000", "5\r\nhello\r\n", "0\r\n\r\n"],
+      ...[
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
+        "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+      ],
+      "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+    ),
+    fc.string({ unit: "binary", maxLength: 8 }),
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(piece, { minLength: 1, maxLength: 12 }),
+      fc.constantFrom("end", "reset", "wait"),
+      async (parts, ending) => {
+        const http = await client();
+        http.send(...parts.map((part) => Buffer.from(part, "latin1")));
+        if (ending === "reset") http.socket.resetAndDestroy();
+        else {
+          if (ending === "end") http.socket.end();
+          await http.closed();
+          http.destroy();
+        }
+      },
+    ),
+    { numRuns: 60 },
+  );
+  const http = await client();
+  http.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+  equal((await http.answer()).body.toString(), "hello");
 });
 
 describe("failures of handlers and sources", () => {

@@ -1,14 +1,26 @@
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import type { HttpExchange } from "./http-exchange.ts";
+import type { HttpBodyFailure } from "../http.ts";
 import type { HttpLimits } from "./http-limits.ts";
 
 /** What a connection needs of its server. */
 export interface HttpConnectionOwner {
   readonly limits: HttpLimits;
   readonly closing: boolean;
-  run(exchange: HttpExchange): void;
   rendered(status: number, reason: string): { contentType: string; body: string };
+}
+
+/** A request as its connection sees it. */
+export interface QueuedExchange {
+  /** Hands it to the handler. */
+  run(): void;
+  /** The answer's head has left. */
+  readonly started: boolean;
+  /** The connection is lost: whoever waits for the client learns it now. */
+  vanished(): void;
+  /** The rest of the body won't come, though an answer can still be given. */
+  failBody(code: HttpBodyFailure, message: string): void;
+  tick(intervalMs: number): void;
 }
 
 /** A raw answer when no request could be made out. */
@@ -31,8 +43,8 @@ export class HttpConnection {
   readonly #owner: HttpConnectionOwner;
   /** Accepted above the limit: gets 503 and nothing else. */
   readonly surplus: boolean;
-  #current: HttpExchange | undefined;
-  #waiting: HttpExchange[] = [];
+  #current: QueuedExchange | undefined;
+  #waiting: QueuedExchange[] = [];
   /** What comes in can't be understood any more. */
   #broken = false;
   #lingering = false;
@@ -64,22 +76,22 @@ export class HttpConnection {
     return this.#broken || this.#owner.closing || this.surplus;
   }
 
-  accept(exchange: HttpExchange): void {
+  accept(exchange: QueuedExchange): void {
     this.#drainingMs = -1;
     if (this.#closeAnnounced) exchange.vanished();
     else if (this.#current === undefined) {
       this.#current = exchange;
-      this.#owner.run(exchange);
+      exchange.run();
     } else if (this.#waiting.length < this.limits.maxPipelined) this.#waiting.push(exchange);
     else this.cutOff();
   }
 
-  exchangeFinished(exchange: HttpExchange): void {
+  exchangeFinished(exchange: QueuedExchange): void {
     if (this.#current !== exchange) return;
     if (this.#closeAnnounced) this.#dropWaiting();
     const next = this.#waiting.shift();
     this.#current = next;
-    if (next !== undefined) this.#owner.run(next);
+    if (next !== undefined) next.run();
   }
 
   /** Bytes that are no HTTP, a head that is too long or too slow, or an end in the middle of a request. */
@@ -162,18 +174,23 @@ export class HttpConnection {
     this.#socket.on("close", () => clearInterval(timer));
   }
 
-  /** While the client takes its time over an answer, node:net's timer (which knows progress inside one write) watches it. */
-  watchProgress(on: boolean): void {
-    if (on === this.#watching) return;
-    this.#watching = on;
-    this.#socket.setTimeout(on ? this.limits.answerIdleMs : 0);
-  }
-
   tick(intervalMs: number): void {
     this.#current?.tick(intervalMs);
+    this.#watchProgress();
     if (this.#drainingMs < 0) return;
     this.#drainingMs += intervalMs;
     if (this.#drainingMs > this.limits.bodyIdleMs) this.cutOff();
+  }
+
+  /**
+   * While bytes wait for the client, node:net's timer watches it: that one sees progress inside a single large write. A timer that runs out
+   * destroys the socket (node:http's default). It must not run while the client waits for us.
+   */
+  #watchProgress(): void {
+    const pending = this.#socket.writableLength > 0;
+    if (pending === this.#watching) return;
+    this.#watching = pending;
+    this.#socket.setTimeout(pending ? this.limits.answerIdleMs : this.busy ? 0 : this.limits.keepAliveMs);
   }
 
   /** The server's grace is over. */

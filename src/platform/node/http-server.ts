@@ -5,7 +5,7 @@ import { chmod, lstat, unlink } from "node:fs/promises";
 import type { HttpHandler, HttpListener, HttpListenOptions, HttpServerFactory } from "../http.ts";
 import type { Log } from "../log.ts";
 import { HttpConnection, type HttpConnectionOwner } from "./http-connection.ts";
-import { HttpExchange } from "./http-exchange.ts";
+import { type ExchangeRunner, HttpExchange } from "./http-exchange.ts";
 import { HTTP_LIMITS, type HttpLimits } from "./http-limits.ts";
 
 /** HTTP/1.1 servers over node:http. What node:http's defaults do wrong for an object store is named where it is set. */
@@ -20,7 +20,7 @@ export function createHttpServerFactory({ log, limits }: { log: Log; limits?: Pa
   };
 }
 
-class NodeHttpServer implements HttpListener, HttpConnectionOwner {
+class NodeHttpServer implements HttpListener, HttpConnectionOwner, ExchangeRunner {
   readonly limits: HttpLimits;
   readonly #handler: HttpHandler;
   readonly #log: Log;
@@ -91,7 +91,7 @@ class NodeHttpServer implements HttpListener, HttpConnectionOwner {
       const { address, port } = this.#server.address() as AddressInfo;
       this.#address = { host: address, port };
     }
-    const intervalMs = Math.min(1_000, Math.max(10, this.limits.bodyIdleMs / 10));
+    const intervalMs = Math.min(1_000, Math.max(10, Math.min(this.limits.bodyIdleMs, this.limits.answerIdleMs) / 10));
     this.#sweep = setInterval(() => {
       for (const connection of this.#connections.values()) connection.tick(intervalMs);
     }, intervalMs);
@@ -115,7 +115,7 @@ class NodeHttpServer implements HttpListener, HttpConnectionOwner {
     return this.#options.renderClientError?.(status, reason) ?? { contentType: "text/plain; charset=utf-8", body: reason + "\n" };
   }
 
-  async run(exchange: HttpExchange): Promise<void> {
+  async runExchange(exchange: HttpExchange): Promise<void> {
     try {
       await this.#handler(exchange, exchange);
       if (exchange.started || exchange.gone) return;
@@ -146,7 +146,7 @@ class NodeHttpServer implements HttpListener, HttpConnectionOwner {
     const connection = this.#connections.get(message.socket);
     if (connection === undefined) message.socket.destroy();
     else if (connection.surplus) connection.refuse(503, "Too many connections. Reduce your request rate.");
-    else connection.accept(new HttpExchange(message, answer, connection, expectsContinue));
+    else connection.accept(new HttpExchange([message, answer], { connection, runner: this, expectsContinue }));
   }
 }
 
