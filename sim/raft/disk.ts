@@ -64,8 +64,8 @@ export class LogImage {
 export interface Stored {
   readonly log: LogImage;
   rows: MachineState;
-  /** What was here was forgotten when the node was removed from the group; only term and vote were kept. */
-  readonly forgotten: boolean;
+  /** Where the rows were when this node, removed from the group, forgot it; only term and vote were kept. 0: nothing was forgotten. */
+  readonly forgottenAt: number;
 }
 
 /** What one flush makes durable, in this order: log writes as they came, then rows. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { isMember } from "../../src/raft/configuration.ts";
 import type { Effects, Send } from "../../src/raft/effects.ts";
-import { type Entry, type MemberId, type Message, SCOPE_ALL } from "../../src/raft/messages.ts";
+import { type Entry, type MemberId, type Message, type Moment, SCOPE_ALL } from "../../src/raft/messages.ts";
 import { Raft } from "../../src/raft/raft.ts";
 import { LogImage, type Stored } from "./disk.ts";
 import { ALL_KEYS, type Command, Machine, type MachineState, type Result } from "./machine.ts";
@@ -34,7 +34,7 @@ export class GroupHost {
   #closed = false;
   /** Rows on disk reach up to here. */
   #rowsDurable: number;
-  #forgotten: boolean;
+  readonly #forgottenAt: number;
   #trimTo = 0;
   #role = "follower";
 
@@ -46,7 +46,7 @@ export class GroupHost {
     this.machine.import(stored.rows);
     this.#log = new LogImage(stored.log);
     this.#rowsDurable = stored.rows.index;
-    this.#forgotten = stored.forgotten;
+    this.#forgottenAt = stored.forgottenAt;
     const anchor = this.#log.anchorAt(world.dice.chance(0.5) ? stored.rows.index : this.#log.base.index);
     this.raft = new Raft<Command>(
       node.options,
@@ -75,14 +75,23 @@ export class GroupHost {
     this.#closed = true;
   }
 
+  /**
+   * Until a member that forgot the group knows as much as it did then, it neither votes nor campaigns: its short log would make way for members
+   * that are configurations behind, and while it is filled it passes through old configurations, in which it may have been the only voter.
+   */
+  get muted(): boolean {
+    return this.raft.commitIndex < this.#forgottenAt && !this.world.planted("forget-log");
+  }
+  tick(now: Moment): void {
+    if (this.muted) return;
+    this.raft.tick(now);
+    this.drain();
+  }
+
   // ---- events
 
   step(message: Message<Command>, rows: MachineState | null): void {
-    // Who forgot the group does not vote until filled: its empty log would make way for members that are configurations behind.
-    if (message.kind === "vote" && this.#forgotten && !this.world.planted("forget-log")) {
-      if (this.raft.configuration.voters.length === 0) return;
-      this.#forgotten = false;
-    }
+    if (this.muted && (message.kind === "vote" || message.kind === "campaign-now")) return;
     if (message.kind === "snapshot") {
       assert(rows !== null, "a snapshot comes with rows");
       this.#staged = { term: message.anchor.term, rows };

@@ -168,7 +168,7 @@ export class SimNode {
   }
   #stored(birth: Configuration | null): Stored {
     const { anchor, term, vote } = birth === null ? emptyGroup<Command>() : newbornGroup<Command>(birth);
-    return { log: new LogImage({ term, vote, base: anchor, entries: [] }), rows: emptyState(), forgotten: false };
+    return { log: new LogImage({ term, vote, base: anchor, entries: [] }), rows: emptyState(), forgottenAt: 0 };
   }
 
   #open(group: number): GroupHost {
@@ -198,7 +198,7 @@ export class SimNode {
       empty.log.term = stored.log.term;
       empty.log.vote = stored.log.vote;
     }
-    this.disk.groups.set(group, { ...empty, forgotten: true });
+    this.disk.groups.set(group, { ...empty, forgottenAt: Math.max(stored.forgottenAt, host.machine.index) });
     this.world.count("groups forgotten");
     this.world.note(group, () => `${host.name} forgets the group`);
     return true;
@@ -313,8 +313,7 @@ export class SimNode {
     for (const { to, message } of leased?.messages ?? [])
       this.world.send(this.index, nodeOf(to), (node) => node.#receiveLease(to, message));
     for (const raft of this.roster.due(leased?.events ?? [], now)) {
-      raft.tick(now);
-      this.#hostOf.get(raft)?.drain();
+      this.#hostOf.get(raft)?.tick(now);
     }
     this.arm();
   }
