@@ -44,33 +44,35 @@ for (const engine of ENGINES)
       assert.doesNotMatch(d.log(), /"level":(50|60)|"level":"(error|fatal)"/, "the daemon reported an error");
 
       for (const { key, upload } of await allUploads(d)) await d.s3.abort(BUCKET, key, upload);
-      await waitFor("references, blocks and files agree", () => agrees(d), { withinMs: 60_000, everyMs: 500 });
-      // Not only by its own word: exactly the blocks of the living objects lie there.
+      // Not only by its own word: in the end exactly the blocks of the living objects lie there.
       const needed = new Set(histories.living().flatMap((one) => (one.bytes > INLINE_BYTES ? one.blocks() : [])));
-      assert.deepEqual(
-        readdirSync(d.dataDir, { recursive: true, withFileTypes: true })
-          .filter((entry) => entry.isFile() && entry.name !== "hangar-marker")
-          .map((entry) => entry.name.replace(/\.zst$/, ""))
-          .sort(),
-        [...needed].sort(),
-      );
+      await waitFor("references, blocks and files agree", async () => (await agrees(d)) && onlyNeeded(d, needed), {
+        withinMs: 60_000,
+        everyMs: 500,
+      });
       await verify(d, histories);
       // And the last state survives an orderly stop as well.
       assert.equal(await d.stop(), 0);
       await d.start();
       await verify(d, histories);
       for (const one of histories.keys()) await d.s3.delete(BUCKET, one);
-      await waitFor("nothing is left of deleted objects", async () => (await agrees(d)) && blockFiles(d) === 0, {
+      await waitFor("nothing is left of deleted objects", async () => (await agrees(d)) && onlyNeeded(d, new Set()), {
         withinMs: 60_000,
         everyMs: 500,
       });
     });
   });
 
-function blockFiles(daemon: Daemon): number {
-  return readdirSync(daemon.dataDir, { recursive: true, withFileTypes: true }).filter(
-    (entry) => entry.isFile() && entry.name !== "hangar-marker",
-  ).length;
+/** @throws when a file is there that is not needed, or one is missing. */
+function onlyNeeded(daemon: Daemon, needed: ReadonlySet<string>): true {
+  const files = readdirSync(daemon.dataDir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name !== "hangar-marker")
+    .map((entry) => entry.name.replace(/\.zst$/, ""));
+  const missing = [...needed].filter((name) => !files.includes(name));
+  assert.deepEqual(missing, [], "blocks of living objects are missing");
+  const orphans = files.filter((name) => !needed.has(name));
+  assert.ok(orphans.length === 0, `${orphans.length} of ${files.length} files are needed by nothing, such as ${orphans[0]}`);
+  return true;
 }
 
 async function agrees(daemon: Daemon): Promise<boolean> {

@@ -7,6 +7,7 @@ import { removeScratch, scratchDirectory } from "./scratch.ts";
 export class SmallDisk {
   readonly path: string;
   readonly #home: string;
+  #fillers = 0;
 
   /** @returns why there is none (no right to mount), or the disk. */
   static async mount(megabytes: number): Promise<SmallDisk | string> {
@@ -30,11 +31,11 @@ export class SmallDisk {
   fill(leaveBytes = 0): void {
     const { bavail, bsize } = statfsSync(this.path);
     const bytes = bavail * bsize - leaveBytes;
-    if (bytes > 0) writeFileSync(join(this.path, "filler"), Buffer.alloc(bytes, 1));
+    if (bytes > 0) writeFileSync(join(this.path, `filler-${++this.#fillers}`), Buffer.alloc(bytes, 1));
   }
 
   empty(): void {
-    rmSync(join(this.path, "filler"), { force: true });
+    for (; this.#fillers > 0; this.#fillers--) rmSync(join(this.path, `filler-${this.#fillers}`), { force: true });
   }
 
   async unmount(): Promise<void> {

@@ -1,0 +1,147 @@
+// Real S3 clients against a real daemon: `npm run test:clients`. One line for each client and step, then "N passed, N failed".
+//   npm run test:clients -- rclone s3fs     only these clients
+//   HANGAR_KEEP=1                           keeps the daemon's folder
+import { closeSync, existsSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { content } from "../process/support/content.ts";
+import { Daemon } from "../process/support/daemon.ts";
+import { cleanEnvironment, runProgram } from "../process/support/run-program.ts";
+import { removeScratch, scratchDirectory } from "../process/support/scratch.ts";
+import { awscli } from "./aws.ts";
+import { boto3 } from "./boto3.ts";
+import { AWKWARD_NAMES, type Client, type Kit, makeMust, type SampleFiles } from "./client.ts";
+import { rclone } from "./rclone.ts";
+import { restic } from "./restic.ts";
+import { s3cmd } from "./s3cmd.ts";
+import { s3fs } from "./s3fs.ts";
+
+const CLIENTS: readonly Client[] = [awscli, s3cmd, rclone, boto3, restic, s3fs];
+const BIG_BYTES = 200_000_000;
+const MANY = 2500;
+/** Steps that have not begun by then fail. */
+const DEADLINE_MS = 225_000;
+
+const wanted = process.argv.slice(2).filter((word) => !word.startsWith("-"));
+const clients = CLIENTS.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
+let passed = 0;
+let failed = 0;
+
+await install();
+const home = scratchDirectory();
+const daemon = await Daemon.run();
+try {
+  const files = sampleFiles(home);
+  const many = await manyKeys();
+  for (const client of clients) await drive(client, files, many);
+} finally {
+  if (failed > 0) console.log(`--- the daemon's log, its end\n${daemon.log().split("\n").slice(-40).join("\n")}`);
+  await daemon.dispose();
+  removeScratch(home);
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+
+async function drive(client: Client, files: SampleFiles, many: Kit["many"]): Promise<void> {
+  if (!existsSync(client.program)) {
+    failed++;
+    console.log(
+      `FAIL ${client.name}: ${client.program} is not there and could not be installed (Debian's ${client.debianPackage})`,
+    );
+    return;
+  }
+  const folder = join(home, client.name);
+  mkdirSync(folder);
+  const must = makeMust(folder, clientEnvironment(folder));
+  for (const step of client.steps({ daemon, s3: daemon.s3, folder, files, many, must })) {
+    const line = `${client.name}: ${step.name}`;
+    const began = performance.now();
+    try {
+      if (began > DEADLINE_MS) throw new Error("out of time");
+      const skipped = await step.run();
+      if (typeof skipped === "string") {
+        console.log(`SKIP ${line}: ${skipped}`);
+        continue;
+      }
+      passed++;
+      console.log(`PASS ${line} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
+    } catch (error) {
+      failed++;
+      console.log(`FAIL ${line}\n${indent((error as Error).message)}`);
+    }
+  }
+}
+
+/** Nothing of the user's own settings, and the S3 keys that most clients look for. */
+function clientEnvironment(folder: string): Record<string, string> {
+  const env = cleanEnvironment({
+    HOME: folder,
+    XDG_CONFIG_HOME: join(folder, ".config"),
+    XDG_CACHE_HOME: join(folder, ".cache"),
+    AWS_ACCESS_KEY_ID: daemon.keyId,
+    AWS_SECRET_ACCESS_KEY: daemon.secret,
+    AWS_DEFAULT_REGION: "garage",
+    AWS_EC2_METADATA_DISABLED: "true",
+    AWS_PAGER: "",
+    LC_ALL: "C.UTF-8",
+    PYTHONDONTWRITEBYTECODE: "1",
+  });
+  for (const name of Object.keys(env)) if (/_proxy$/i.test(name)) delete env[name];
+  return env;
+}
+
+function sampleFiles(folder: string): SampleFiles {
+  const small = join(folder, "small");
+  const empty = join(folder, "empty");
+  const big = join(folder, "big");
+  const tree = join(folder, "tree");
+  writeFileSync(small, content(1, 10_000));
+  writeFileSync(empty, "");
+  const file = openSync(big, "w");
+  for (let at = 0, number = 2; at < BIG_BYTES; at += 4_000_000, number++) writeSync(file, content(number, 4_000_000));
+  closeSync(file);
+  const names = Array.from({ length: 40 - AWKWARD_NAMES.length }, (_, at) => `level-${at % 3}/below/file-${at}`);
+  const treeNames = [...names, ...AWKWARD_NAMES.map((name) => `awk ward+/${name}`)].sort();
+  for (const [at, name] of treeNames.entries()) {
+    mkdirSync(dirname(join(tree, name)), { recursive: true });
+    writeFileSync(join(tree, name), content(1000 + at, at * 3000));
+  }
+  return { small, empty, big, bigBytes: BIG_BYTES, tree, treeNames };
+}
+
+async function manyKeys(): Promise<Kit["many"]> {
+  const bucket = "many-keys";
+  const { s3 } = daemon;
+  await s3.must("PUT", `/${bucket}`);
+  const keys = Array.from(
+    { length: MANY },
+    (_, at) => `folder ${String(at % 25).padStart(2, "0")}/key+${String(at).padStart(4, "0")}`,
+  ).sort();
+  const next = keys[Symbol.iterator]();
+  await Promise.all(
+    Array.from({ length: 16 }, async () => {
+      for (const key of next) await s3.put(bucket, key, Buffer.from(key));
+    }),
+  );
+  return { bucket, keys };
+}
+
+/** What is missing, from Debian, when that is possible; without it the client's line says so. */
+async function install(): Promise<void> {
+  const missing = clients.filter(({ program }) => !existsSync(program)).map(({ debianPackage }) => debianPackage);
+  if (missing.length === 0) return;
+  if (process.getuid?.() !== 0 || !existsSync("/usr/bin/apt-get")) {
+    console.log(`missing, and to be installed by hand: ${missing.join(" ")}`);
+    return;
+  }
+  const env = cleanEnvironment({ DEBIAN_FRONTEND: "noninteractive" });
+  await runProgram(["apt-get", "update", "-qq"], { env, timeoutMs: 120_000 });
+  const result = await runProgram(["apt-get", "install", "-y", "-qq", "--no-install-recommends", ...missing], {
+    env,
+    timeoutMs: 300_000,
+  });
+  if (result.code !== 0) console.log(`could not install ${missing.join(" ")}: ${result.stderr.slice(-500)}`);
+}
+
+function indent(text: string): string {
+  return text.replace(/^/gm, "     ");
+}
