@@ -23,6 +23,8 @@ export interface NodeCpuOptions {
   readonly workers?: number;
   /** Shared memory kept for reuse. */
   readonly keepBytes?: number;
+  /** The program of the threads; another one only in tests. */
+  readonly program?: URL;
 }
 
 /** The seam on worker threads over shared memory. Jobs go to the worker with the fewest bytes to work through. */
@@ -38,8 +40,8 @@ export class NodeCpu implements Cpu {
   #digesters = 0;
   #closed = false;
 
-  constructor({ workers = 2, keepBytes = 32 * 1024 * 1024 }: NodeCpuOptions, { log }: { readonly log: Log }) {
-    this.#options = { workers, keepBytes };
+  constructor({ workers = 2, keepBytes = 32 * 1024 * 1024, program = PROGRAM }: NodeCpuOptions, { log }: { readonly log: Log }) {
+    this.#options = { workers, keepBytes, program };
     this.#log = log;
     this.#memory = new SharedMemory({
       keepBytes,
@@ -143,6 +145,7 @@ export class NodeCpu implements Cpu {
     for (const worker of this.#workers) if (best && worker.load < best.load) best = worker;
     if (best && (best.load === 0 || this.#workers.length >= this.#options.workers)) return best;
     const started = new WorkerHandle({
+      program: this.#options.program,
       token: this.asideToken,
       memory: this.#memory,
       onDone: () => this.#jobsDone++,
@@ -191,6 +194,7 @@ class WorkerHandle {
   load = 0;
 
   constructor(parts: {
+    readonly program: URL;
     readonly token: string;
     readonly memory: SharedMemory;
     readonly onDone: () => void;
@@ -198,7 +202,7 @@ class WorkerHandle {
   }) {
     this.#memory = parts.memory;
     this.#onDone = parts.onDone;
-    this.#worker = new Worker(PROGRAM, { name: "hangar-blocks", workerData: parts.token });
+    this.#worker = new Worker(parts.program, { name: "hangar-blocks", workerData: parts.token });
     this.#worker.unref(); // Pending work keeps the process alive through `ref` in run().
     this.#worker.on("message", (messages: readonly FromWorker[]) => {
       for (const message of messages) this.#settle(message);
