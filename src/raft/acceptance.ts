@@ -18,7 +18,7 @@ export function onAppend<C>(core: Core<C>, append: Append<C>, now: Moment): void
   if (prevIndex < log.anchor.index) {
     // What lies before the anchor is applied here, hence committed, hence the same there: only the rest is looked at.
     if (sentUpTo <= log.anchor.index) {
-      acknowledge(core, append.from, true, log.anchor.index, epoch, 0);
+      acknowledge(core, append, true, log.anchor.index, epoch, 0);
       return;
     }
     entries = entries.slice(log.anchor.index - prevIndex);
@@ -27,14 +27,14 @@ export function onAppend<C>(core: Core<C>, append: Append<C>, now: Moment): void
   }
   if (log.termAt(prevIndex) !== prevTerm) {
     assert(prevIndex > core.commit, "committed entries are the same in every leader's log (leader completeness)");
-    acknowledge(core, append.from, false, conflictHint(core, prevIndex), epoch, append.prevIndex);
+    acknowledge(core, append, false, conflictHint(core, prevIndex), epoch, append.prevIndex);
     return;
   }
   for (const entry of entries) accept(core, entry);
   // rule 3: what follows in the own log has not been compared with the leader's.
   commitTo(core, Math.min(append.commit, core.broken("commit-unverified") ? log.last : sentUpTo));
   noteFlag(core, append, sentUpTo);
-  acknowledge(core, append.from, true, Math.max(sentUpTo, log.anchor.index), epoch, 0);
+  acknowledge(core, append, true, Math.max(sentUpTo, log.anchor.index), epoch, 0);
   earlyCommit(core);
 }
 
@@ -49,11 +49,13 @@ function heedLeader<C>(core: Core<C>, message: { from: MemberId; term: number; g
   }
 }
 
-function refuseOldTerm<C>(core: Core<C>, to: MemberId): void {
+/** The sender leads no more: the answer tells the term, nothing else. */
+export function refuseOldTerm<C>(core: Core<C>, to: MemberId): void {
   core.send(to, {
     kind: "append-reply",
     from: core.self,
     term: core.term,
+    session: 0,
     ok: false,
     match: 0,
     refused: 0,
@@ -109,14 +111,22 @@ function noteFlag<C>(core: Core<C>, append: Append<C>, verified: number): void {
 }
 
 /** Gathers the answers to a batch of appends: agreements become one; it leaves once all they brought is durable (rule 1). */
-function acknowledge<C>(core: Core<C>, to: MemberId, ok: boolean, match: number, epoch: number, refused: number): void {
+function acknowledge<C>(
+  core: Core<C>,
+  { from, session }: { readonly from: MemberId; readonly session: number },
+  ok: boolean,
+  match: number,
+  epoch: number,
+  refused: number,
+): void {
   const before = core.ack;
   if (before !== null) {
-    if (before.ok && ok && before.term === core.term && core.ackTo === to) match = Math.max(match, before.match);
+    const same = before.ok && ok && before.term === core.term && before.session === session && core.ackTo === from;
+    if (same) match = Math.max(match, before.match);
     else flushAck(core);
   }
-  core.ack = { kind: "append-reply", from: core.self, term: core.term, ok, match, refused, epoch, commit: core.commit };
-  core.ackTo = to;
+  core.ack = { kind: "append-reply", from: core.self, term: core.term, session, ok, match, refused, epoch, commit: core.commit };
+  core.ackTo = from;
 }
 
 /** Queues the answer gathered so far, with the commit index as it is now. */
@@ -155,5 +165,5 @@ export function onSnapshot<C>(core: Core<C>, message: SnapshotMessage, now: Mome
     }
     core.writtenTo = Math.max(core.writtenTo, anchor.index);
   }
-  acknowledge(core, message.from, true, Math.min(anchor.index, core.commit), epoch, 0);
+  acknowledge(core, message, true, Math.min(anchor.index, core.commit), epoch, 0);
 }

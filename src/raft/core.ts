@@ -14,6 +14,8 @@ export const NEVER = Number.POSITIVE_INFINITY;
 /** What a leader knows of one other member. */
 export interface Peer {
   readonly id: MemberId;
+  /** Index at which it became a member under this leader (or the leader began): answers to anything before count for nothing. */
+  readonly session: number;
   /** Its log is durable and equal to ours up to here. */
   match: number;
   /** First index not sent yet. */

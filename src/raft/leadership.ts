@@ -77,6 +77,7 @@ function syncPeers<C>(core: Core<C>, now: Moment): void {
 function newPeer(id: MemberId, last: number): Peer {
   return {
     id,
+    session: last,
     match: 0,
     next: last + 1,
     state: "stream",

@@ -87,6 +87,8 @@ export interface Append<C> {
   readonly term: number;
   /** The sender's generation: (boot, step-downs) of the node, see `Leases.gen` (rule 19). */
   readonly gen: number;
+  /** Since when the receiver is a member, as the leader numbers it; echoed. Who left, forgot and came back is not held to what it said before. */
+  readonly session: number;
   readonly prevIndex: number;
   readonly prevTerm: number;
   readonly entries: readonly Entry<C>[];
@@ -98,6 +100,8 @@ export interface AppendReply {
   readonly kind: "append-reply";
   readonly from: MemberId;
   readonly term: number;
+  /** Of the append or snapshot that this answers. */
+  readonly session: number;
   readonly ok: boolean;
   /** ok: everything up to here is durable at the sender and equals the leader's log. Else a hint: no agreement above this index. */
   readonly match: number;
@@ -114,6 +118,7 @@ export interface SnapshotMessage {
   readonly from: MemberId;
   readonly term: number;
   readonly gen: number;
+  readonly session: number;
   readonly anchor: Anchor;
 }
 /** "Do you still follow me?" Answered by `confirm-reply`; a majority of answers proves leadership at a moment after `round` began (rule 18). */

@@ -174,18 +174,24 @@ export class Raft<C> {
     log.oldestStored = Math.max(log.oldestStored, Math.min(storageIndex, log.anchor.index) + 1);
   }
 
-  /** The message that goes with a snapshot of the rows as applied at `index` (anchor of the window ≤ index ≤ applied); null if not leading. */
-  snapshotMessage(index: number): SnapshotMessage | null {
+  /**
+   * The message that goes to a member with a snapshot of the rows as applied at `index` (anchor of the window ≤ index ≤ applied).
+   * Null if this is not the leader, or that not one of its members, any more. Without `to` the receiver's answer is not taken for
+   * progress; a probe finds it out later.
+   */
+  snapshotMessage(index: number, to?: MemberId): SnapshotMessage | null {
     const core = this.#core;
-    const { log } = core;
-    if (core.leadership === null) return null;
+    const { log, leadership } = core;
+    const peer = leadership === null || to === undefined ? null : peerOf(leadership, to);
+    if (leadership === null || (to !== undefined && peer === null)) return null;
     assert(
       index >= log.anchor.index && index <= core.applied,
       "a snapshot holds what is applied, at a position the window knows",
     );
     const stampMs = index === log.anchor.index ? log.anchor.stampMs : log.get(index).stampMs;
     const anchor: Anchor = { index, term: log.termAt(index), stampMs, configuration: log.configurationAt(index) }; // rule 4
-    return { kind: "snapshot", from: core.self, term: core.term, gen: core.options.leases.gen, anchor };
+    const session = peer?.session ?? -1;
+    return { kind: "snapshot", from: core.self, term: core.term, gen: core.options.leases.gen, session, anchor };
   }
 
   /** The hand-over of a snapshot has ended: received and staged there, or failed (it will be wanted again later). */

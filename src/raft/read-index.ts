@@ -1,5 +1,6 @@
 // Linearizable reads: up to where rows must be applied, and the proof of leadership (dissertation §6.4; rules 9, 17, 18).
 // Many reads share one round of confirmation, and one question to the leader.
+import { refuseOldTerm } from "./acceptance.ts";
 import { eachVoter, isQuorum } from "./configuration.ts";
 import type { Core, Leadership, Reads, WaitingRead } from "./core.ts";
 import { leaseHeld, peerOf } from "./leadership.ts";
@@ -86,16 +87,7 @@ export function onReadIndexReply<C>(core: Core<C>, reply: ReadIndexReply): void 
 /** "Do you still follow me?" Adopting the term and answering is all; the answer leaves once the term is durable (rule 1). */
 export function onConfirm<C>(core: Core<C>, confirm: Confirm, now: Moment): void {
   if (confirm.term < core.term) {
-    core.send(confirm.from, {
-      kind: "append-reply",
-      from: core.self,
-      term: core.term,
-      ok: false,
-      match: 0,
-      refused: 0,
-      epoch: -1,
-      commit: 0,
-    });
+    refuseOldTerm(core, confirm.from);
     return;
   }
   if (confirm.term > core.term || core.leader !== confirm.from) {

@@ -18,6 +18,7 @@ export function replicate<C>(core: Core<C>, now: Moment): void {
 
 function feed<C>(core: Core<C>, peer: Peer, shared: { from: number; entries: readonly Entry<C>[] }, now: Moment): void {
   const { log, options } = core;
+  const until = peer.leaving ? log.configurationIndex : log.last; // who leaves learns that it does, and no more
   let probe = peer.state === "probe";
   if (probe && !peer.due) return; // one probe at a time: its answer, or the retry, makes the next due
   while (peer.state === "stream" || probe) {
@@ -26,7 +27,7 @@ function feed<C>(core: Core<C>, peer: Peer, shared: { from: number; entries: rea
       probe ||
       (inFlight < options.maxFlightEntries &&
         (inFlight === 0 || log.bytesBetween(peer.match, peer.next - 1) < options.maxFlightBytes));
-    if (peer.next > log.last || !room) break;
+    if (peer.next > until || !room) break;
     if (peer.next <= log.anchor.index) {
       reachBack(core, peer);
       return;
@@ -36,7 +37,8 @@ function feed<C>(core: Core<C>, peer: Peer, shared: { from: number; entries: rea
       shared.entries = log.slice(peer.next, options.maxAppendEntries, options.maxAppendBytes);
       shared.from = peer.next;
     }
-    sendAppend(core, peer, peer.next - 1, log.termAt(peer.next - 1), shared.entries, now);
+    const entries = peer.leaving ? shared.entries.slice(0, until + 1 - peer.next) : shared.entries;
+    sendAppend(core, peer, peer.next - 1, log.termAt(peer.next - 1), entries, now);
     probe = false;
   }
   if (peer.state === "snapshot" || peer.state === "fetch") return;
@@ -75,6 +77,7 @@ function sendAppend<C>(
     from: core.self,
     term: core.term,
     gen: core.options.leases.gen, // rule 19
+    session: peer.session,
     prevIndex,
     prevTerm,
     entries,
@@ -172,7 +175,7 @@ export function onAppendReply<C>(core: Core<C>, reply: AppendReply, now: Moment)
   const { leadership } = core;
   if (leadership === null || reply.term !== core.term) return;
   const peer = peerOf(leadership, reply.from);
-  if (peer === null) return;
+  if (peer === null || reply.session !== peer.session) return;
   peer.epoch = Math.max(peer.epoch, reply.epoch); // rule 14
   peer.commit = Math.max(peer.commit, reply.commit);
   if (reply.ok) {
@@ -182,6 +185,7 @@ export function onAppendReply<C>(core: Core<C>, reply: AppendReply, now: Moment)
       peer.next = Math.max(peer.next, peer.match + 1);
       advanceCommit(core);
     }
+    if (peer.leaving) dropLeavers(core, leadership, now);
     if (peer.state === "probe") {
       peer.state = "stream";
       peer.next = peer.match + 1;

@@ -285,7 +285,7 @@ export class Rig {
   /** Ships the rows to a member that wants a snapshot. */
   shipSnapshot(member: Member, to: MemberId, ok = true): void {
     member.wantSnapshot = member.wantSnapshot.filter((other) => other !== to);
-    const message = member.raft.snapshotMessage(member.raft.appliedIndex);
+    const message = member.raft.snapshotMessage(member.raft.appliedIndex, to);
     if (ok && message !== null) this.wire.push({ from: member.id, to, message, rows: [...member.rows] });
     member.raft.snapshotDone(to, ok, this.now(member));
     this.drain(member);
