@@ -18,6 +18,7 @@ import { ensureDefaults, ensureSingleNode } from "./first-start.ts";
 import { registerGauges } from "./gauges.ts";
 import { type NodeOptions, StartError } from "./node-options.ts";
 import { statisticsLines } from "./statistics.ts";
+import { WriteGate } from "./write-gate.ts";
 
 /** S3's smallest part that is not the last. */
 const MIN_PART_BYTES = 5 * 2 ** 20;
@@ -85,10 +86,17 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
     return known && placement.ofKey(known, key);
   };
   const data = await openDataPlane(config, { platform, groups, placement, homeOf });
-  const objects = createObjectService(
+  const gate = new WriteGate(
+    { mapSizeBytes: config.dbEngine === "lmdb" ? config.lmdbMapSizeBytes : undefined },
+    { kv, clock, log, space: options.space },
+  );
+  const unguarded = createObjectService(
     { minPartSize: MIN_PART_BYTES },
     { groups, placement, random, writing: data.path.writer, reading: data.path.reader },
   );
+
+  const objects = gate.guard(unguarded);
+  gate.start();
 
   await control.recover();
   const recovery = repeat(platform, RECOVERY_INTERVAL_MS, () => control.recover());
@@ -161,6 +169,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
   async function end(graceMs: number): Promise<void> {
     await Promise.all(listeners.reverse().map((listener) => listener.close({ graceMs })));
     recovery.stop();
+    gate.stop();
     await data.runner.stop();
     await data.path.flush();
     await groups.stop();
