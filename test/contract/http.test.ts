@@ -141,6 +141,24 @@ describe("requests and answers", () => {
     equal(http.received.byteLength, 0);
   });
 
+  test("header values are bytes, whatever the body is made of", async (t) => {
+    const value = Buffer.from("é ключ", "utf8").toString("latin1");
+    const { client } = await serve(t, async (request, response) => {
+      const headers = [...OK, "X-Bytes", value];
+      if (request.target === "/string") response.send(200, headers, "ключ");
+      else if (request.target === "/bytes") response.send(200, headers, Buffer.from("ключ"));
+      else if (request.target === "/none") response.send(200, headers);
+      else await response.stream(200, headers, sourceOf(Buffer.from("ключ")));
+    });
+    const http = await client();
+    for (const target of ["/string", "/bytes", "/none", "/stream"]) {
+      http.send(`GET ${target} HTTP/1.1\r\nHost: a\r\n\r\n`);
+      const answer = await http.answer();
+      equal(answer.headers.get("x-bytes"), value, target);
+      equal(answer.body.toString(), target === "/none" ? "" : "ключ");
+    }
+  });
+
   test("bodies with Content-Length and in chunks, in odd pieces", async (t) => {
     const { client } = await serve(t, echo);
     const http = await client();

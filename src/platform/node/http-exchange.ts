@@ -94,14 +94,15 @@ export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange {
     assert(!this.#answered, "a request is answered once");
     if (this.#lost()) this.#answered = true;
     else {
+      // As bytes: node:http would write a string together with the head in one encoding, UTF-8, and so spoil latin1 header values.
+      const bytes = typeof body === "string" ? Buffer.from(body, "utf8") : body;
       const bodiless = status === 204 || status === 304;
-      const unknownLength = bodiless || (body === undefined && this.method === "HEAD");
-      const lengthBytes = unknownLength ? undefined : body === undefined ? 0 : Buffer.byteLength(body);
+      const unknownLength = bodiless || (bytes === undefined && this.method === "HEAD");
+      const lengthBytes = unknownLength ? undefined : (bytes?.byteLength ?? 0);
       this.#writeHead(status, headers, { lengthBytes, closing: this.#dealWithRest() });
-      if (body === undefined || bodiless) this.#answer.end();
-      // node:http writes head and this piece together: one string, or one gathered write under its cork.
-      else if (typeof body === "string") this.#answer.end(body, "utf8");
-      else this.#answer.end(body);
+      // One gathered write with the head, under node:http's own cork.
+      if (bytes === undefined || bodiless || bytes.byteLength === 0) this.#answer.end();
+      else this.#answer.end(bytes);
     }
     this.#finish();
   }
