@@ -305,6 +305,32 @@ describe("checksums", () => {
     assert.match(reply.text, /Checksum Type mismatch/);
   });
 
+  it("a completion that announces a checksum the upload does not keep", async () => {
+    for (const [made, announced] of [
+      [undefined, "x-amz-checksum-crc32"],
+      ["CRC32C", "x-amz-checksum-crc32"],
+    ] as const) {
+      const created = await ask(server, {
+        method: "POST",
+        target: "/sums/announced?uploads",
+        headers: made === undefined ? {} : { "x-amz-checksum-algorithm": made },
+      });
+      const id = /<UploadId>(\w+)</.exec(created.text)?.[1];
+      const part = await put(`announced?partNumber=1&uploadId=${id}`, {});
+      const document = (etag: string): string =>
+        `<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>${etag}</ETag></Part></CompleteMultipartUpload>`;
+      const target = `/sums/announced?uploadId=${id}`;
+      const body = document(part.headers["etag"] ?? "");
+      const refused = await ask(server, { method: "POST", target, body, headers: { [announced]: full("CRC32", BODY).value } });
+      assert.deepEqual([refused.status, refused.code], [400, "InvalidRequest"], refused.text);
+      const done = await ask(server, { method: "POST", target, body });
+      assert.equal(done.status, 200, done.text);
+      // The same request again, as of a client that did not hear of its success, changes nothing and is answered the same.
+      const again = await ask(server, { method: "POST", target, body });
+      assert.ok(again.status === 200 ? again.text === done.text : again.code === "NoSuchUpload", again.text);
+    }
+  });
+
   it("Content-MD5 and x-amz-content-sha256", async () => {
     const md5 = createHash("md5").update(BODY).digest("base64");
     assert.equal((await put("md5", { "Content-MD5": md5 })).status, 200);

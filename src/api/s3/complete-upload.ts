@@ -1,4 +1,4 @@
-import type { CompleteRequest } from "../../model/object-service.ts";
+import type { ChecksumAlgorithm, CompleteRequest } from "../../model/object-service.ts";
 import type { HttpRequest } from "../../platform/http.ts";
 import { checksumHeader } from "../common/checksum-headers.ts";
 import { readSmallBody } from "../common/payload.ts";
@@ -7,7 +7,7 @@ import { S3_NAMESPACE, XML_HEAD, element } from "../common/xml-write.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { CHECKSUM_ALGORITHMS, typedChecksumXml } from "./checksum-answer.ts";
 import { writeConditionOf } from "./conditions.ts";
-import { completeRefusal, invalidArgument, noSuchUpload, s3Error } from "./errors.ts";
+import { completeRefusal, invalidArgument, s3Error } from "./errors.ts";
 import { MAX_COMPLETE_XML_BYTES, MAX_PART_NUMBER } from "./limits.ts";
 import { objectLocation } from "./location.ts";
 import { conditionName } from "./put-object.ts";
@@ -25,15 +25,14 @@ export async function completeMultipartUpload(call: BucketCall, services: Servic
   });
   if (bytes.byteLength === 0) throw s3Error("MissingRequestBodyError");
   const parts = parseParts(bytes);
-  await checkType(call, services);
-
-  const fullObjectChecksum = objectChecksum(request);
+  const announced = objectChecksum(request);
+  await checkAgainstUpload(call, services, announced?.algorithm);
   const outcome = await services.objects.completeUpload({
     ...upload,
     parts,
     ...(condition === undefined ? {} : { condition }),
     ...(objectSize === undefined ? {} : { objectSize }),
-    ...(fullObjectChecksum === undefined ? {} : { fullObjectChecksum }),
+    ...(announced === undefined ? {} : { fullObjectChecksum: announced.value }),
   });
   if (!outcome.ok) throw completeRefusal(outcome, call, { upload: upload.upload, condition: conditionName(condition) });
   call.answer.xml(
@@ -78,29 +77,36 @@ function unquoted(etag: string): string {
 }
 
 /** x-amz-checksum-* of this call is the object's, not the document's. */
-function objectChecksum(request: HttpRequest): string | undefined {
-  let found: string | undefined;
+function objectChecksum(request: HttpRequest): { algorithm: ChecksumAlgorithm; value: string } | undefined {
+  let found: { algorithm: ChecksumAlgorithm; value: string } | undefined;
   for (const algorithm of CHECKSUM_ALGORITHMS) {
     const value = request.header(checksumHeader(algorithm));
     if (value === undefined) continue;
     if (found !== undefined) throw s3Error("InvalidRequest", "Expecting a single x-amz-checksum- header.");
-    found = value;
+    found = { algorithm, value };
   }
   return found;
 }
 
-async function checkType(call: BucketCall, services: Services): Promise<void> {
+/** What the request says of checksums must be what the upload was created with: another algorithm's value could never be verified. */
+async function checkAgainstUpload(call: BucketCall, services: Services, algorithm: ChecksumAlgorithm | undefined): Promise<void> {
   const type = call.request.header("x-amz-checksum-type")?.toUpperCase();
-  if (type === undefined) return;
-  const upload = uploadRef(call);
-  const info = await services.objects.uploadInfo(upload);
-  if (info === null) throw noSuchUpload(upload.upload);
-  if (info.checksum?.type !== type)
+  if (type === undefined && algorithm === undefined) return;
+  const info = await services.objects.uploadInfo(uploadRef(call));
+  // Gone: completed by an earlier try of this request, or unknown; completing will tell.
+  if (info === null) return;
+  const kept = info.checksum;
+  if (algorithm !== undefined && kept?.algorithm !== algorithm)
     throw s3Error(
       "InvalidRequest",
-      info.checksum === undefined
+      `Checksum Type mismatch occurred, expected checksum Type: ${kept?.algorithm.toLowerCase() ?? "null"}, actual checksum Type: ${algorithm.toLowerCase()}`,
+    );
+  if (type !== undefined && kept?.type !== type)
+    throw s3Error(
+      "InvalidRequest",
+      kept === undefined
         ? "The upload was created without a checksum algorithm. Leave x-amz-checksum-type out."
-        : `The upload was created using the ${info.checksum.type} checksum mode. The complete request must use the same checksum mode.`,
+        : `The upload was created using the ${kept.type} checksum mode. The complete request must use the same checksum mode.`,
     );
 }
 

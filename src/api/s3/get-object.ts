@@ -1,11 +1,10 @@
 import type { FoundObject, StoredChecksum } from "../../model/object-service.ts";
-import type { ByteSource } from "../../util/byte-source.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { pushChecksum } from "./checksum-answer.ts";
 import { judgeRead, rangeHolds } from "./conditions.ts";
 import { invalidArgument, noSuchKey, preconditionFailed, s3Error } from "./errors.ts";
 import { MAX_PART_NUMBER } from "./limits.ts";
-import { checkHeaderText, pushKeptHeaders } from "./object-headers.ts";
+import { checkHeaderText, pushKeptHeaders, wireText } from "./object-headers.ts";
 import { parseRange, type ByteRange } from "./ranges.ts";
 import { checkVersionId } from "./version-id.ts";
 
@@ -37,7 +36,7 @@ async function readObject(call: BucketCall, services: Services, headOnly: boolea
   });
   if (verdict === "not-modified") {
     for (const [name, value] of object.headers.system)
-      if (name === "cache-control" || name === "expires") headers.push(name, value);
+      if (name === "cache-control" || name === "expires") headers.push(name, wireText(value));
     return answer.send(304, headers);
   }
   if (verdict !== "go") throw preconditionFailed(verdict);
@@ -60,10 +59,8 @@ async function readObject(call: BucketCall, services: Services, headOnly: boolea
     return answer.send(status, headers, selected.partial ? object.inline.subarray(start, end) : object.inline);
 
   headers.push("Content-Length", String(end - start));
-  const source = object.open(selected.partial ? selected.range : undefined);
-  // The first piece is read before the head goes out: if it is damaged the client gets an error, not a broken answer.
-  const first = await source.read();
-  return answer.stream(status, headers, first === null ? source : startingWith(first, source));
+  // The transport reads the first piece before the head goes out: if it is damaged the client gets an error, not a broken answer.
+  return answer.stream(status, headers, object.open(selected.partial ? selected.range : undefined));
 }
 
 interface Selected {
@@ -135,16 +132,3 @@ const OVERRIDABLE: ReadonlySet<string> = new Set([
   "content-disposition",
   "content-encoding",
 ]);
-
-function startingWith(first: Uint8Array, rest: ByteSource): ByteSource {
-  let piece: Uint8Array | undefined = first;
-  return {
-    read() {
-      if (piece === undefined) return rest.read();
-      const now = piece;
-      piece = undefined;
-      return Promise.resolve(now);
-    },
-    cancel: () => rest.cancel(),
-  };
-}

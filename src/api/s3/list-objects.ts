@@ -20,18 +20,18 @@ interface Selection {
 
 export async function listObjects(call: BucketCall, services: Services): Promise<void> {
   const selection = selectionOf(call);
-  const { prefix, delimiter, url, limit } = selection;
+  const { prefix, delimiter, url } = selection;
   const marker = call.query.get("marker") ?? "";
   const page = await pageOf(call, services, selection, {
     after: marker,
     skipPrefix: endsCommonPrefix(marker, prefix, delimiter),
   });
 
-  let xml = LIST_HEAD + common(call, selection) + "<Marker>" + listText(marker, url) + "</Marker>";
+  let xml = LIST_HEAD + nameAndPrefix(call, selection) + "<Marker>" + listText(marker, url) + "</Marker>";
   // AWS names a NextMarker only with a delimiter; without one clients go on from the last key.
   if (page.truncated && delimiter !== "" && page.next !== undefined)
     xml += "<NextMarker>" + listText(page.next.after, url) + "</NextMarker>";
-  xml += `<MaxKeys>${limit}</MaxKeys><IsTruncated>${page.truncated}</IsTruncated>`;
+  xml += limits(selection, page);
   xml += renderContents(page.entries, { url, owner: ownerXml("Owner", call.accessKey), dates: services.dates });
   call.answer.xml(xml + "</ListBucketResult>");
 }
@@ -41,7 +41,7 @@ export async function listObjectsV2(call: BucketCall, services: Services): Promi
   const type = query.get("list-type") ?? "";
   if (type !== "2") throw invalidArgument('list-type must be "2", or left out for the older ListObjects.', "list-type", type);
   const selection = selectionOf(call);
-  const { url, limit } = selection;
+  const { url } = selection;
   const token = query.get("continuation-token");
   if (token === "") throw invalidArgument("The continuation token provided is incorrect", "continuation-token", "");
   const startAfter = optionalParam(query, "start-after");
@@ -49,12 +49,12 @@ export async function listObjectsV2(call: BucketCall, services: Services): Promi
   const from = token !== undefined ? placeOfToken(token) : { after: startAfter ?? "", skipPrefix: false };
   const page = await pageOf(call, services, selection, from);
 
-  let xml = LIST_HEAD + common(call, selection);
+  let xml = LIST_HEAD + nameAndPrefix(call, selection);
   if (startAfter !== undefined) xml += "<StartAfter>" + listText(startAfter, url) + "</StartAfter>";
   if (token !== undefined) xml += "<ContinuationToken>" + escapeXml(token) + "</ContinuationToken>";
   if (page.truncated && page.next !== undefined)
     xml += "<NextContinuationToken>" + continuationToken(page.next) + "</NextContinuationToken>";
-  xml += `<KeyCount>${page.entries.length}</KeyCount><MaxKeys>${limit}</MaxKeys><IsTruncated>${page.truncated}</IsTruncated>`;
+  xml += `<KeyCount>${page.entries.length}</KeyCount>` + limits(selection, page);
   xml += renderContents(page.entries, { url, owner, dates: services.dates });
   call.answer.xml(xml + "</ListBucketResult>");
 }
@@ -63,7 +63,7 @@ export async function listObjectsV2(call: BucketCall, services: Services): Promi
 export async function listObjectVersions(call: BucketCall, services: Services): Promise<void> {
   const { query } = call;
   const selection = selectionOf(call);
-  const { prefix, delimiter, url, limit } = selection;
+  const { prefix, delimiter, url } = selection;
   const keyMarker = query.get("key-marker") ?? "";
   const versionMarker = optionalParam(query, "version-id-marker");
   if (versionMarker !== undefined && keyMarker === "")
@@ -75,13 +75,13 @@ export async function listObjectVersions(call: BucketCall, services: Services): 
     skipPrefix: endsCommonPrefix(keyMarker, prefix, delimiter),
   });
 
-  let xml = VERSIONS_HEAD + common(call, selection) + "<KeyMarker>" + listText(keyMarker, url) + "</KeyMarker>";
+  let xml = VERSIONS_HEAD + nameAndPrefix(call, selection) + "<KeyMarker>" + listText(keyMarker, url) + "</KeyMarker>";
   xml += "<VersionIdMarker>" + (versionMarker ?? "") + "</VersionIdMarker>";
   if (page.truncated && page.next !== undefined) {
     xml += "<NextKeyMarker>" + listText(page.next.after, url) + "</NextKeyMarker>";
     if (!page.next.skipPrefix) xml += "<NextVersionIdMarker>null</NextVersionIdMarker>";
   }
-  xml += `<MaxKeys>${limit}</MaxKeys><IsTruncated>${page.truncated}</IsTruncated>`;
+  xml += limits(selection, page);
   xml += renderVersions(page.entries, { url, owner: ownerXml("Owner", call.accessKey), dates: services.dates });
   call.answer.xml(xml + "</ListVersionsResult>");
 }
@@ -107,9 +107,13 @@ function pageOf(
   return services.objects.list({ bucket: call.bucket, prefix, delimiter, limit, ...from });
 }
 
-function common(call: BucketCall, { prefix, delimiter, url }: Selection): string {
-  let xml = "<Name>" + escapeXml(call.bucketName) + "</Name><Prefix>" + listText(prefix, url) + "</Prefix>";
+function nameAndPrefix(call: BucketCall, { prefix, url }: Selection): string {
+  return "<Name>" + escapeXml(call.bucketName) + "</Name><Prefix>" + listText(prefix, url) + "</Prefix>";
+}
+
+function limits({ delimiter, url, limit }: Selection, page: ListPage): string {
+  let xml = `<MaxKeys>${limit}</MaxKeys>`;
   if (delimiter !== "") xml += "<Delimiter>" + listText(delimiter, url) + "</Delimiter>";
   if (url) xml += "<EncodingType>url</EncodingType>";
-  return xml;
+  return xml + `<IsTruncated>${page.truncated}</IsTruncated>`;
 }

@@ -82,7 +82,6 @@ const UNDERSTOOD: ReadonlySet<string> = new Set([
   "x-amz-credential",
   "x-amz-date",
   "x-amz-signature",
-  "x-amz-security-token",
   "x-amz-website-redirect-location",
   "x-amz-checksum-algorithm",
   ...CHECKSUM_ALGORITHMS.map(checksumHeader),
