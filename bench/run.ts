@@ -381,7 +381,14 @@ class Daemon {
     const cpu = this.#cpuMicros() - before;
     const match = /^RESULT (\d+) (\d+) (\d+) (\d+) ([\d.]+) ([\d.]+)$/m.exec(output);
     if (!match) throw new Error(`wrk said:\n${output}`);
-    const [requests, bytes, micros, errors, p50, p99] = match.slice(1).map(Number) as [number, number, number, number, number, number];
+    const [requests, bytes, micros, errors, p50, p99] = match.slice(1).map(Number) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
     if (errors > 0) console.error(`${one.name}: ${errors} requests failed`);
     const took = repeats === "1" ? micros / 1e6 : Math.min(elapsed, micros / 1e6);
     return {

@@ -41,18 +41,27 @@ const findings: string[] = [];
 const sources = globSync("src/**/*.ts").sort();
 const roots = globSync(["bin/*.ts", "sim/**/*.ts", "test/**/*.ts", "bench/**/*.ts", "tools/**/*.ts"]).sort();
 const imports = new Map<string, string[]>();
+/** Without `import type`: what is loaded at run time, where a cycle bites. */
+const loads = new Map<string, string[]>();
 
 for (const file of [...sources, ...roots]) {
   const text = readFileSync(file, "utf8");
   const code = text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|[^:"'`])\/\/.*$/gm, "$1");
   const local: string[] = [];
+  const loaded: string[] = [];
   for (const match of code.matchAll(/(?:\bfrom\s+|\bimport\s*\(\s*|^\s*import\s+|new URL\(\s*)"([^"]+)"/gm)) {
     const target = match[1] ?? "";
-    if (target.startsWith(".")) local.push(normalize(join(dirname(file), target)));
-    else if (isProduct(file) && IO_MODULES.test(target) && !mayDoIo(file))
+    if (target.startsWith(".")) {
+      if (!target.endsWith(".ts")) continue;
+      const path = normalize(join(dirname(file), target));
+      local.push(path);
+      if (!isTypeOnly(code, match.index)) loaded.push(path);
+    }
+    if (!target.startsWith(".") && isProduct(file) && IO_MODULES.test(target) && !mayDoIo(file))
       findings.push(`${file}: imports ${target}; only platform/node may`);
   }
   imports.set(file, local);
+  loads.set(file, loaded);
   if (!isProduct(file)) continue;
   const name = basename(file);
   if (BANNED_NAMES.includes(name)) findings.push(`${file}: name a file after what it does, not ${name}`);
@@ -79,6 +88,11 @@ for (const finding of findings) console.log(finding);
 console.log(findings.length === 0 ? `tidy: ${sources.length} files, nothing to mend` : `tidy: ${findings.length} findings`);
 process.exitCode = findings.length === 0 ? 0 : 1;
 
+/** Whether the import or export whose `from` stands at `index` begins with `import type` or `export type`. */
+function isTypeOnly(code: string, index: number): boolean {
+  const statement = code.slice(Math.max(code.lastIndexOf(";", index), code.lastIndexOf("\n\n", index)) + 1, index);
+  return /^\s*(import|export)\s+type\b/.test(statement);
+}
 function isTest(file: string): boolean {
   return file.endsWith(".test.ts") || file.includes("/testing/");
 }
@@ -118,11 +132,11 @@ function findCycles(): void {
     }
     state.set(file, "open");
     path.push(file);
-    for (const target of imports.get(file) ?? []) visit(target);
+    for (const target of loads.get(file) ?? []) visit(target);
     path.pop();
     state.set(file, "done");
   };
-  for (const file of imports.keys()) visit(file);
+  for (const file of loads.keys()) visit(file);
 }
 function findDead(): void {
   const reached = new Set<string>();
