@@ -31,6 +31,7 @@ export function onAppend<C>(core: Core<C>, append: Append<C>, now: Moment): void
     return;
   }
   for (const entry of entries) accept(core, entry);
+  heedFarewell(core, append);
   // rule 3: what follows in the own log has not been compared with the leader's.
   commitTo(core, Math.min(append.commit, core.broken("commit-unverified") ? log.last : sentUpTo));
   noteFlag(core, append, sentUpTo);
@@ -72,6 +73,14 @@ function conflictHint<C>(core: Core<C>, prevIndex: number): number {
   let index = prevIndex - 1;
   while (index > core.commit && log.termAt(index) === term) index--;
   return index;
+}
+
+/** Is this member dismissed? Only the newest session says: a farewell that comes late, after it was taken in again, says nothing. */
+function heedFarewell<C>(core: Core<C>, { session, leaving }: Append<C>): void {
+  if (session < core.session) return;
+  core.session = session;
+  if (leaving !== core.dismissed) core.changed = true;
+  core.dismissed = leaving;
 }
 
 function accept<C>(core: Core<C>, entry: Entry<C>): void {
@@ -156,6 +165,8 @@ export function onSnapshot<C>(core: Core<C>, message: SnapshotMessage, now: Mome
     log.install(core.broken("snap-no-cfg") ? { ...anchor, configuration: log.anchor.configuration } : anchor);
     core.commit = core.handed = anchor.index; // `applied` follows when the host says that the rows are in place
     core.installing = log.anchor;
+    core.session = Math.max(core.session, message.session);
+    core.dismissed = false;
     core.changed = true;
     if (!kept) {
       core.truncateFrom = anchor.index + 1;

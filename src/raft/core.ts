@@ -107,6 +107,11 @@ export class Core<C> {
   /** Committed entries handed out for applying, up to here. */
   handed: number;
   applied: number;
+  /** No vote and no campaign before this is committed here again (`Restored.silentBelow`). */
+  readonly silentBelow: number;
+  /** The session of the newest append heeded in this term, and whether it was a farewell. */
+  session = -1;
+  dismissed = false;
   /** Highest index flagged durable by the leader, valid in `flaggedTerm` only (rule 6). */
   flagged = 0;
   flaggedTerm = 0;
@@ -156,6 +161,7 @@ export class Core<C> {
     assert(this.term >= this.log.lastTerm, "the term is at least that of the last entry");
     this.commit = this.handed = this.applied = restored.applied;
     this.writtenTo = this.log.last;
+    this.silentBelow = restored.silentBelow ?? 0;
   }
 
   get self(): MemberId {
@@ -195,6 +201,8 @@ export class Core<C> {
     }
     this.role = "follower";
     this.leader = leader;
+    this.session = -1;
+    this.dismissed = false;
     this.votes = null;
     this.leadership = null; // rule 5: without it nothing can be appended or sent as leader
     this.askedAtMs = Number.NEGATIVE_INFINITY;

@@ -7,6 +7,7 @@ import { beginLeadership, leaseHeld } from "./leadership.ts";
 
 /** May this member campaign? Voters may; so may one whose removal is not committed yet: it may never commit without it (rule 23). */
 export function mayCampaign<C>(core: Core<C>): boolean {
+  if (core.commit < core.silentBelow) return false;
   if (isVoter(core.configuration, core.self)) return true;
   const { log } = core;
   return (
@@ -70,7 +71,7 @@ function campaign<C>(core: Core<C>, pre: boolean, force: boolean, now: Moment): 
 
 export function onVoteRequest<C>(core: Core<C>, request: VoteRequest, now: Moment): void {
   const { leases } = core.options;
-  if (!leases.mayVote(now)) return; // rule 15
+  if (!leases.mayVote(now) || core.commit < core.silentBelow) return; // rule 15; it forgot what it once had
   const refuse = (): void =>
     core.send(request.from, {
       kind: "vote-reply",

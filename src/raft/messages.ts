@@ -89,6 +89,8 @@ export interface Append<C> {
   readonly gen: number;
   /** Since when the receiver is a member, as the leader numbers it; echoed. Who left, forgot and came back is not held to what it said before. */
   readonly session: number;
+  /** As of the leader's whole log, the receiver is no member any more: this is its farewell. */
+  readonly leaving: boolean;
   readonly prevIndex: number;
   readonly prevTerm: number;
   readonly entries: readonly Entry<C>[];

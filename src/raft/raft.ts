@@ -3,7 +3,7 @@
 import { assert, unreachable } from "../util/assert.ts";
 import { onAppend, onSnapshot } from "./acceptance.ts";
 import { advanceCommit, earlyCommit } from "./commit.ts";
-import { isVoter, type Membership } from "./configuration.ts";
+import { isMember, isVoter, type Membership } from "./configuration.ts";
 import { Core } from "./core.ts";
 import { drain } from "./drain.ts";
 import type { Effects, Role } from "./effects.ts";
@@ -32,11 +32,11 @@ import {
   tickReads,
 } from "./read-index.ts";
 import { onAppendReply, onFetched, onSnapshotDone, retryAtMs, tickReplication } from "./replication.ts";
-import type { Restored } from "./restored.ts";
+import type { Remains, Restored } from "./restored.ts";
 
 export type { Membership } from "./configuration.ts";
 export type { ReconfigureRefusal } from "./membership.ts";
-export { emptyGroup, newbornGroup, type Restored } from "./restored.ts";
+export { emptyGroup, newbornGroup, type Remains, type Restored } from "./restored.ts";
 
 export interface Command<C> {
   readonly data: C;
@@ -308,6 +308,20 @@ export class Raft<C> {
   /** Is this member a voter of the newest configuration? */
   get isVoter(): boolean {
     return isVoter(this.#core.configuration, this.#core.self);
+  }
+  /**
+   * Has the leader of this term said farewell, and is that committed here? Only then, and before it steps the next message, may the host
+   * forget the group (delete rows and log): it keeps `Remains`, and a later `emptyGroup(remains)` waits to be filled. That an applied
+   * configuration lacks this member is not enough: it may be an old one, replayed to a member that was taken in again.
+   */
+  get dismissed(): boolean {
+    const { dismissed, log, commit } = this.#core;
+    return dismissed && log.configurationIndex <= commit && !isMember(log.configuration, this.self);
+  }
+  /** What the host keeps of a group that it forgets, as it is in memory now. */
+  get remains(): Remains {
+    const { term, vote, commit, silentBelow } = this.#core;
+    return { term, vote, silentBelow: Math.max(commit, silentBelow) };
   }
   /** Log time of the newest entry, ms since 1970. */
   get logTimeMs(): number {

@@ -78,6 +78,7 @@ function sendAppend<C>(
     term: core.term,
     gen: core.options.leases.gen, // rule 19
     session: peer.session,
+    leaving: peer.leaving,
     prevIndex,
     prevTerm,
     entries,

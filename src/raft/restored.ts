@@ -13,11 +13,29 @@ export interface Restored<C> {
   readonly entries: readonly Entry<C>[];
   /** Up to where the rows are applied, durable; at least `anchor.index`. */
   readonly applied: number;
+  /**
+   * For a group this store once left and forgot (`Raft.dismissed`): its commit index then. Until it is reached again the member neither votes
+   * nor campaigns, for what it is filled with passes through old configurations, in which it had a say. Default 0.
+   */
+  readonly silentBelow?: number;
 }
 
-/** A member that knows nothing yet: it waits to be found by a leader (learner first, rule 26). */
-export function emptyGroup<C>(): Restored<C> {
-  return newbornGroup({ voters: [], old: null, learners: [] });
+/** What must be kept of a group that was left: the promises that outlive the data. */
+export interface Remains {
+  readonly term: number;
+  readonly vote: MemberId | null;
+  /** The commit index when it was forgotten. */
+  readonly silentBelow: number;
+}
+
+/**
+ * A member that knows nothing yet: it waits to be found by a leader (learner first, rules 24, 26).
+ *
+ * @param remains  iff this store was a member before and forgot the group.
+ */
+export function emptyGroup<C>(remains: Remains | null = null): Restored<C> {
+  const empty = newbornGroup<C>({ voters: [], old: null, learners: [] });
+  return remains === null ? empty : { ...empty, ...remains };
 }
 
 /** A group at birth: all its first voters start from this same value. */

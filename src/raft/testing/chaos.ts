@@ -33,6 +33,7 @@ class World {
   readonly truth: string[] = [];
   readonly leaders = new Map<number, MemberId>();
   readsAnswered = 0;
+  forgotten = 0;
   /** Highest index of each key that some member has applied: a client may know. */
   readonly #known = new Array<number>(KEYS).fill(0);
   readonly #reads = new Map<number, { member: Member; key: number; least: number }>();
@@ -113,6 +114,7 @@ class World {
     else if (what < 94) {
       if (this.#options.crashes) this.#restart(member);
     } else if (what < 95) {
+      if (how % 3 === 0) for (const at of rig.members.values()) if (at.up) this.#forget(at);
       const ms = how % 150; // its ordinary clock stands still; the one of boot time goes on
       member.stoppedMs += ms;
       this.#pass(ms);
@@ -148,6 +150,11 @@ class World {
     this.rig.start(member);
     for (const [id, read] of this.#reads) if (read.member === member) this.#reads.delete(id);
     this.rig.drain(member);
+  }
+  #forget(member: Member): void {
+    if (!this.rig.forget(member)) return;
+    this.forgotten++;
+    for (const [id, read] of this.#reads) if (read.member === member) this.#reads.delete(id);
   }
   #reconfigure(leader: Member, how: number): void {
     const { configuration } = leader.raft;

@@ -6,7 +6,7 @@ import type { Effects, ReadAnswer, Write } from "../effects.ts";
 import { type LeaseEvent, type LeaseMessage, Leases } from "../lease.ts";
 import type { Anchor, Configuration, Entry, MemberId, Message, Moment, Scope } from "../messages.ts";
 import { type RaftOptions, raftOptions } from "../options.ts";
-import { newbornGroup, Raft, type Restored } from "../raft.ts";
+import { emptyGroup, newbornGroup, Raft, type Restored } from "../raft.ts";
 
 /** A command: what it does, and the key it does it to. */
 export type Cmd = string;
@@ -59,6 +59,8 @@ export class Member {
   wallOffsetMs = 0;
   jitter = 0;
   disk: Disk;
+  /** Of a group it forgot; on disk. */
+  silentBelow = 0;
 
   constructor(id: MemberId, restored: Restored<Cmd>) {
     this.id = id;
@@ -143,13 +145,16 @@ export class Rig {
       },
       now,
     );
-    const { term, vote, anchor, entries, applied } = member.disk;
-    const options = raftOptions(member.id, member.leases, {
-      ...this.#options.tune,
-      ...(defects === undefined ? {} : { defects }),
-    });
-    member.raft = new Raft(options, { term, vote, anchor, oldestStored: anchor.index + 1, entries, applied }, now);
+    member.raft = this.#group(member);
     member.rows = [...member.disk.rows];
+  }
+  #group(member: Member): Raft<Cmd> {
+    const { defects, tune } = this.#options;
+    const { term, vote, anchor, entries, applied } = member.disk;
+    const options = raftOptions(member.id, member.leases, { ...tune, ...(defects === undefined ? {} : { defects }) });
+    const oldestStored = anchor.index + 1;
+    const { silentBelow } = member;
+    return new Raft(options, { term, vote, anchor, oldestStored, entries, applied, silentBelow }, this.now(member));
   }
   /** Loses what was not durable. */
   crash(member: Member): void {
@@ -162,6 +167,20 @@ export class Rig {
     member.answers = [];
     member.wantSnapshot = [];
     member.beats.clear();
+  }
+
+  /** A member that was dismissed drops log and rows, and keeps what outlives them. False if it may not. */
+  forget(member: Member): boolean {
+    if (!member.raft.dismissed) return false;
+    const { remains } = member.raft;
+    this.crash(member);
+    member.disk = { ...emptyGroup<Cmd>(remains), entries: [], rows: [] };
+    member.silentBelow = remains.silentBelow;
+    member.rows = [];
+    member.up = true;
+    member.raft = this.#group(member);
+    this.drain(member);
+    return true;
   }
 
   // ---- events

@@ -200,13 +200,8 @@ class Player {
           rig.drain(rig.get(id));
         }
         break;
-      case "forget": // its log and rows go; its term and vote stay (a promise that outlives the data)
-        for (const id of words) {
-          const { term, vote } = rig.get(id).disk;
-          rig.crash(rig.get(id));
-          rig.members.delete(id);
-          rig.drain(rig.add(id, { ...newbornGroup<Cmd>({ voters: [], old: null, learners: [] }), term, vote }));
-        }
+      case "forget": // its log and rows go, if it may
+        for (const id of words) if (!rig.forget(rig.get(id))) this.#say(`${id}  may not forget`);
         break;
       case "transfer":
         if (!member().raft.transfer(words[1] ?? "", rig.now(member()))) this.#say(`${words[0]}  refuses`);
