@@ -306,6 +306,10 @@ describe("unread bodies", () => {
     const answer = await http.answer();
     equal(answer.body.toString(), reason);
     equal(answer.headers.get("connection"), "close");
+    // An orderly end, and no reset for what was on its way: that would have raced with the answer.
+    await http.closed();
+    http.send(Buffer.alloc(2_000_000));
+    await settled(() => http.socket.bytesWritten - http.socket.writableLength, "the client's sending");
     equal(http.error, undefined);
   });
 
@@ -791,6 +795,26 @@ describe("listening and closing", () => {
     equal(answer.body.toString(), "last words");
     equal(answer.headers.get("connection"), "close");
     await closed;
+  });
+
+  test("closing: what was sent ahead is not carried out behind an answer that says close", async (t) => {
+    const gate = Promise.withResolvers<void>();
+    const arrived = Promise.withResolvers<void>();
+    const handled: string[] = [];
+    const { client, listener } = await serve(t, async (request, response) => {
+      handled.push(request.target);
+      arrived.resolve();
+      await gate.promise;
+      response.send(200, OK);
+    });
+    const http = await client();
+    http.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    await arrived.promise;
+    const closed = listener.close({ graceMs: 60_000 });
+    gate.resolve();
+    equal((await http.answer()).headers.get("connection"), "close");
+    await closed;
+    deepEqual(handled, ["/1"]);
   });
 
   test("closing: what lasts longer than the grace is cut off, and told", async (t) => {

@@ -143,7 +143,7 @@ class FormReader implements ByteSource {
     }
     this.#fedBytes += piece.byteLength;
     const taken = this.#settled();
-    // A copy: the parser keeps slices beyond the piece's time. Uploads by form are rare.
+    // A copy: slices of it may still wait in the parser's streams when the body is read again. Uploads by form are rare.
     this.#parser.write(Buffer.from(piece), () => this.#settle(() => undefined));
     return taken;
   }
