@@ -56,6 +56,9 @@ export class Checks {
     else if (known.digest !== digest) world.fail(`rows differ at equal position: ${host.name} after entry ${entry.index}`);
   }
 
+  newestTerm(group: number): number {
+    return this.#groups[group]!.newestTerm;
+  }
   /** A read that begins now must have applied this much when it is answered. */
   floor(group: number, key: number | typeof ALL_KEYS): number {
     const { latest } = this.#groups[group]!;

@@ -10,7 +10,7 @@ const birth: Anchor = { index: 0, term: 0, stampMs: 0, configuration: none };
 const create = (): Stored => ({
   log: new LogImage({ term: 0, vote: null, base: birth, entries: [] }),
   rows: emptyState(),
-  forgottenAt: 0,
+  silentBelow: 0,
 });
 const entry = (index: number, term: number, configuration: Configuration | null = null): Entry<Command> => ({
   index,

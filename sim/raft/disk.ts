@@ -64,8 +64,8 @@ export class LogImage {
 export interface Stored {
   readonly log: LogImage;
   rows: MachineState;
-  /** Where the rows were when this node, removed from the group, forgot it; only term and vote were kept. 0: nothing was forgotten. */
-  readonly forgottenAt: number;
+  /** Not 0: this node left the group and forgot it; below this commit index it is silent (`Restored.silentBelow`). */
+  readonly silentBelow: number;
 }
 
 /** What one flush makes durable, in this order: log writes as they came, then rows. */

@@ -32,9 +32,9 @@ export class GroupHost {
   #drainScheduled = false;
   #draining = false;
   #closed = false;
+  #leaving = false;
   /** Rows on disk reach up to here. */
   #rowsDurable: number;
-  readonly #forgottenAt: number;
   #trimTo = 0;
   #role = "follower";
 
@@ -46,7 +46,6 @@ export class GroupHost {
     this.machine.import(stored.rows);
     this.#log = new LogImage(stored.log);
     this.#rowsDurable = stored.rows.index;
-    this.#forgottenAt = stored.forgottenAt;
     const anchor = this.#log.anchorAt(world.dice.chance(0.5) ? stored.rows.index : this.#log.base.index);
     this.raft = new Raft<Command>(
       node.options,
@@ -57,6 +56,7 @@ export class GroupHost {
         oldestStored: this.#log.base.index + 1,
         entries: this.#log.entries.slice(anchor.index - this.#log.base.index),
         applied: stored.rows.index,
+        silentBelow: world.planted("forget-log") ? 0 : stored.silentBelow,
       },
       node.moment(),
     );
@@ -75,15 +75,7 @@ export class GroupHost {
     this.#closed = true;
   }
 
-  /**
-   * Until a member that forgot the group knows as much as it did then, it neither votes nor campaigns: its short log would make way for members
-   * that are configurations behind, and while it is filled it passes through old configurations, in which it may have been the only voter.
-   */
-  get muted(): boolean {
-    return this.raft.commitIndex < this.#forgottenAt && !this.world.planted("forget-log");
-  }
   tick(now: Moment): void {
-    if (this.muted) return;
     this.raft.tick(now);
     this.drain();
   }
@@ -91,7 +83,6 @@ export class GroupHost {
   // ---- events
 
   step(message: Message<Command>, rows: MachineState | null): void {
-    if (this.muted && (message.kind === "vote" || message.kind === "campaign-now")) return;
     if (message.kind === "snapshot") {
       assert(rows !== null, "a snapshot comes with rows");
       this.#staged = { term: message.anchor.term, rows };
@@ -237,6 +228,7 @@ export class GroupHost {
         );
       this.#role = role;
     }
+    if (raft.dismissed && !world.planted("forget-early")) this.#leave();
     world.checks.changed(this);
   }
   #answer(read: PendingRead, how: string): void {
@@ -279,7 +271,7 @@ export class GroupHost {
       this.world.checks.applied(this, entry, this.machine.digest);
       if (entry.configuration !== null) {
         this.world.count(entry.configuration.old === null ? "configurations" : "joint configurations");
-        if (!isMember(entry.configuration, this.node.self)) this.#leave();
+        if (this.world.planted("forget-early") && !isMember(entry.configuration, this.node.self)) this.#leave();
         this.world.note(
           this.group,
           () => `${this.name} applies configuration ${entry.index} ${describeConfiguration(entry.configuration!)}`,
@@ -289,15 +281,19 @@ export class GroupHost {
     }
     this.raft.applied(this.machine.index, this.node.moment());
   }
-  /** Its removal is committed: after a while the node forgets the group's rows and log, as it would to win back the space. */
+  /** It may be that this node is no member any more: after a while it forgets the group's rows and log, as it would to win back the space. */
   #leave(): void {
     const { world, node, group } = this;
-    if (!world.profile.forget) return;
+    if (!world.profile.forget || this.#leaving) return;
+    this.#leaving = true;
+    const early = world.planted("forget-early");
     const forget = (): void => {
-      if (node.hosts.get(group) !== this || isMember(this.raft.configuration, node.self)) return;
-      if (!node.forget(group)) node.local(10, forget); // not while a write of the group is under way
+      this.#leaving = false;
+      const gone = early ? !isMember(this.raft.configuration, node.self) : this.raft.dismissed;
+      if (this.#closed || !gone) return;
+      if (!node.forget(group)) this.#leave(); // not while a write of the group is under way
     };
-    node.local(5 + world.dice.random() * 60, forget);
+    node.local(1 + world.dice.random() * world.dice.random() * 60, forget);
   }
   #settle(entry: Entry<Command>, command: Command, result: Result): void {
     const { node, world, raft } = this;
@@ -356,7 +352,7 @@ export class GroupHost {
   #ship(to: MemberId): void {
     const { world, node, group } = this;
     const rows = this.machine.export();
-    const message = this.raft.snapshotMessage(rows.index);
+    const message = this.raft.snapshotMessage(rows.index, to);
     if (message === null) return;
     world.count("snapshots sent");
     world.note(group, () => `${this.name} sends a snapshot at ${rows.index} to ${to}`);

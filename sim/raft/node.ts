@@ -168,7 +168,7 @@ export class SimNode {
   }
   #stored(birth: Configuration | null): Stored {
     const { anchor, term, vote } = birth === null ? emptyGroup<Command>() : newbornGroup<Command>(birth);
-    return { log: new LogImage({ term, vote, base: anchor, entries: [] }), rows: emptyState(), forgottenAt: 0 };
+    return { log: new LogImage({ term, vote, base: anchor, entries: [] }), rows: emptyState(), silentBelow: 0 };
   }
 
   #open(group: number): GroupHost {
@@ -179,26 +179,23 @@ export class SimNode {
     return host;
   }
 
-  /**
-   * Forgets a group that this node was removed from. Term and vote stay: the store may become a member of the group again under the same
-   * id, and must not vote twice in a term; nor may it vote with its empty log before it is filled again. False while writes of the group are under way.
-   */
+  /** Forgets a group that this node was dismissed from, but for what the core says must remain. False while writes of the group are under way. */
   forget(group: number): boolean {
     const underWay = [...this.#pending, ...(this.#batch?.writes ?? []), ...(this.#batch?.rows ?? [])];
     const busy = underWay.some((write) => write.group === group);
     const host = this.hosts.get(group);
-    const stored = this.disk.groups.get(group);
-    if (busy || host === undefined || stored === undefined || host.raft.role === "leader") return false;
+    if (busy || host === undefined || host.raft.role === "leader") return false;
     host.close();
     this.roster.remove(host.raft, this.moment());
     this.hosts.delete(group);
     this.#hostOf.delete(host.raft);
     const empty = this.#stored(null);
+    const { term, vote, silentBelow } = host.raft.remains;
     if (!this.world.planted("forget-vote")) {
-      empty.log.term = stored.log.term;
-      empty.log.vote = stored.log.vote;
+      empty.log.term = term;
+      empty.log.vote = vote;
     }
-    this.disk.groups.set(group, { ...empty, forgottenAt: Math.max(stored.forgottenAt, host.machine.index) });
+    this.disk.groups.set(group, { ...empty, silentBelow });
     this.world.count("groups forgotten");
     this.world.note(group, () => `${host.name} forgets the group`);
     return true;

@@ -15,6 +15,7 @@ const HOST_DEFECTS = [
   "clear-one-key",
   "forget-vote",
   "forget-log",
+  "forget-early",
 ] as const;
 export type HostDefect = (typeof HOST_DEFECTS)[number];
 export type AnyDefect = Defect | HostDefect;
@@ -80,6 +81,7 @@ export const PLANTED: Readonly<Record<AnyDefect, Planted>> = {
   "boots-only": planted(25, "store", 2000),
   "forget-vote": planted(26, "members", 0),
   "forget-log": planted(26, "members", 2000),
+  "forget-early": planted(26, "members", 2000),
   "no-ids": planted(29, "retry", 2000),
   "ids-no-expiry": planted(29, "retry", 2000),
   "ids-fixed-window": planted(29, "retry", 2000),

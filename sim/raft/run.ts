@@ -34,6 +34,8 @@ export interface RunResult {
   readonly group: number;
 }
 
+/** Eleven leases: a leader cut off steps down after three, promises and restarts hold back for one, then a few rounds of votes. */
+const ELECTION_BOUND_MS = PROBE_MS - HEAL_MS;
 const MAX_STEPS = 2_000_000;
 
 export function runSeed(seed: number, options: RunOptions = {}): RunResult {
@@ -61,6 +63,7 @@ export function runSeed(seed: number, options: RunOptions = {}): RunResult {
   membership.start();
   faults.start();
   const probes = startProbes(world, clients);
+  watchElections(world);
 
   let contradiction: string | null = null;
   try {
@@ -102,6 +105,30 @@ function drawClock(dice: Dice, profile: Profile): VirtualClock {
     { mono, boot, wall: dice.between(0.99, 1.01) },
     { mono: offset(), boot: offset(), wall: WALL_MS + dice.between(-60, 60) },
   );
+}
+
+/** Once all is calm, every group has a leader, the newest of all, within ELECTION_BOUND_MS (that it can commit, probes show). */
+function watchElections(world: World): void {
+  const leaderless = new Set(world.profile.voters.keys());
+  const look = (): void => {
+    for (const node of world.nodes) {
+      if (!node.running) continue;
+      for (const { raft, group } of node.hosts.values()) {
+        if (raft.role === "leader" && raft.term === world.checks.newestTerm(group)) leaderless.delete(group);
+      }
+    }
+    if (leaderless.size === 0) {
+      world.stats["slowest election after healing, ms"] = world.now - HEAL_MS;
+      return;
+    }
+    if (world.now < HEAL_MS + ELECTION_BOUND_MS) {
+      world.after(25, look);
+      return;
+    }
+    const [group] = leaderless;
+    world.fail(`no leader: group ${group} has none, ${ELECTION_BOUND_MS} ms after all became calm`);
+  };
+  world.after(HEAL_MS + 1, look);
 }
 
 interface Probes {
