@@ -77,15 +77,8 @@ describe("200 bad clients", { skip: process.platform === "linux" ? false : "read
     await s3.abort(BUCKET, "parts", upload);
     s3.reset();
     await waitFor("connections and files are closed", async () => openFiles(daemon.pid).length <= files, { withinMs: 20_000 });
-    await waitFor(
-      "nothing stays pending, referenced or on disk",
-      async () => {
-        const audit = await daemon.cli("repair", "audit");
-        if (audit.code !== 0) throw new Error(audit.stdout);
-        return true;
-      },
-      { withinMs: 40_000, everyMs: 500 },
-    );
+    // Nothing stays pending, referenced or on disk.
+    await daemon.settled();
     await waitFor("memory comes back", () => {
       const more = anonymousBytes(daemon.pid) - memory;
       if (more < LASTING_BYTES) return true;
@@ -119,10 +112,7 @@ describe("200 bad clients", { skip: process.platform === "linux" ? false : "read
     for (let turn = 1; turn <= 4; turn++) await round(1000 + turn);
     await waitFor("memory comes back", () => anonymousBytes(daemon.pid) - memory < LASTING_BYTES);
     t.diagnostic(`${mega(anonymousBytes(daemon.pid) - memory)} more after 400 of them`);
-    await waitFor("nothing stays", async () => (await daemon.cli("repair", "audit")).code === 0, {
-      withinMs: 40_000,
-      everyMs: 500,
-    });
+    await daemon.settled();
     assert.equal((await s3.list(BUCKET, "gone-")).length, 0);
   });
 

@@ -89,9 +89,7 @@ for (const engine of ["lmdb", "sqlite"])
           await allThere(daemon, kept, bytes);
           disk.empty();
           await writable(daemon, kept, bytes);
-          await waitFor("references, blocks and files agree", async () => (await daemon.cli("repair", "audit")).code === 0, {
-            everyMs: 300,
-          });
+          await daemon.settled();
           assert.equal(await daemon.stop(), 0);
         } finally {
           await daemon.dispose();

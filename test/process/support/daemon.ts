@@ -250,6 +250,30 @@ export class Daemon {
     return JSON.parse(result.stdout);
   }
 
+  /** What `repair audit` finds: broken must be empty at all times, unfinished once nothing is under way. */
+  async audit(): Promise<{ readonly broken: readonly string[]; readonly unfinished: readonly string[] }> {
+    const { success } = (await this.admin("AuditNode")) as {
+      success: Record<string, { broken: string[]; unfinished: string[] }>;
+    };
+    return Object.values(success)[0] as { broken: string[]; unfinished: string[] };
+  }
+
+  /** Waits until references, blocks and files agree. @throws at once when something is broken */
+  async settled(withinMs = 60_000): Promise<void> {
+    await waitFor(
+      "references, blocks and files agree",
+      async () => {
+        const { broken, unfinished } = await this.audit();
+        if (broken.length > 0) return { broken };
+        if (unfinished.length > 0) throw new Error(`${unfinished.length} unfinished: ${unfinished.slice(0, 5).join("; ")}`);
+        return { broken };
+      },
+      { withinMs, everyMs: 400 },
+    ).then(({ broken }) => {
+      if (broken.length > 0) throw new Error(`broken: ${broken.slice(0, 10).join("; ")}`);
+    });
+  }
+
   #health(): Promise<number> {
     return new Promise((resolve, reject) => {
       const probe = request({ host: this.host, port: this.adminPort, path: "/health", agent: false, timeout: 2000 }, (answer) => {
