@@ -1,14 +1,14 @@
-import type { ChecksumAlgorithm, CompleteRequest } from "../../model/object-service.ts";
+import type { ChecksumAlgorithm } from "../../model/object-service.ts";
 import type { HttpRequest } from "../../platform/http.ts";
 import { checksumHeader } from "../common/checksum-headers.ts";
 import { readSmallBody } from "../common/payload.ts";
-import { XmlReader, parseXml, type XmlElement } from "../common/xml-read.ts";
 import { S3_NAMESPACE, XML_HEAD, element } from "../common/xml-write.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { CHECKSUM_ALGORITHMS, typedChecksumXml } from "./checksum-answer.ts";
+import { parseCompletion } from "./complete-document.ts";
 import { writeConditionOf } from "./conditions.ts";
 import { completeRefusal, invalidArgument, s3Error } from "./errors.ts";
-import { MAX_COMPLETE_XML_BYTES, MAX_PART_NUMBER } from "./limits.ts";
+import { MAX_COMPLETE_XML_BYTES } from "./limits.ts";
 import { objectLocation } from "./location.ts";
 import { conditionName } from "./put-object.ts";
 import { uploadRef } from "./upload-parameters.ts";
@@ -24,7 +24,7 @@ export async function completeMultipartUpload(call: BucketCall, services: Servic
     limitBytes: MAX_COMPLETE_XML_BYTES,
   });
   if (bytes.byteLength === 0) throw s3Error("MissingRequestBodyError");
-  const parts = parseParts(bytes);
+  const parts = parseCompletion(bytes);
   const announced = objectChecksum(request);
   await checkAgainstUpload(call, services, announced?.algorithm);
   const outcome = await services.objects.completeUpload({
@@ -40,40 +40,6 @@ export async function completeMultipartUpload(call: BucketCall, services: Servic
       `${element("Bucket", call.bucketName)}${element("Key", call.key)}<ETag>&quot;${outcome.etag}&quot;</ETag>` +
       `${typedChecksumXml(outcome.checksum)}</CompleteMultipartUploadResult>`,
   );
-}
-
-function parseParts(bytes: Uint8Array): CompleteRequest["parts"] {
-  const reader = new XmlReader(parseXml(bytes, { root: ["CompleteMultipartUpload", "CompleteMultipartUploadRequest"] }));
-  const elements = reader.many("Part", MAX_PART_NUMBER);
-  reader.done();
-  if (elements.length === 0) throw s3Error("MalformedXML", "The document must name at least one Part.");
-  let last = 0;
-  return elements.map((found) => {
-    const part = parsePart(found);
-    if (part.part <= last) throw s3Error("InvalidPartOrder");
-    last = part.part;
-    return part;
-  });
-}
-
-function parsePart(found: XmlElement): CompleteRequest["parts"][number] {
-  const reader = new XmlReader(found);
-  const part = reader.optionalInteger("PartNumber", { min: 1, max: MAX_PART_NUMBER });
-  const etag = unquoted(reader.text("ETag"));
-  let checksum: string | undefined;
-  for (const algorithm of CHECKSUM_ALGORITHMS) {
-    const value = reader.optionalText(`Checksum${algorithm}`)?.trim();
-    // Some clients write empty elements for the algorithms they don't use.
-    if (value !== undefined && value !== "") checksum ??= value;
-  }
-  reader.done();
-  if (part === undefined) throw s3Error("MalformedXML", "Every Part needs a PartNumber.");
-  return checksum === undefined ? { part, etag } : { part, etag, checksum };
-}
-
-function unquoted(etag: string): string {
-  const text = etag.trim();
-  return text.length >= 2 && text.startsWith('"') && text.endsWith('"') ? text.slice(1, -1) : text;
 }
 
 /** x-amz-checksum-* of this call is the object's, not the document's. */
