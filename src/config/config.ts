@@ -1,5 +1,5 @@
 import { parse as parseToml } from "smol-toml";
-import { address, duration, flag, hex32, integer, listOf, oneOf, type Read, type Reader, size, text } from "./values.ts";
+import { address, duration, flag, hex32, integer, listOf, oneOf, type Reader, size, text, token } from "./values.ts";
 
 /**
  * The configuration file: Garage's keys, and a few of our own. Unknown keys are tolerated with a warning; all faults of a file
@@ -129,7 +129,7 @@ class Parser {
         oneOf({ lmdb: "lmdb", heed: "lmdb", sqlite: "sqlite", sqlite3: "sqlite", rusqlite: "sqlite" } as const),
         "lmdb",
       ),
-      lmdbMapSizeBytes: this.#optional("lmdb_map_size", size, 2 ** 40),
+      lmdbMapSizeBytes: this.#optional("lmdb_map_size", sizeWithin(2 ** 20, 2 ** 46), 2 ** 40),
       disableScrub: this.#optional("disable_scrub", flag, false),
       blockSizeBytes: this.#optional("block_size", sizeWithin(1024, 2 ** 28), 2 ** 20),
       blockRamBufferMaxBytes: this.#optional("block_ram_buffer_max", sizeWithin(2 ** 20, 2 ** 40), 2 ** 28),
@@ -143,7 +143,7 @@ class Parser {
         "consistent",
       ),
       rpcBindAddr: this.#required("rpc_bind_addr", address({ socket: false })) ?? "",
-      rpcPublicAddr: this.#optional<string | undefined>("rpc_public_addr", text, undefined),
+      rpcPublicAddr: this.#optional<string | undefined>("rpc_public_addr", address({ socket: false }), undefined),
       rpcSecret: this.#secret("rpc_secret", hex32),
       bootstrapPeers: this.#optional("bootstrap_peers", listOf(text), []),
       allowWorldReadableSecrets: this.#optional("allow_world_readable_secrets", flag, false),
@@ -170,8 +170,8 @@ class Parser {
 
   #admin(): Config["admin"] {
     const bindAddr = this.#optional<string | undefined>("admin.api_bind_addr", address({ socket: true }), undefined);
-    const adminToken = this.#secret("admin.admin_token", text);
-    const metricsToken = this.#secret("admin.metrics_token", text);
+    const adminToken = this.#secret("admin.admin_token", token);
+    const metricsToken = this.#secret("admin.metrics_token", token);
     const metricsRequireToken = this.#optional("admin.metrics_require_token", flag, false);
     return bindAddr === undefined ? undefined : { bindAddr, adminToken, metricsToken, metricsRequireToken };
   }
@@ -187,7 +187,7 @@ class Parser {
     this.#known.add(name);
     const value = this.#document[name];
     if (value === undefined) return false;
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) return true;
+    if (isTable(value)) return true;
     this.#faults.push({ key: name, reason: `expects a section [${name}]` });
     return false;
   }
@@ -198,18 +198,19 @@ class Parser {
       this.#faults.push({ key, reason: "is required" });
       return undefined;
     }
-    return this.#take(key, read(raw));
+    const value = read(raw);
+    if (value.ok) return value.value;
+    this.#faults.push({ key, reason: value.fault });
+    return undefined;
   }
 
   #optional<T>(key: string, read: Reader<T>, otherwise: T): T {
     const raw = this.#raw(key);
-    return raw === undefined ? otherwise : (this.#take(key, read(raw)) ?? otherwise);
-  }
-
-  #take<T>(key: string, read: Read<T>): T | undefined {
-    if (read.ok) return read.value;
-    this.#faults.push({ key, reason: read.fault });
-    return undefined;
+    if (raw === undefined) return otherwise;
+    const value = read(raw);
+    if (value.ok) return value.value;
+    this.#faults.push({ key, reason: value.fault });
+    return otherwise;
   }
 
   #secret(key: string, read: Reader<string>): Secret {
@@ -228,9 +229,18 @@ class Parser {
     for (const [key, value] of Object.entries(this.#document)) {
       if (!this.#known.has(key)) note(key);
       else if (key === "s3_api" || key === "admin")
-        for (const name of Object.keys(value as object)) if (!this.#known.has(`${key}.${name}`)) note(`${key}.${name}`);
+        for (const name of isTable(value) ? Object.keys(value) : [])
+          if (!this.#known.has(`${key}.${name}`)) note(`${key}.${name}`);
     }
+    const dirs = this.#document["data_dir"];
+    for (const dir of Array.isArray(dirs) ? dirs : [])
+      for (const name of isTable(dir) ? Object.keys(dir) : []) if (!DATA_DIR_KEYS.has(name)) note(`data_dir.${name}`);
   }
+}
+
+/** A TOML table; dates are objects too. */
+function isTable(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }
 
 function sizeWithin(min: number, max: number): Reader<number> {
@@ -252,7 +262,13 @@ function powerOfTwo(min: number, max: number): Reader<number> {
 }
 
 const readCompression: Reader<number | undefined> = (raw) =>
-  raw === "none" ? { ok: true, value: undefined } : integer(-99, 22)(raw);
+  raw === "none"
+    ? { ok: true, value: undefined }
+    : typeof raw === "string"
+      ? { ok: false, fault: 'expects a whole number, or "none"' }
+      : integer(-99, 22)(raw);
+
+const DATA_DIR_KEYS = new Set(["path", "capacity", "read_only"]);
 
 const readDataDirs: Reader<readonly DataDir[]> = (raw) => {
   if (typeof raw === "string")
@@ -263,10 +279,11 @@ const readDataDirs: Reader<readonly DataDir[]> = (raw) => {
     return { ok: false, fault: 'expects a path, or a list of { path = "…", capacity = "…" }' };
   const dirs: DataDir[] = [];
   for (const [at, entry] of raw.entries()) {
-    const item = entry as Record<string, unknown>;
-    if (typeof entry !== "object" || entry === null || typeof item["path"] !== "string" || item["path"] === "")
+    const item: unknown = entry;
+    if (!isTable(item) || typeof item["path"] !== "string" || item["path"] === "")
       return { ok: false, fault: `entry ${at + 1}: expects { path = "…", capacity = "…" }` };
-    const readOnly = item["read_only"] === true;
+    const readOnly = item["read_only"] ?? false;
+    if (typeof readOnly !== "boolean") return { ok: false, fault: `entry ${at + 1}: read_only expects true or false` };
     const capacity = item["capacity"] === undefined ? undefined : size(item["capacity"]);
     if (capacity && !capacity.ok) return { ok: false, fault: `entry ${at + 1}: capacity ${capacity.fault}` };
     if (!readOnly && (capacity === undefined || capacity.value === 0))

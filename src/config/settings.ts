@@ -1,5 +1,5 @@
 import type { Config, Fault, Secret } from "./config.ts";
-import { hex32 } from "./values.ts";
+import { hex32, type Reader, token } from "./values.ts";
 
 /** What the command line and the environment say; they win over the file. */
 export interface Overrides {
@@ -33,33 +33,57 @@ export function resolveSecrets(
 ): { readonly secrets: Secrets; readonly faults: readonly Fault[] } {
   const faults: Fault[] = [];
   const lenient = !options.checkPermissions || (overrides.allowWorldReadableSecrets ?? config.allowWorldReadableSecrets);
-  const take = (key: string, value: string | undefined, file: string | undefined, configured: Secret): string | undefined => {
-    if (value !== undefined && file !== undefined) {
+  const take = (
+    key: string,
+    check: Reader<string>,
+    given: { readonly value: string | undefined; readonly file: string | undefined },
+    configured: Secret,
+  ): string | undefined => {
+    if (given.value !== undefined && given.file !== undefined) {
       faults.push({ key, reason: "is given both as a value and as a file on the command line or in the environment" });
       return undefined;
     }
-    if (value !== undefined) return value;
-    const path = file ?? (configured && "file" in configured ? configured.file : undefined);
-    if (path === undefined) return configured && "value" in configured ? configured.value : undefined;
-    const found = read(path);
-    if (!found) faults.push({ key: `${key}_file`, reason: `${path} cannot be read` });
-    else if (!lenient && (found.mode & 0o077) !== 0)
-      faults.push({
-        key: `${key}_file`,
-        reason: `${path} may be read by others (mode ${(found.mode & 0o777).toString(8)}): chmod 600 it, or set allow_world_readable_secrets = true`,
-      });
-    return found?.text.trimEnd();
+    const source: Secret =
+      given.value !== undefined ? { value: given.value } : given.file !== undefined ? { file: given.file } : configured;
+    if (source === undefined) return undefined;
+    let value: string;
+    if ("value" in source) value = source.value;
+    else {
+      const found = read(source.file);
+      if (!found) {
+        faults.push({ key: `${key}_file`, reason: `${source.file} cannot be read` });
+        return undefined;
+      }
+      if (!lenient && (found.mode & 0o077) !== 0) {
+        faults.push({
+          key: `${key}_file`,
+          reason: `${source.file} may be read by others (mode ${(found.mode & 0o777).toString(8)}): chmod 600 it, or set allow_world_readable_secrets = true`,
+        });
+        return undefined;
+      }
+      value = found.text.trimEnd();
+    }
+    const checked = check(value);
+    if (checked.ok) return checked.value;
+    faults.push({ key: "file" in source ? `${key}_file` : key, reason: checked.fault });
+    return undefined;
   };
-  const rpcSecret = take("rpc_secret", overrides.rpcSecret, overrides.rpcSecretFile, config.rpcSecret);
-  if (rpcSecret !== undefined) {
-    const checked = hex32(rpcSecret);
-    if (!checked.ok) faults.push({ key: "rpc_secret", reason: checked.fault });
-  }
+  const { admin } = config;
   return {
     secrets: {
-      rpcSecret: rpcSecret?.trim().toLowerCase(),
-      adminToken: take("admin.admin_token", overrides.adminToken, overrides.adminTokenFile, config.admin?.adminToken),
-      metricsToken: take("admin.metrics_token", overrides.metricsToken, overrides.metricsTokenFile, config.admin?.metricsToken),
+      rpcSecret: take("rpc_secret", hex32, { value: overrides.rpcSecret, file: overrides.rpcSecretFile }, config.rpcSecret),
+      adminToken: take(
+        "admin.admin_token",
+        token,
+        { value: overrides.adminToken, file: overrides.adminTokenFile },
+        admin?.adminToken,
+      ),
+      metricsToken: take(
+        "admin.metrics_token",
+        token,
+        { value: overrides.metricsToken, file: overrides.metricsTokenFile },
+        admin?.metricsToken,
+      ),
     },
     faults,
   };
@@ -67,6 +91,5 @@ export function resolveSecrets(
 
 /** An environment variable under our name or Garage's. */
 export function fromEnvironment(env: Readonly<Record<string, string | undefined>>, name: string): string | undefined {
-  const value = env[`HANGAR_${name}`] ?? env[`GARAGE_${name}`];
-  return value === "" ? undefined : value;
+  return env[`HANGAR_${name}`] || env[`GARAGE_${name}`] || undefined;
 }

@@ -7,6 +7,9 @@ const bad = (fault: string): Read<never> => ({ ok: false, fault });
 
 export const text: Reader<string> = (raw) =>
   typeof raw === "string" && raw !== "" ? ok(raw) : bad("expects a non-empty string");
+/** A bearer token: what HTTP can carry in one word. */
+export const token: Reader<string> = (raw) =>
+  typeof raw === "string" && /^[\x21-\x7e]+$/.test(raw) ? ok(raw) : bad("expects visible ASCII characters without blanks");
 export const flag: Reader<boolean> = (raw) => (typeof raw === "boolean" ? ok(raw) : bad("expects true or false"));
 
 export function integer(min: number, max: number): Reader<number> {
@@ -19,7 +22,7 @@ export function integer(min: number, max: number): Reader<number> {
 
 export function oneOf<T extends string>(words: Readonly<Record<string, T>>): Reader<T> {
   return (raw) => {
-    const value = typeof raw === "string" ? words[raw] : undefined;
+    const value = typeof raw === "string" && Object.hasOwn(words, raw) ? words[raw] : undefined;
     return value === undefined ? bad(`expects one of ${Object.keys(words).join(", ")}`) : ok(value);
   };
 }
@@ -77,36 +80,25 @@ const SPANS: readonly (readonly [RegExp, number])[] = [
   [/^(y|years?)$/, 31_536_000_000],
 ];
 
-/** Milliseconds of "10min", "1d", "2h 30m", "30 days"; a bare number means seconds. */
+/** Milliseconds of "10min", "1d", "2h 30m", "30 days"; a bare number means seconds. Whole; undefined when it can't be read or is no safe integer. */
 export function parseDuration(raw: string): number | undefined {
-  const parts = [
-    ...raw
-      .trim()
-      .toLowerCase()
-      .matchAll(/(\d+(?:\.\d+)?)\s*([a-z]*)/g),
-  ];
-  if (
-    parts.length === 0 ||
-    raw
-      .trim()
-      .toLowerCase()
-      .replace(/(\d+(?:\.\d+)?)\s*([a-z]*)[\s,]*/g, "") !== ""
-  )
-    return undefined;
+  const text = raw.trim().toLowerCase();
+  if (text === "" || text.replace(/\d+(?:\.\d+)?\s*[a-z]*[\s,]*/g, "") !== "") return undefined;
   let total = 0;
-  for (const [, count, unit] of parts) {
+  for (const [, count, unit] of text.matchAll(/(\d+(?:\.\d+)?)\s*([a-z]*)/g)) {
     const span = SPANS.find(([words]) => words.test(unit ?? ""));
     if (!span) return undefined;
     total += Number(count) * span[1];
   }
-  return total;
+  const ms = Math.round(total);
+  return Number.isSafeInteger(ms) ? ms : undefined;
 }
 
 export function duration(minMs: number, maxMs: number): Reader<number> {
   return (raw) => {
     const ms =
       typeof raw === "number" || typeof raw === "bigint"
-        ? Number(raw) * 1000
+        ? Math.round(Number(raw) * 1000)
         : typeof raw === "string"
           ? parseDuration(raw)
           : undefined;
@@ -115,18 +107,22 @@ export function duration(minMs: number, maxMs: number): Reader<number> {
   };
 }
 
-/** "127.0.0.1:3900", "[::]:3900"; with `socket` also an absolute path. */
+/** "127.0.0.1:3900", "[::]:3900", "host.example:3900"; with `socket` also an absolute path. */
 export function address(options: { readonly socket: boolean }): Reader<string> {
   return (raw) => {
-    if (typeof raw !== "string") return bad('expects "ip:port"');
-    if (options.socket && raw.startsWith("/")) return ok(raw);
-    const match = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(raw);
-    if (!match || Number(match[4]) > 65_535)
-      return bad(
-        `expects "ip:port" such as "[::]:3900" or "0.0.0.0:3900"${options.socket ? ", or the path of a unix socket" : ""}`,
-      );
-    return ok(raw);
+    if (options.socket && typeof raw === "string" && raw.startsWith("/")) return ok(raw);
+    const match = typeof raw === "string" ? /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(raw) : undefined;
+    if (match && isHost(match[1], match[2]) && Number(match[3]) <= 65_535) return ok(raw as string);
+    return bad(
+      `expects "ip:port" such as "[::]:3900" or "0.0.0.0:3900"${options.socket ? ", or the path of a unix socket" : ""}`,
+    );
   };
+}
+
+/** What looks like an IPv4 address has to be one; the rest of IPv6 is left to the system. */
+function isHost(ipv6: string | undefined, name: string | undefined): boolean {
+  if (ipv6 !== undefined) return /^[^:]*:.*:/.test(ipv6) && !/:::/.test(ipv6);
+  return !/^[\d.]+$/.test(name as string) || /^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}$/.test(name as string);
 }
 
 export const hex32: Reader<string> = (raw) =>
