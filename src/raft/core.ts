@@ -107,7 +107,7 @@ export class Core<C> {
   /** Committed entries handed out for applying, up to here. */
   handed: number;
   applied: number;
-  /** No vote and no campaign before this is committed here again (`Restored.silentBelow`). */
+  /** No vote and no campaign before the log reaches this again (`Restored.silentBelow`). */
   readonly silentBelow: number;
   /** The session of the newest append heeded in this term, and whether it was a farewell. */
   session = -1;

@@ -5,14 +5,19 @@ import { type Core, NEVER } from "./core.ts";
 import type { CampaignNow, LeadAnswer, LeadQuestion, MemberId, Moment, VoteReply, VoteRequest } from "./messages.ts";
 import { beginLeadership, leaseHeld } from "./leadership.ts";
 
-/** May this member campaign? Voters may; so may one whose removal is not committed yet: it may never commit without it (rule 23). */
+/**
+ * May this member campaign? Voters may; so may one whose removal is not committed yet: it may never commit without it (rule 23). What is
+ * committed is known only from below, all the more after a restart: any configuration from there on may be the one that counts.
+ */
 export function mayCampaign<C>(core: Core<C>): boolean {
-  if (core.commit < core.silentBelow) return false;
+  if (isSilent(core)) return false;
   if (isVoter(core.configuration, core.self)) return true;
-  const { log } = core;
-  return (
-    log.configurationIndex > core.commit && isVoter(log.configurationAt(core.commit), core.self) && !core.broken("leaver-silent")
-  );
+  return core.log.someConfigurationFrom(core.commit, (at) => isVoter(at, core.self)) && !core.broken("leaver-silent");
+}
+
+/** It forgot what it once had, and is not filled again up to there: its log proves nothing, and its configuration may be an old one. */
+function isSilent<C>(core: Core<C>): boolean {
+  return core.log.last < core.silentBelow;
 }
 
 /** A follower or candidate looks at the time: campaign, go on sleeping behind a promise, or ask its leader whether it still leads. */
@@ -71,7 +76,7 @@ function campaign<C>(core: Core<C>, pre: boolean, force: boolean, now: Moment): 
 
 export function onVoteRequest<C>(core: Core<C>, request: VoteRequest, now: Moment): void {
   const { leases } = core.options;
-  if (!leases.mayVote(now) || core.commit < core.silentBelow) return; // rule 15; it forgot what it once had
+  if (!leases.mayVote(now) || isSilent(core)) return; // rule 15
   const refuse = (): void =>
     core.send(request.from, {
       kind: "vote-reply",

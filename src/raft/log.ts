@@ -141,6 +141,15 @@ export class Log<C> {
     }
     return this.#configurations[0]!.configuration;
   }
+  /** Does any configuration hold that counts at `index` (or the anchor, if later) or comes after it? */
+  someConfigurationFrom(index: number, holds: (configuration: Configuration) => boolean): boolean {
+    for (let k = this.#configurations.length - 1; k >= 0; k--) {
+      const dated = this.#configurations[k]!;
+      if (holds(dated.configuration)) return true;
+      if (dated.index <= index) return false;
+    }
+    return false;
+  }
   #configurationsIndexAt(index: number): number {
     let found = this.#configurations[0]!.index;
     for (const dated of this.#configurations) if (dated.index <= index) found = dated.index;

@@ -14,8 +14,9 @@ export interface Restored<C> {
   /** Up to where the rows are applied, durable; at least `anchor.index`. */
   readonly applied: number;
   /**
-   * For a group this store once left and forgot (`Raft.dismissed`): its commit index then. Until it is reached again the member neither votes
-   * nor campaigns, for what it is filled with passes through old configurations, in which it had a say. Default 0.
+   * For a group this store once left and forgot (`Raft.dismissed`): its commit index then. Until its log reaches there again the member
+   * neither votes nor campaigns, for what it is filled with passes through old configurations, in which it had a say. Kept for good
+   * (what leaders fill it with holds everything committed up to there, so the log's end is measure enough, also after restarts). Default 0.
    */
   readonly silentBelow?: number;
 }
