@@ -255,15 +255,13 @@ export class MemoryObjects implements ObjectService {
     const upload = this.#upload(request);
     if (upload === undefined) return Promise.resolve(null);
     const all = [...upload.parts].sort(([a], [b]) => a - b).filter(([part]) => part > request.after);
-    const parts = all
-      .slice(0, request.limit)
-      .map(([part, { etag, stampMs, bytes, checksum }]) => ({
-        part,
-        etag,
-        stampMs,
-        sizeBytes: bytes.byteLength,
-        ...(checksum && { checksum }),
-      }));
+    const parts = all.slice(0, request.limit).map(([part, { etag, stampMs, bytes, checksum }]) => ({
+      part,
+      etag,
+      stampMs,
+      sizeBytes: bytes.byteLength,
+      ...(checksum && { checksum }),
+    }));
     return Promise.resolve({ info: infoOf(upload), parts, truncated: all.length > request.limit });
   }
 
