@@ -1,9 +1,9 @@
 // What must hold at every moment, looked at where it could break: one leader a term, every leader has what was committed, equal rows at equal
 // positions, a lease excludes other leaders, a read shows whatever was applied anywhere before it began.
 import type { Entry } from "../../src/raft/messages.ts";
-import type { GroupHost } from "./group-host.ts";
+import type { HostPart, Keys, NodePart } from "./parts.ts";
 import { ALL_KEYS, type Command } from "./machine.ts";
-import { describeConfiguration, type World } from "./world.ts";
+import { describeConfiguration, type Invariants, type World } from "./world.ts";
 
 interface Truth {
   readonly term: number;
@@ -21,7 +21,7 @@ interface GroupTruth {
   readonly latest: number[];
 }
 
-export class Checks {
+export class Checks implements Invariants {
   readonly #world: World;
   readonly #groups: GroupTruth[] = [];
 
@@ -37,7 +37,7 @@ export class Checks {
   }
 
   /** A replica has applied an entry; `digest` is that of its rows after it. */
-  applied(host: GroupHost, entry: Entry<Command>, digest: number): void {
+  applied(host: HostPart, entry: Entry<Command>, digest: number): void {
     const world = this.#world;
     const truth = this.#groups[host.group]!;
     world.trace.mix(world.now, host.group * 4096 + entry.index * 8 + host.node.index);
@@ -60,11 +60,11 @@ export class Checks {
     return this.#groups[group]!.newestTerm;
   }
   /** A read that begins now must have applied this much when it is answered. */
-  floor(group: number, key: number | typeof ALL_KEYS): number {
+  floor(group: number, key: Keys): number {
     const { latest } = this.#groups[group]!;
     return key === ALL_KEYS ? Math.max(...latest) : latest[key]!;
   }
-  readAnswered(host: GroupHost, key: number | typeof ALL_KEYS, floor: number, how: string): void {
+  readAnswered(host: HostPart, key: Keys, floor: number, how: string): void {
     if (host.machine.index >= floor) return;
     this.#world.fail(
       `stale read: ${host.name} answered a ${key === ALL_KEYS ? "list" : `read of key ${key}`} (${how}) from position ${host.machine.index}, but entry ${floor} that concerns it was applied elsewhere before the read began`,
@@ -72,7 +72,7 @@ export class Checks {
   }
 
   /** A group's role, term, leader or configuration changed at a member. */
-  changed(host: GroupHost): void {
+  changed(host: HostPart): void {
     const { raft } = host;
     if (raft.role !== "leader") return;
     const world = this.#world;
@@ -94,11 +94,11 @@ export class Checks {
     const missing = this.#missing(host, truth);
     if (missing !== null) world.fail(`committed entry lost: ${host.name} leads in term ${raft.term} ${missing}`);
     for (const node of world.nodes) if (node !== host.node) this.leasesOf(node, host.group);
-    host.world.newLeader?.(host);
+    world.newLeader?.(host);
   }
 
   /** Leader completeness: what was applied in an earlier term is in the log of every later leader. */
-  #missing(host: GroupHost, truth: GroupTruth): string | null {
+  #missing(host: HostPart, truth: GroupTruth): string | null {
     const { raft } = host;
     for (let index = truth.entries.length - 1; index > 0; index--) {
       const committed = truth.entries[index];
@@ -112,7 +112,7 @@ export class Checks {
   }
 
   /** No lease where somebody else leads in a later term (all groups, or one). */
-  leasesOf(node: GroupHost["node"], only = -1): void {
+  leasesOf(node: NodePart, only = -1): void {
     if (!node.running) return;
     for (const host of node.hosts.values()) {
       if ((only >= 0 && host.group !== only) || host.raft.role !== "leader" || !host.raft.mayRead(0, node.moment())) continue;

@@ -1,14 +1,9 @@
 // Clients: they call any node, wait, and write down what they learned. A node passes calls on, asks again, and gives up after a while.
 import { describeOperation, type Call, type Condition, type Operation, type Outcome } from "../linearizability/operation.ts";
-import type { GroupHost } from "./group-host.ts";
-import { ALL_KEYS, type Command, type Result, WINDOW_MS } from "./machine.ts";
-import type { SimNode } from "./node.ts";
+import { ALL_KEYS, type Command, WINDOW_MS } from "./machine.ts";
+import type { HostPart, NodePart } from "./parts.ts";
 import { HEAL_MS, isMemberOf, nodeOf, type World } from "./world.ts";
 
-export interface PendingCall {
-  settle(result: Result): void;
-  end(outcome: "unknown"): void;
-}
 export interface Wish {
   readonly group: number;
   /** Of a list or clear: 0. */
@@ -66,29 +61,30 @@ export class Clients {
     this.#lately.set(`${group}/${key}`, [...lately.slice(-3), value]);
     return { group, key, kind: "put", value, want };
   }
-  #chooseNode(group: number): SimNode {
-    const { dice, nodes, profile } = this.#world;
+  #chooseNode(group: number): NodePart {
+    const world = this.#world;
+    const { dice, nodes, profile } = world;
     const leaders = nodes.filter((node) => node.up && node.hosts.get(group)?.raft.role === "leader");
     // Leaders that should no longer be, and those that have just become: where a lease would go wrong.
     if (profile.focus === "lease" && leaders.length > 0 && dice.chance(0.7)) {
       leaders.sort((a, b) => a.hosts.get(group)!.raft.term - b.hosts.get(group)!.raft.term);
       return dice.chance(0.5) ? leaders[0]! : leaders.at(-1)!;
     }
-    const members = nodes.filter((node) => node.up && isMemberOf(node, group));
+    const members = nodes.filter((node) => node.up && isMemberOf(world, node, group));
     return members.length > 0 && dice.chance(0.8) ? dice.pick(members) : dice.pick(nodes);
   }
   /** A new leader: somebody writes there at once. */
-  newLeader(host: GroupHost): void {
+  newLeader(host: HostPart): void {
     const { profile, dice, now } = this.#world;
     if (profile.focus !== "lease" || now > HEAL_MS || this.#extraWrites-- <= 0) return;
     const { group, node } = host;
     node.local(dice.random() * 3, () => this.call(node, { group, key: 0, kind: "put", value: ++this.#values }, 100, "extra"));
   }
-  put(node: SimNode, group: number, key: number, limitMs: number, then: (outcome: Outcome) => void): void {
+  put(node: NodePart, group: number, key: number, limitMs: number, then: (outcome: Outcome) => void): void {
     this.call(node, { group, key, kind: "put", value: ++this.#values }, limitMs, "probe", then);
   }
 
-  call(node: SimNode, wish: Wish, limitMs: number, client: string, then?: (outcome: Outcome) => void): void {
+  call(node: NodePart, wish: Wish, limitMs: number, client: string, then?: (outcome: Outcome) => void): void {
     const world = this.#world;
     if (!node.up || !node.active) {
       then?.("unknown"); // nobody heard it
@@ -145,18 +141,18 @@ export class Clients {
         return;
       }
       if (command === null) this.#askRead(node, wish, learned);
-      else passOn(node, wish.group, command, 2);
+      else passOn(world, node, wish.group, command, 2);
       node.local(world.profile.retryMs + world.dice.below(2 * world.profile.retryMs), ask);
     };
     node.local(0, ask);
   }
 
-  #askRead(node: SimNode, wish: Wish, done: (values: (number | null)[]) => void): void {
+  #askRead(node: NodePart, wish: Wish, done: (values: (number | null)[]) => void): void {
     const world = this.#world;
     const { group } = wish;
     const key = wish.kind === "list" ? ALL_KEYS : wish.key;
     const host = node.hosts.get(group);
-    if (host !== undefined && isMemberOf(node, group)) {
+    if (host !== undefined && isMemberOf(world, node, group)) {
       if (world.planted("local-read")) {
         done(host.values(key));
         return;
@@ -166,7 +162,7 @@ export class Clients {
         return;
       }
     }
-    const to = guessLeader(node, group);
+    const to = guessLeader(world, node, group);
     world.send(node.index, to, (other) => {
       const there = other.hosts.get(group);
       if (there === undefined) return;
@@ -174,7 +170,7 @@ export class Clients {
     });
   }
   /** What was just answered must show everywhere: ask others who think they lead. */
-  #readElsewhere(node: SimNode, wish: Wish): void {
+  #readElsewhere(node: NodePart, wish: Wish): void {
     const world = this.#world;
     const { dice, profile, nodes } = world;
     if (profile.focus !== "lease" || world.healing) return;
@@ -187,8 +183,7 @@ export class Clients {
   }
 }
 
-function passOn(node: SimNode, group: number, command: Command, hops: number): void {
-  const { world } = node;
+function passOn(world: World, node: NodePart, group: number, command: Command, hops: number): void {
   const host = node.hosts.get(group);
   if (host?.raft.role === "leader") {
     const known = host.machine.once.peek(command.id);
@@ -199,18 +194,17 @@ function passOn(node: SimNode, group: number, command: Command, hops: number): v
     host.propose(command);
     return;
   }
-  const to = guessLeader(node, group);
-  if (hops > 0 && to !== node.index) world.send(node.index, to, (other) => passOn(other, group, command, hops - 1));
+  const to = guessLeader(world, node, group);
+  if (hops > 0 && to !== node.index) world.send(node.index, to, (other) => passOn(world, other, group, command, hops - 1));
 }
 
 /** Where to turn: to the leader if known; else to a member, as the layout would tell, or now and then to anybody. */
-function guessLeader(node: SimNode, group: number): number {
-  const { world } = node;
+function guessLeader(world: World, node: NodePart, group: number): number {
   const { dice, nodes } = world;
   const leader = node.hosts.get(group)?.raft.leader;
-  const trusted = !world.healing || isMemberOf(node, group);
+  const trusted = !world.healing || isMemberOf(world, node, group);
   if (trusted && leader !== undefined && leader !== null && dice.chance(0.8)) return nodeOf(leader);
-  const members = nodes.filter((other) => other !== node && other.active && isMemberOf(other, group));
+  const members = nodes.filter((other) => other !== node && other.active && isMemberOf(world, other, group));
   return members.length > 0 && (world.healing || dice.chance(0.8)) ? dice.pick(members).index : dice.below(nodes.length);
 }
 

@@ -1,7 +1,6 @@
 // What goes wrong, drawn from the profile: crashes, pauses, partitions, transfers, clocks set. Ends when healing begins.
-import type { GroupHost } from "./group-host.ts";
+import type { HostPart, NodePart } from "./parts.ts";
 import type { MembershipDriver } from "./membership.ts";
-import type { SimNode } from "./node.ts";
 import { HEAL_MS, nodeOf, WALL_MS, type World } from "./world.ts";
 
 export class Faults {
@@ -44,13 +43,13 @@ export class Faults {
     }
   }
 
-  #leaders(): GroupHost[] {
+  #leaders(): HostPart[] {
     return this.#world.nodes.flatMap((node) =>
       node.up && node.active ? [...node.hosts.values()].filter((host) => host.raft.role === "leader") : [],
     );
   }
   /** Mostly somebody who leads; else mostly somebody who votes. */
-  #victim(): SimNode {
+  #victim(): NodePart {
     const { dice, nodes } = this.#world;
     const leaders = this.#leaders();
     if (leaders.length > 0 && dice.chance(0.55)) return dice.pick(leaders).node;
@@ -108,7 +107,7 @@ export class Faults {
     this.#noteBlocked();
   }
   /** The leader loses one member, or all, and then perhaps regains one: what leases and their epochs are about. */
-  #isolateLeader(leader: GroupHost): void {
+  #isolateLeader(leader: HostPart): void {
     const world = this.#world;
     const { dice, nodes, profile } = world;
     const self = leader.node.index;
@@ -153,7 +152,7 @@ export class Faults {
   }
 
   /** A leader has just been elected in a schedule about logs: change its membership or cut it off before the term is a moment old. */
-  newLeader(host: GroupHost): void {
+  newLeader(host: HostPart): void {
     const world = this.#world;
     const { dice, profile } = world;
     if (profile.leaseMs >= 50 || world.healing) return;

@@ -6,17 +6,18 @@ import { type Entry, type MemberId, type Message, type Moment, SCOPE_ALL } from 
 import { Raft } from "../../src/raft/raft.ts";
 import { LogImage, type Stored } from "./disk.ts";
 import { ALL_KEYS, type Command, Machine, type MachineState, type Result } from "./machine.ts";
-import type { SimNode } from "./node.ts";
+import type { HostPart, Keys, NodePart } from "./parts.ts";
 import { describeConfiguration, nodeOf, type World } from "./world.ts";
 
 interface PendingRead {
-  readonly key: number | typeof ALL_KEYS;
+  readonly key: Keys;
   readonly floor: number;
   readonly done: (values: (number | null)[]) => void;
 }
 
-export class GroupHost {
-  readonly node: SimNode;
+export class GroupHost implements HostPart {
+  readonly world: World;
+  readonly node: NodePart;
   readonly group: number;
   readonly raft: Raft<Command>;
   readonly machine: Machine;
@@ -38,8 +39,8 @@ export class GroupHost {
   #trimTo = 0;
   #role = "follower";
 
-  constructor(node: SimNode, group: number, stored: Stored) {
-    const { world } = node;
+  constructor(world: World, node: NodePart, group: number, stored: Stored) {
+    this.world = world;
     this.node = node;
     this.group = group;
     this.machine = new Machine(world.coreDefects, world.planted("ids-row-only"));
@@ -63,9 +64,6 @@ export class GroupHost {
     node.roster.add(this.raft, node.moment());
   }
 
-  get world(): World {
-    return this.node.world;
-  }
   get name(): string {
     return `${this.node.self}/g${this.group}`;
   }
@@ -109,14 +107,13 @@ export class GroupHost {
     }
     this.drain();
   }
-  propose(command: Command): boolean {
+  propose(command: Command): void {
     const scope = command.kind === "clear" && !this.world.planted("clear-one-key") ? SCOPE_ALL : command.key;
-    const index = this.raft.propose({ data: command, scope, sizeBytes: 64 }, this.node.moment());
+    this.raft.propose({ data: command, scope, sizeBytes: 64 }, this.node.moment());
     this.drain();
-    return typeof index === "number";
   }
   /** `done` gets the value of the key, or those of all keys; it is not called if the read fails: the client asks again. */
-  read(key: PendingRead["key"], done: PendingRead["done"]): void {
+  read(key: Keys, done: PendingRead["done"]): void {
     const { world } = this;
     const floor = world.checks.floor(this.group, key);
     const scope = key !== ALL_KEYS ? key : world.planted("list-one-key") ? 0 : SCOPE_ALL;
@@ -237,7 +234,7 @@ export class GroupHost {
   }
 
   /** What the rows say now, of a key or of all. */
-  values(key: PendingRead["key"]): (number | null)[] {
+  values(key: Keys): (number | null)[] {
     if (key !== ALL_KEYS) return [this.machine.value(key)];
     return Array.from({ length: this.world.profile.keys }, (_, each) => this.machine.value(each));
   }

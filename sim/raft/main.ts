@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { type AnyDefect, PLANTED } from "./planted.ts";
+import { type AnyDefect, NOT_PLANTED, PLANTED } from "./planted.ts";
 import { FOCUSES, type Focus } from "./profile.ts";
 import { runSeed } from "./run.ts";
 import { searchDefect } from "./search-defect.ts";
@@ -178,6 +178,7 @@ function searchDefects(defects: readonly AnyDefect[], how: DefectSearch, save: b
     if (how.story) console.log(tellStory(runSeed(found.seed, { defect, focus: chosen, story: true })));
     record[defect] = { seed: found.seed, focus: chosen, failure: found.failure?.split(";")[0] };
   }
+  if (defects.length > 1) for (const [name, why] of Object.entries(NOT_PLANTED)) console.log(`${name}: not planted: ${why}`);
   if (save) writeFileSync(file, `${JSON.stringify(record, null, 2)}\n`);
   return missed;
 }

@@ -1,7 +1,7 @@
 // Members come and go all the while: what each group's leader is asked to change next. Also carries out rule 26: old ids are removed.
 import type { Configuration, MemberId } from "../../src/raft/messages.ts";
 import type { Membership } from "../../src/raft/raft.ts";
-import type { GroupHost } from "./group-host.ts";
+import type { HostPart } from "./parts.ts";
 import { describeConfiguration, incarnationOf, nodeOf, type World } from "./world.ts";
 
 export class MembershipDriver {
@@ -29,7 +29,7 @@ export class MembershipDriver {
       for (const host of node.hosts.values()) if (host.raft.role === "leader") this.ask(host);
     }
   }
-  ask(host: GroupHost): void {
+  ask(host: HostPart): void {
     // Twice: the second must be refused while the first is not committed (rule 21).
     for (let i = 0; i < 2; i++) {
       const wish = this.#wish(host);
@@ -47,7 +47,7 @@ export class MembershipDriver {
     }
   }
 
-  #wish(host: GroupHost): Membership | null {
+  #wish(host: HostPart): Membership | null {
     const { dice, profile, nodes, control } = this.#world;
     const { raft } = host;
     const present = raft.configuration;
@@ -80,7 +80,7 @@ export class MembershipDriver {
     if (leaver !== null && voters.length > enough) return { voters: without(leaver), learners };
     if (learners.length > 0 || (healing && stale.length === 0 && voters.length >= 3)) return null;
     const free = nodes.filter(
-      (node) => node.running && control[node.index]!.incarnation === node.disk.incarnation && !voters.includes(node.self),
+      (node) => node.running && control[node.index]!.incarnation === node.incarnation && !voters.includes(node.self),
     );
     return free.length === 0 ? null : { voters, learners: [...learners, dice.pick(free).self] };
   }

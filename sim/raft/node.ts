@@ -9,10 +9,10 @@ import type { VirtualClock } from "../engine/virtual-clock.ts";
 import { type Batch, Disk, LogImage, type Stored } from "./disk.ts";
 import { GroupHost } from "./group-host.ts";
 import { type Command, emptyState, type MachineState } from "./machine.ts";
-import type { PendingCall } from "./client.ts";
+import type { NodePart, PendingCall } from "./parts.ts";
 import { HEAL_MS, memberId, nodeOf, type World } from "./world.ts";
 
-export class SimNode {
+export class SimNode implements NodePart {
   readonly world: World;
   readonly index: number;
   readonly clock: VirtualClock;
@@ -43,6 +43,9 @@ export class SimNode {
     this.clock = clock;
   }
 
+  get incarnation(): number {
+    return this.disk.incarnation;
+  }
   get self(): MemberId {
     return memberId(this.index, this.disk.incarnation);
   }
@@ -68,7 +71,7 @@ export class SimNode {
     this.world.after(delayMs, start);
   }
   /** A message has come. */
-  deliver(run: (node: SimNode) => void): void {
+  deliver(run: (node: NodePart) => void): void {
     if (!this.up) return;
     if (this.paused) this.#backlog.push(() => this.active && run(this));
     else if (this.active) run(this);
@@ -172,7 +175,7 @@ export class SimNode {
   }
 
   #open(group: number): GroupHost {
-    const host = new GroupHost(this, group, this.disk.groups.get(group) ?? this.#stored(null));
+    const host = new GroupHost(this.world, this, group, this.disk.groups.get(group) ?? this.#stored(null));
     this.hosts.set(group, host);
     this.#hostOf.set(host.raft, host);
     host.drain();
@@ -293,7 +296,7 @@ export class SimNode {
     const host = this.hosts.get(group) ?? this.#open(group);
     host.step(message, rows);
   }
-  #receiveLease(to: MemberId, message: LeaseMessage): void {
+  receiveLease(to: MemberId, message: LeaseMessage): void {
     if (to !== this.self) return;
     const now = this.moment();
     this.leases.step(message, now);
@@ -308,7 +311,7 @@ export class SimNode {
     this.leases.tick(now);
     const leased = this.leases.drain();
     for (const { to, message } of leased?.messages ?? [])
-      this.world.send(this.index, nodeOf(to), (node) => node.#receiveLease(to, message));
+      this.world.send(this.index, nodeOf(to), (node) => node.receiveLease(to, message));
     for (const raft of this.roster.due(leased?.events ?? [], now)) {
       this.#hostOf.get(raft)?.tick(now);
     }

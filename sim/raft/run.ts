@@ -5,10 +5,12 @@ import { VirtualClock } from "../engine/virtual-clock.ts";
 import { checkHistory } from "../linearizability/check.ts";
 import { describeContradiction } from "../linearizability/shrink.ts";
 import type { Defect } from "../../src/raft/defects.ts";
+import { Checks } from "./checks.ts";
 import { Clients } from "./client.ts";
 import { Faults } from "./faults.ts";
 import { MembershipDriver } from "./membership.ts";
 import { SimNode } from "./node.ts";
+import type { NodePart } from "./parts.ts";
 import { type AnyDefect, isHostDefect } from "./planted.ts";
 import { drawProfile, type Focus, type Profile } from "./profile.ts";
 import { END_MS, HEAL_MS, memberId, PROBE_MS, WALL_MS, World } from "./world.ts";
@@ -51,6 +53,7 @@ export function runSeed(seed: number, options: RunOptions = {}): RunResult {
     const members = profile.groups === 1 ? world.nodes.slice(0, size) : dice.some(world.nodes, size);
     world.births.push({ voters: members.map((node) => memberId(node.index, 0)), old: null, learners: [] });
   }
+  world.checks = new Checks(world);
   const clients = new Clients(world);
   const membership = new MembershipDriver(world);
   const faults = new Faults(world, membership);
@@ -141,7 +144,7 @@ function startProbes(world: World, clients: Clients): Probes {
   world.after(PROBE_MS, () => {
     for (let group = 0; group < profile.groups; group++) for (const node of dice.some(nodes, 2)) probe(node, group);
   });
-  const probe = (node: SimNode, group: number): void => {
+  const probe = (node: NodePart, group: number): void => {
     const key = dice.below(profile.keys);
     const name = `put at node ${node.index} in group ${group}`;
     const reader = dice.pick(nodes);

@@ -4,12 +4,11 @@ import type { Dice } from "../engine/random.ts";
 import type { Trace } from "../engine/trace.ts";
 import { isMember } from "../../src/raft/configuration.ts";
 import type { Defect } from "../../src/raft/defects.ts";
-import type { Configuration, MemberId } from "../../src/raft/messages.ts";
-import { Checks } from "./checks.ts";
+import type { Configuration, Entry, MemberId } from "../../src/raft/messages.ts";
+import type { Command } from "./machine.ts";
+import type { HostPart, Keys, NodePart } from "./parts.ts";
 import type { HostDefect } from "./planted.ts";
 import type { Profile } from "./profile.ts";
-import type { GroupHost } from "./group-host.ts";
-import type { SimNode } from "./node.ts";
 
 /** Faults end here (healing begins), probes go out, everything must be answered. Virtual ms. */
 export const HEAL_MS = 1500;
@@ -27,6 +26,17 @@ export interface WorldParts {
   readonly hostDefect: HostDefect | null;
 }
 
+/** What must hold at every moment, looked at where it could break (checks.ts). */
+export interface Invariants {
+  applied(host: HostPart, entry: Entry<Command>, digest: number): void;
+  changed(host: HostPart): void;
+  /** Looks whether a node's leases still exclude other leaders, in one group or all. */
+  leasesOf(node: NodePart, only?: number): void;
+  floor(group: number, key: Keys): number;
+  readAnswered(host: HostPart, key: Keys, floor: number, how: string): void;
+  newestTerm(group: number): number;
+}
+
 /** What the control group would know of one node's store (rules 25–27): one linearizable object. */
 export interface Registered {
   incarnation: number;
@@ -40,8 +50,9 @@ export class World {
   readonly coreDefects: ReadonlySet<Defect>;
   readonly hostDefect: HostDefect | null;
   readonly queue = new EventQueue();
-  readonly checks: Checks;
-  readonly nodes: SimNode[] = [];
+  /** Set before anything runs. */
+  checks!: Invariants;
+  readonly nodes: NodePart[] = [];
   readonly control: Registered[];
   readonly births: Configuration[] = [];
   /** from · 8 + to. */
@@ -50,7 +61,7 @@ export class World {
   damaged = false;
   failure: string | null = null;
   /** Called for each new leader of a group. */
-  newLeader: ((host: GroupHost) => void) | null = null;
+  newLeader: ((host: HostPart) => void) | null = null;
 
   constructor(parts: WorldParts) {
     this.profile = parts.profile;
@@ -59,7 +70,6 @@ export class World {
     this.coreDefects = parts.coreDefects;
     this.hostDefect = parts.hostDefect;
     this.control = Array.from({ length: parts.profile.nodes }, () => ({ incarnation: 0, tick: 0 }));
-    this.checks = new Checks(this);
   }
 
   get now(): number {
@@ -88,7 +98,7 @@ export class World {
 
   /** The configuration of the group's newest leader; null while none runs. */
   presentConfiguration(group: number): Configuration | null {
-    let newest: GroupHost["raft"] | null = null;
+    let newest: HostPart["raft"] | null = null;
     for (const node of this.nodes) {
       const raft = node.running ? node.hosts.get(group)?.raft : undefined;
       if (raft?.role === "leader" && (newest === null || raft.term > newest.term)) newest = raft;
@@ -107,7 +117,7 @@ export class World {
     return dice.between(1, 7) * profile.haste;
   }
   /** Delivers to another node, or not, or twice; in no order. `extraMs`: for what is big. */
-  send(from: number, to: number, deliver: (node: SimNode) => void, extraMs = 0): void {
+  send(from: number, to: number, deliver: (node: NodePart) => void, extraMs = 0): void {
     const node = this.nodes[to];
     if (node === undefined || from === to) return;
     const copies = !this.healing && this.dice.chance(this.profile.duplicate) ? 2 : 1;
@@ -126,10 +136,10 @@ export class World {
 }
 
 /** Is the node a member of the group? As far as it knows; once all is calm, the layout has told nodes that were removed. */
-export function isMemberOf(node: SimNode, group: number): boolean {
+export function isMemberOf(world: World, node: NodePart, group: number): boolean {
   const host = node.hosts.get(group);
   if (host === undefined) return false;
-  const configuration = node.world.healing ? node.world.presentConfiguration(group) : null;
+  const configuration = world.healing ? world.presentConfiguration(group) : null;
   return isMember(configuration ?? host.raft.configuration, node.self);
 }
 export function memberId(node: number, incarnation: number): MemberId {
