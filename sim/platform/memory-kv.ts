@@ -125,6 +125,7 @@ class MemoryKvStore implements MemoryKv {
       engine: "memory",
       rows: { rows: trees.rows.size, bodies: trees.bodies.size },
       sizeBytes,
+      usedBytes: sizeBytes,
       commits: this.#commits,
       fsyncs: this.#commits,
       damagedRows: this.#damagedRows,

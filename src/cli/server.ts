@@ -6,6 +6,7 @@ import { dirname, join, resolve } from "node:path";
 import type { Config } from "../config/config.ts";
 import { fromEnvironment, type Secrets } from "../config/settings.ts";
 import { createNode, type HangarNode } from "../node/node.ts";
+import { METADATA_RESERVE_BYTES } from "../node/write-gate.ts";
 import { NodeCpu } from "../platform/node/cpu.ts";
 import { NodeDisk } from "../platform/node/disk.ts";
 import { nodeClock } from "../platform/node/clock.ts";
@@ -106,7 +107,11 @@ async function openKv(config: Config, log: Log): Promise<Kv> {
     return openSqliteKv({ ...common, file: join(config.metadataDir, "db.sqlite") });
   }
   const { openLmdbKv } = await import("../platform/node/kv-lmdb.ts");
-  return openLmdbKv({ ...common, directory: join(config.metadataDir, "db.lmdb"), mapSizeBytes: config.lmdbMapSizeBytes });
+  return openLmdbKv({
+    ...common,
+    directory: join(config.metadataDir, "db.lmdb"),
+    mapSizeBytes: config.lmdbMapSizeBytes + METADATA_RESERVE_BYTES,
+  });
 }
 
 function absolute(config: Config): Config {

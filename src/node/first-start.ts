@@ -32,6 +32,8 @@ export async function ensureSingleNode(control: Control, id: NodeId, data: Space
 
 /** `--default-access-key` and `--default-bucket`: made when absent, left alone when they are there, refused when they are there otherwise. */
 export async function ensureDefaults(control: Control, { keyId, secret, bucket }: DefaultKey): Promise<void> {
+  // A start that has nothing to make writes nothing: it works on a full disk too.
+  if (isThere(control, { keyId, secret, bucket })) return;
   const made = await control.command({
     op: "create-key",
     id: keyId,
@@ -56,4 +58,12 @@ export async function ensureDefaults(control: Control, { keyId, secret, bucket }
   if (id === undefined) throw new StartError(`the default bucket ${bucket} could not be made`);
   const granted = await control.command({ op: "change-rights", bucket: id, keyId, add: "rwo", remove: "" });
   if (!granted.ok) throw new StartError(`the default key could not be given its rights on ${bucket}: ${granted.code}`);
+}
+
+function isThere(control: Control, { keyId, secret, bucket }: DefaultKey): boolean {
+  if (control.accessKey(keyId)?.secret !== secret) return false;
+  if (bucket === undefined) return true;
+  const id = control.view.aliases.get(bucket);
+  const rights = id === undefined ? undefined : control.bucket(id)?.rights(keyId);
+  return rights !== undefined && rights.read && rights.write && rights.owner;
 }

@@ -87,7 +87,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
   };
   const data = await openDataPlane(config, { platform, groups, placement, homeOf });
   const gate = new WriteGate(
-    { mapSizeBytes: config.dbEngine === "lmdb" ? config.lmdbMapSizeBytes : undefined },
+    { metadataLimitBytes: config.dbEngine === "lmdb" ? config.lmdbMapSizeBytes : undefined },
     { kv, clock, log, space: options.space },
   );
   const unguarded = createObjectService(
@@ -97,39 +97,55 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
 
   const objects = gate.guard(unguarded);
   gate.start();
-
-  await control.recover();
   const recovery = repeat(platform, RECOVERY_INTERVAL_MS, () => control.recover());
-  if (options.singleNode) await ensureSingleNode(control, options.id, options.space().data);
-  if (options.defaults) await ensureDefaults(control, options.defaults);
-
-  // Doors: S3, admin, and the command line's private socket.
   const listeners: HttpListener[] = [];
-  const admin: AdminContext = {
-    control,
-    objects,
-    groups,
-    placement,
-    blocks: blockOperations({ groups, placement, data }),
-    clock,
-    random,
-    node: {
-      id: options.id,
-      hostname: options.hostname,
-      version: options.version,
-      address: config.rpcPublicAddr ?? config.rpcBindAddr,
-      dbEngine: kv.stats().engine,
-      rootDomain: config.s3?.rootDomain,
-      space: () => Promise.resolve(options.space()),
-      statistics: () => statisticsLines(options, { kv, data, cpu: platform.cpu }),
-    },
-    configTokens: { admin: secrets.adminToken !== undefined, metrics: secrets.metricsToken !== undefined },
+  const end = async (graceMs: number): Promise<void> => {
+    await Promise.all(listeners.reverse().map((listener) => listener.close({ graceMs })));
+    recovery.stop();
+    gate.stop();
+    await data.runner.stop();
+    await data.path.flush();
+    await groups.stop();
+    await platform.cpu.close();
+    await kv.close();
   };
-  registerGauges(options.metrics, { version: options.version, config, space: options.space, data });
-  const adminParts = { context: admin, region: config.s3?.region ?? "", log, metrics: () => options.metrics.render() };
-  let s3Address: string | undefined;
-  let adminAddress: string | undefined;
   try {
+    return await open();
+  } catch (error) {
+    await end(0);
+    throw error;
+  }
+
+  async function open(): Promise<HangarNode> {
+    await control.recover();
+    if (options.singleNode) await ensureSingleNode(control, options.id, options.space().data);
+    if (options.defaults) await ensureDefaults(control, options.defaults);
+
+    // Doors: S3, admin, and the command line's private socket.
+    const admin: AdminContext = {
+      control,
+      objects,
+      groups,
+      placement,
+      blocks: blockOperations({ groups, placement, data }),
+      clock,
+      random,
+      node: {
+        id: options.id,
+        hostname: options.hostname,
+        version: options.version,
+        address: config.rpcPublicAddr ?? config.rpcBindAddr,
+        dbEngine: kv.stats().engine,
+        rootDomain: config.s3?.rootDomain,
+        space: () => Promise.resolve(options.space()),
+        statistics: () => statisticsLines(options, { kv, data, cpu: platform.cpu }),
+      },
+      configTokens: { admin: secrets.adminToken !== undefined, metrics: secrets.metricsToken !== undefined },
+    };
+    registerGauges(options.metrics, { version: options.version, config, space: options.space, data });
+    const adminParts = { context: admin, region: config.s3?.region ?? "", log, metrics: () => options.metrics.render() };
+    let s3Address: string | undefined;
+    let adminAddress: string | undefined;
     if (options.socket) {
       const { path, around } = options.socket;
       const handler = createAdminHandler({ ...adminParts, authorize: localAuthorizer(secrets.rpcSecret, clock) });
@@ -160,29 +176,14 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       listeners.push(listener);
       s3Address = shown(listener);
     }
-  } catch (error) {
-    await Promise.all(listeners.map((listener) => listener.close({ graceMs: 0 })));
-    await end(0);
-    throw error;
+    return {
+      id: options.id,
+      s3Address,
+      adminAddress,
+      parts: { control, groups, data, admin },
+      stop: ({ graceMs }) => end(graceMs),
+    };
   }
-
-  async function end(graceMs: number): Promise<void> {
-    await Promise.all(listeners.reverse().map((listener) => listener.close({ graceMs })));
-    recovery.stop();
-    gate.stop();
-    await data.runner.stop();
-    await data.path.flush();
-    await groups.stop();
-    await platform.cpu.close();
-    await kv.close();
-  }
-  return {
-    id: options.id,
-    s3Address,
-    adminAddress,
-    parts: { control, groups, data, admin },
-    stop: ({ graceMs }) => end(graceMs),
-  };
 }
 
 function shown({ address }: HttpListener): string {

@@ -5,39 +5,41 @@ import type { Log } from "../platform/log.ts";
 import type { Space } from "./node-options.ts";
 
 export interface WriteGateOptions {
-  /** lmdb_map_size; undefined: only the disk bounds the metadata. */
-  readonly mapSizeBytes: number | undefined;
+  /** `lmdb_map_size`; undefined: only the disk bounds the metadata. */
+  readonly metadataLimitBytes: number | undefined;
 }
 
+/**
+ * Room of the metadata beyond `lmdb_map_size` that new data may not take, so that deletions, releases and a restart always find some.
+ * More than what the largest batch of commands can bring at once.
+ */
+export const METADATA_RESERVE_BYTES = 64 * 2 ** 20;
+/** Free space on the metadata's disk below which new data is refused; less on tiny disks. */
+const DISK_RESERVE_BYTES = 32 * 2 ** 20;
+const DISK_RESERVE_SHARE = 0.05;
 const CHECK_EVERY_MS = 1000;
-/** Part of the metadata's room that new data may not take, so that deletions, releases and a restart always find some. */
-const RESERVE_SHARE = 0.05;
-const MAX_RESERVE_BYTES = 256 * 2 ** 20;
+/** From this share of the limit on, every write looks for itself. */
+const NEAR = 0.9;
+
+interface GateParts {
+  readonly kv: Kv;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly space: () => { readonly data: Space; readonly metadata: Space };
+}
 
 /**
- * Refuses new data (503, with a sentence that names the full place) shortly before the metadata has no room left at all: what frees room
- * (deleting, aborting, releasing blocks) writes rows too, and must go on. Reads always go on. Looks once a second.
+ * Refuses new data (503, with a sentence that names the full place) while the metadata has no room for it. What frees room (deleting,
+ * aborting, releasing blocks) writes rows too, and goes on in a reserve. Reads always go on.
  */
 export class WriteGate {
   readonly #options: WriteGateOptions;
-  readonly #parts: {
-    readonly kv: Kv;
-    readonly clock: Clock;
-    readonly log: Log;
-    readonly space: () => { readonly data: Space; readonly metadata: Space };
-  };
+  readonly #parts: GateParts;
   #closed: string | undefined;
+  #near = false;
   #timer: Timer | undefined;
 
-  constructor(
-    options: WriteGateOptions,
-    parts: {
-      readonly kv: Kv;
-      readonly clock: Clock;
-      readonly log: Log;
-      readonly space: () => { readonly data: Space; readonly metadata: Space };
-    },
-  ) {
+  constructor(options: WriteGateOptions, parts: GateParts) {
     this.#options = options;
     this.#parts = parts;
   }
@@ -55,8 +57,12 @@ export class WriteGate {
   guard(objects: ObjectService): ObjectService {
     const check =
       <A, R>(operation: (request: A) => Promise<R>) =>
-      (request: A): Promise<R> =>
-        this.#closed === undefined ? operation(request) : Promise.reject(new ServiceError("service.no-space", this.#closed));
+      (request: A): Promise<R> => {
+        if (this.#near) this.#look();
+        return this.#closed === undefined
+          ? operation(request)
+          : Promise.reject(new ServiceError("service.no-space", this.#closed));
+      };
     return {
       ...objects,
       put: check(objects.put),
@@ -68,20 +74,25 @@ export class WriteGate {
   }
 
   #look(): void {
-    const { kv, log, space } = this.#parts;
-    const reason = this.#fault(kv.stats().sizeBytes, space().metadata);
+    const { log } = this.#parts;
+    const reason = this.#fault();
     if (reason !== undefined && this.#closed === undefined) log.error({}, `no new data is taken: ${reason}`);
     if (reason === undefined && this.#closed !== undefined) log.info({}, "there is room again; new data is taken");
     this.#closed = reason;
   }
 
-  #fault(usedBytes: number, disk: Space): string | undefined {
-    const { mapSizeBytes } = this.#options;
-    const reserve = (whole: number): number => Math.min(MAX_RESERVE_BYTES, whole * RESERVE_SHARE);
-    if (mapSizeBytes !== undefined && usedBytes > mapSizeBytes - reserve(mapSizeBytes))
-      return `the metadata takes ${usedBytes} of ${mapSizeBytes} bytes; raise lmdb_map_size, or delete something`;
-    if (disk.availableBytes < Math.min(MAX_RESERVE_BYTES / 8, disk.totalBytes * RESERVE_SHARE))
-      return `the disk of metadata_dir has ${disk.availableBytes} bytes left`;
+  #fault(): string | undefined {
+    const { kv, space } = this.#parts;
+    const { metadataLimitBytes } = this.#options;
+    if (metadataLimitBytes !== undefined) {
+      const { usedBytes } = kv.stats();
+      this.#near = usedBytes > NEAR * metadataLimitBytes;
+      if (usedBytes > metadataLimitBytes)
+        return `the metadata takes ${usedBytes} bytes of ${metadataLimitBytes} (lmdb_map_size): raise it, or delete something`;
+    }
+    const { availableBytes, totalBytes } = space().metadata;
+    if (availableBytes < Math.min(DISK_RESERVE_BYTES, totalBytes * DISK_RESERVE_SHARE))
+      return `the disk of metadata_dir has ${availableBytes} bytes left`;
     return undefined;
   }
 }

@@ -73,7 +73,10 @@ export type ScanStep = undefined | typeof STOP | Uint8Array;
 export interface KvStats {
   readonly engine: "lmdb" | "sqlite" | "memory";
   readonly rows: Readonly<Record<Tree, number>>;
+  /** On disk, with room inside that deleted rows left. */
   readonly sizeBytes: number;
+  /** Without that room: falls when rows are removed. */
+  readonly usedBytes: number;
   readonly commits: number;
   readonly fsyncs: number;
   readonly damagedRows: number;

@@ -103,6 +103,7 @@ class LmdbKv implements Kv {
       engine: "lmdb",
       rows: { rows: rows.entryCount, bodies: statsOf(this.#trees.bodies).entryCount },
       sizeBytes: (rows.lastPageNumber + 1) * PAGE_BYTES,
+      usedBytes: this.#measure(),
       commits: this.#commits,
       fsyncs: this.#sync ? this.#commits : 0,
       damagedRows: this.#damagedRows,

@@ -132,6 +132,7 @@ class SqliteKv implements Kv {
         bodies: number("SELECT rows FROM counts WHERE tree = 'bodies'"),
       },
       sizeBytes: (number("PRAGMA page_count") + this.#logPages) * PAGE_BYTES,
+      usedBytes: (number("PRAGMA page_count") - number("PRAGMA freelist_count") + this.#logPages) * PAGE_BYTES,
       commits: this.#commits,
       fsyncs: this.#fsyncs,
       damagedRows: this.#damagedRows,
