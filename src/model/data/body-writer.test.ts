@@ -193,9 +193,10 @@ describe("a slow upload", () => {
       upload: slowly(world, bytes, 4 * WINDOW_MS),
     });
     let over = false;
-    void put.then(() => {
+    const end = (): void => {
       over = true;
-    });
+    };
+    put.then(end, end);
     let asked = 0;
     while (!over) {
       await world.settle(world.data.workers.janitor.runOnce());

@@ -27,6 +27,8 @@ export class BlockFiles {
   /** Distinguishes files aside of several workers and processes. */
   readonly #asidePrefix: string;
   #asideCount = 0;
+  /** Memory that is not aligned as the device wants it; learned by trying. */
+  readonly #misaligned = new WeakSet<ArrayBufferLike>();
   #directRefusals = 0;
   /** Per upper directory (ROOT/xx): the directories in it whose entries are known to be on disk. */
   readonly #durable = new Map<string, Map<string, Promise<void> | true>>();
@@ -159,10 +161,11 @@ export class BlockFiles {
    */
   #isForDirect(bytes: Uint8Array): boolean {
     if (O_DIRECT === 0) return false;
-    return bytes.byteLength >= DIRECT_FROM && bytes.byteLength % DIRECT_UNIT === 0 && this.#directRefusals < MAX_DIRECT_REFUSALS;
+    if (bytes.byteLength < DIRECT_FROM || bytes.byteLength % DIRECT_UNIT !== 0) return false;
+    return this.#directRefusals < MAX_DIRECT_REFUSALS && !this.#misaligned.has(bytes.buffer);
   }
 
-  /** False when this memory, file system or device can't do that. */
+  /** False when this memory, or the device, can't do that. */
   async #writeDirect(fd: number, bytes: Uint8Array): Promise<boolean> {
     try {
       for (let done = 0; done < bytes.byteLength; ) {
@@ -170,11 +173,10 @@ export class BlockFiles {
         done += count;
         if (done < bytes.byteLength && count % DIRECT_UNIT !== 0) return false;
       }
-      this.#directRefusals = 0;
       return true;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EINVAL") throw error;
-      this.#directRefusals++;
+      this.#misaligned.add(bytes.buffer);
       return false;
     }
   }
@@ -331,7 +333,7 @@ const O_DIRECT: number = constants.O_DIRECT ?? 0;
 /** Smallest and granular size of a write past the page cache. */
 const DIRECT_FROM = 64 * 1024;
 const DIRECT_UNIT = 4096;
-/** After so many refusals in a row this worker stops trying. */
+/** After so many files that could not be opened for it this worker stops trying. */
 const MAX_DIRECT_REFUSALS = 16;
 
 /** Asynchronous: past the cache a write waits for the device. */

@@ -101,18 +101,18 @@ describe("block workers", () => {
 describe("shared memory", () => {
   it("reuses slabs, keeps no more than it may, and ignores what is not its own", () => {
     const forgotten: number[] = [];
-    const memory = new SharedMemory({ keepBytes: 256 * 1024, onForget: (slab) => forgotten.push(slab) });
-    const one = memory.allocate(100_000);
-    assert.equal(one.byteLength, 100_000);
+    const memory = new SharedMemory({ keepBytes: 1024 * 1024, onForget: (slab) => forgotten.push(slab) });
+    const one = memory.allocate(300_000);
+    assert.equal(one.byteLength, 300_000);
     assert.equal((one.byteOffset + 16) % 4096, 0);
     memory.free(one.subarray(5));
     memory.free(one);
-    assert.deepEqual([memory.bytesInUse, memory.bytesKept], [0, 131_072]);
-    assert.equal(memory.allocate(120_000).buffer, one.buffer);
+    assert.deepEqual([memory.bytesInUse, memory.bytesKept], [0, 524_288]);
+    assert.equal(memory.allocate(400_000).buffer, one.buffer);
     memory.free(new Uint8Array(10));
     const many = Array.from({ length: 4 }, () => memory.allocate(65_536));
     for (const each of many) memory.free(each);
     memory.free(one);
-    assert.deepEqual([memory.bytesInUse, memory.bytesKept, forgotten.length], [0, 262_144, 1]);
+    assert.deepEqual([memory.bytesInUse, memory.bytesKept, forgotten.length], [0, 1_048_576, 1]);
   });
 });

@@ -66,7 +66,8 @@ export interface Slab {
   used: boolean;
 }
 
-const SMALLEST_SLAB = 64 * 1024;
+/** Large enough that malloc maps it by itself (see below); pages are real only once used. */
+const SMALLEST_SLAB = 256 * 1024;
 const PAGE = 4096;
 /**
  * Blocks are written past the page cache, which wants memory that begins at a page (or at least at 512 bytes). glibc gives large allocations
