@@ -445,6 +445,24 @@ describe("refusals in AWS's codes", () => {
     equal(refusal(verify(verifier, both)), "InvalidArgument");
   });
 
+  test("a presigned URL made for one body carries no other", () => {
+    const digest = sha256Hex("good");
+    const signed = presign(identity, {
+      ...base,
+      method: "PUT",
+      target: `/b/k?X-Amz-Content-Sha256=${digest}`,
+      payload: digest,
+      expiresSeconds: 60,
+    });
+    const outcome = accepted(verify(verifier, signed));
+    deepEqual(outcome.payload, { kind: "digest", sha256: digest });
+    for (const other of [UNSIGNED, sha256Hex("evil")])
+      equal(
+        refusal(verify(verifier, { ...signed, headers: [...signed.headers, "x-amz-content-sha256", other] })),
+        "InvalidRequest",
+      );
+  });
+
   test("presigned x-amz parameters count as headers; contradictions are refused", () => {
     const signed = presign(identity, { ...base, method: "PUT", target: "/b/k?x-amz-meta-name=J%C3%BCrgen", expiresSeconds: 60 });
     const outcome = accepted(verify(verifier, signed));

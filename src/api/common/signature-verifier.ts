@@ -144,8 +144,14 @@ export class SignatureVerifier {
       throw protocolError("InvalidToken", "Session tokens are not issued here; sign without x-amz-security-token.");
     this.#checkTime(claim);
     const headerHash = request.header("x-amz-content-sha256");
-    const payloadHash =
-      claim.form === "header" ? headerHash : (target.query.get("X-Amz-Content-Sha256") ?? headerHash ?? "UNSIGNED-PAYLOAD");
+    const queryHash = claim.form === "presigned" ? target.query.get("X-Amz-Content-Sha256") : undefined;
+    // What the query says is signed; the header is not. A URL made for one body must not carry another.
+    if (queryHash !== undefined && headerHash !== undefined && headerHash !== queryHash)
+      throw protocolError(
+        "InvalidRequest",
+        "The header x-amz-content-sha256 differs from X-Amz-Content-Sha256 in the signed query.",
+      );
+    const payloadHash = claim.form === "header" ? headerHash : (queryHash ?? headerHash ?? "UNSIGNED-PAYLOAD");
     if (payloadHash === undefined)
       throw protocolError("InvalidRequest", "Missing required header for this request: x-amz-content-sha256", {
         elements: [["MissingHeaderName", "x-amz-content-sha256"]],
@@ -167,7 +173,7 @@ export class SignatureVerifier {
     this.#keys.get(key.secret, credential, { keep: true });
     const hoisted = claim.form === "presigned" ? hoistedHeaders(request, target.query) : undefined;
     const payload = parsePayloadMode(
-      headerHash ?? payloadHash,
+      queryHash ?? headerHash ?? payloadHash,
       claim.form === "header" ? () => new ChunkChain(signingKey, claim) : undefined,
     );
     return {
