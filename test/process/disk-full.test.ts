@@ -7,10 +7,15 @@ import { type S3Error, tag, target } from "./support/s3-client.ts";
 import { SmallDisk } from "./support/small-disk.ts";
 import { waitFor } from "./support/wait-for.ts";
 
+/** Numbers that were never used before: an object's name and its bytes. */
+function nextNumber(kept: ReadonlyMap<string, number>): number {
+  return Math.max(0, ...kept.values()) + 1;
+}
+
 /** Writes objects of one size until one is refused; notes which were acknowledged. */
 async function writeUntilFull(daemon: Daemon, kept: Map<string, number>, bytes: number, most: number): Promise<void> {
   for (let at = 0; at < most; at++) {
-    const number = kept.size + 1;
+    const number = nextNumber(kept);
     const answer = await daemon.s3.send("PUT", target(BUCKET, `object-${number}`), { body: content(number, bytes) });
     if (answer.status !== 200) {
       assertFull(answer.status, answer.body.toString());
@@ -35,7 +40,7 @@ async function allThere(daemon: Daemon, kept: ReadonlyMap<string, number>, bytes
 }
 
 async function writable(daemon: Daemon, kept: Map<string, number>, bytes: number): Promise<void> {
-  const number = kept.size + 1;
+  const number = nextNumber(kept);
   await waitFor("writes go on once there is space", async () => {
     await daemon.s3.put(BUCKET, `object-${number}`, content(number, bytes));
     return true;

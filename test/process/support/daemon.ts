@@ -250,7 +250,7 @@ export class Daemon {
     return JSON.parse(result.stdout);
   }
 
-  /** What `repair audit` finds: broken must be empty at all times, unfinished once nothing is under way. */
+  /** What `repair audit` finds. Read while background work goes on, a finding may be gone a moment later. */
   async audit(): Promise<{ readonly broken: readonly string[]; readonly unfinished: readonly string[] }> {
     const { success } = (await this.admin("AuditNode")) as {
       success: Record<string, { broken: string[]; unfinished: string[] }>;
@@ -258,20 +258,30 @@ export class Daemon {
     return Object.values(success)[0] as { broken: string[]; unfinished: string[] };
   }
 
-  /** Waits until references, blocks and files agree. @throws at once when something is broken */
-  async settled(withinMs = 60_000): Promise<void> {
-    await waitFor(
-      "references, blocks and files agree",
+  /** Waits until references, blocks and files agree and nothing is under way. */
+  settled(withinMs = 60_000): Promise<true> {
+    return this.#audited("references, blocks and files agree", withinMs, ({ broken, unfinished }) => [...broken, ...unfinished]);
+  }
+
+  /** Nothing is broken, though work may be under way. */
+  sound(): Promise<true> {
+    return this.#audited("nothing is broken", 5_000, ({ broken }) => broken);
+  }
+
+  #audited(
+    what: string,
+    withinMs: number,
+    pick: (found: { broken: readonly string[]; unfinished: readonly string[] }) => readonly string[],
+  ): Promise<true> {
+    return waitFor(
+      what,
       async () => {
-        const { broken, unfinished } = await this.audit();
-        if (broken.length > 0) return { broken };
-        if (unfinished.length > 0) throw new Error(`${unfinished.length} unfinished: ${unfinished.slice(0, 5).join("; ")}`);
-        return { broken };
+        const left = pick(await this.audit());
+        if (left.length === 0) return true;
+        throw new Error(`${left.length} findings: ${left.slice(0, 5).join("; ")}`);
       },
       { withinMs, everyMs: 400 },
-    ).then(({ broken }) => {
-      if (broken.length > 0) throw new Error(`broken: ${broken.slice(0, 10).join("; ")}`);
-    });
+    );
   }
 
   #health(): Promise<number> {
