@@ -30,7 +30,7 @@ async function writeUntilFull(daemon: Daemon, kept: Map<string, number>, bytes: 
 function assertFull(status: number, body: string): void {
   assert.ok(status === 503 || status === 507, `${status} ${body}`);
   assert.match(tag(body, "Code") ?? "", /^(SlowDown|ServiceUnavailable|InsufficientStorage|StorageFull)$/, body);
-  assert.match(tag(body, "Message") ?? "", /space|full/i, body);
+  assert.match(tag(body, "Message") ?? "", /space|full|lmdb_map_size/i, body);
 }
 
 async function allThere(daemon: Daemon, kept: ReadonlyMap<string, number>, bytes: number): Promise<void> {
@@ -113,15 +113,18 @@ test("the map of lmdb is full (lmdb_map_size)", { timeout: 90_000 }, async () =>
     for (let again = 0; again < 3; again++)
       await assert.rejects(daemon.s3.put(BUCKET, "more", content(0, 14_000)), (error: S3Error) => error.status === 503);
     await allThere(daemon, kept, 14_000);
+    // A start needs no space, and deletions make some: then writes go on.
     await daemon.kill();
-    try {
-      await daemon.start();
-      await allThere(daemon, kept, 14_000);
-      await daemon.stop();
-    } catch {
-      // A start writes a little; when there is no room for it, the sentence says which key to raise.
-      assert.match(daemon.lastLog(), /^Error: .*lmdb_map_size/m);
+    await daemon.start();
+    await allThere(daemon, kept, 14_000);
+    const going = [...kept.keys()].slice(0, kept.size >> 1);
+    for (const key of going) {
+      await daemon.s3.delete(BUCKET, key);
+      kept.delete(key);
     }
+    await writable(daemon, kept, 14_000);
+    await writeUntilFull(daemon, kept, 14_000, 3000);
+    await daemon.stop();
     daemon.configure({ lmdb_map_size: "64MiB" });
     await daemon.start();
     await writable(daemon, kept, 14_000);
