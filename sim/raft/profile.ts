@@ -3,17 +3,30 @@ import type { Dice } from "../engine/random.ts";
 
 /**
  * Families of schedules. `mixed`: a bit of all. `lease`: leaders cut off, paused, clocks at the edge of their bound, reads on both sides.
- * `log`: short terms, crashes, half-written logs. `even`: `log` with four voters and membership changes one by one. `members`: replacement
- * all the while. `store`: wiped and restored-old stores. `wide`: tens of groups on one cluster. `retry`: commands sent again and again.
- * `shared`: a few groups on the same three nodes, so that heartbeats go on for one while another needs an election. `pair`: one to three
- * voters that come and go, where a change in progress may hold up everything. `reads`: reads at every member while nodes restart and
- * old messages come in.
+ * `log`: short terms, crashes, half-written logs. `terms`: the same on three voters that get one entry at a time, so that leaders leave
+ * tails behind. `even`: `log` with four voters and membership changes one by one. `members`: replacement all the while. `store`: wiped and
+ * restored-old stores. `wide`: tens of groups on one cluster. `retry`: commands sent again and again. `shared`: a few groups on the same
+ * three nodes, so that heartbeats go on for one while another needs an election. `pair`: one to three voters that come and go, where a
+ * change in progress may hold up everything. `reads`: reads at every member while nodes restart and old messages come in.
  */
-export type Focus = "mixed" | "lease" | "log" | "even" | "members" | "store" | "wide" | "retry" | "shared" | "pair" | "reads";
+export type Focus =
+  | "mixed"
+  | "lease"
+  | "log"
+  | "even"
+  | "members"
+  | "store"
+  | "terms"
+  | "wide"
+  | "retry"
+  | "shared"
+  | "pair"
+  | "reads";
 export const FOCUSES: readonly Focus[] = [
   "mixed",
   "lease",
   "log",
+  "terms",
   "even",
   "members",
   "store",
@@ -76,7 +89,8 @@ export interface Profile {
 
 export function drawProfile(dice: Dice, forced: Focus | null): Profile {
   const focus = forced ?? drawFocus(dice);
-  const log = focus === "log" || focus === "even";
+  const terms = focus === "terms";
+  const log = focus === "log" || focus === "even" || terms;
   const lease = focus === "lease";
   const quick = lease && dice.chance(0.7);
   const leaseMs = log ? 20 : 100;
@@ -85,37 +99,17 @@ export function drawProfile(dice: Dice, forced: Focus | null): Profile {
   const shared = focus === "shared";
   const pair = focus === "pair";
   const reading = focus === "reads";
-  const nodes = shared
-    ? 3
-    : focus === "wide"
-      ? 4 + dice.below(4)
-      : lease
-        ? dice.pick([3, 4, 5])
-        : log
-          ? dice.pick([4, 5, 5])
-          : dice.pick([3, 4, 5, 5, 5, 6, 7]);
+  const nodes = drawNodes(dice, focus);
   const groups = focus === "wide" ? 12 + dice.below(28) : shared ? 2 + dice.below(3) : dice.pick([1, 1, 1, 2, 3]);
-  const size = (): number =>
-    Math.min(
-      nodes,
-      focus === "even"
-        ? 4
-        : lease || shared
-          ? 3
-          : pair
-            ? 1 + dice.below(3)
-            : damage
-              ? dice.pick([3, 3, 5])
-              : dice.pick([3, 3, 3, 3, 3, 2, 4, 5, 1]),
-    );
+  const voters = Array.from({ length: groups }, () => Math.min(nodes, drawVoters(dice, focus, damage)));
   return {
     focus,
     nodes,
     groups,
     keys: focus === "retry" ? 1 : dice.pick([1, 2, 2, 3]),
-    clients: focus === "wide" ? 8 : lease ? 4 : 3 + dice.below(4),
+    clients: terms ? 2 : focus === "wide" ? 8 : lease ? 4 : 3 + dice.below(4),
     operationsPerClient: focus === "wide" ? 12 : lease ? 7 : focus === "retry" || reading ? 10 : 6,
-    voters: Array.from({ length: groups }, size),
+    voters,
     leaseMs,
     heartbeatMs: leaseMs * 0.28,
     electionMinMs: leaseMs === 20 ? 15 : 60 * electScale,
@@ -131,7 +125,7 @@ export function drawProfile(dice: Dice, forced: Focus | null): Profile {
     crash: log || shared || pair || reading || dice.chance(0.6),
     pause: log ? dice.chance(0.2) : dice.chance(0.55),
     partition: log || lease || dice.chance(0.6),
-    reconfigure: focus === "members" || focus === "even" || pair || (!lease && !shared && dice.chance(0.5)),
+    reconfigure: focus === "members" || focus === "even" || pair || (!lease && !shared && !terms && dice.chance(0.5)),
     // A store lost while the way leads through four voters may leave no majority (rule 24): where stores get lost, changes are joint.
     joint: damage || (focus !== "even" && !pair && dice.chance(0.5)),
     transfer: dice.chance(0.4),
@@ -139,21 +133,54 @@ export function drawProfile(dice: Dice, forced: Focus | null): Profile {
     slowDisk: dice.chance(shared || pair ? 0.6 : 0.3),
     stalls: lease && dice.chance(0.06),
     trim: dice.chance(0.5) ? 0.1 : 0,
-    appendEntries: focus !== "retry" && (log ? dice.chance(0.7) : dice.chance(0.3)) ? 1 + dice.below(2) : 0,
+    appendEntries: terms ? 1 : focus !== "retry" && dice.chance(log ? 0.7 : 0.3) ? 1 + dice.below(2) : 0,
     drainLagMs: dice.chance(0.25) ? 2 : 0,
     applyLagMs: dice.chance(0.3) ? 6 : 0,
     wallJumps: dice.chance(0.2),
     // Not where members join as voters at once: who forgot the group can't vote before it is filled.
-    forget: focus !== "pair" && focus !== "even" && dice.chance(0.5),
+    forget: focus !== "pair" && focus !== "even" && dice.chance(focus === "members" ? 0.8 : 0.5),
     retryMs: focus === "retry" ? 15 : 40,
   };
+}
+
+function drawNodes(dice: Dice, focus: Focus): number {
+  switch (focus) {
+    case "shared":
+    case "terms":
+      return 3;
+    case "wide":
+      return 4 + dice.below(4);
+    case "lease":
+      return dice.pick([3, 4, 5]);
+    case "log":
+    case "even":
+      return dice.pick([4, 5, 5]);
+    default:
+      return dice.pick([3, 4, 5, 5, 5, 6, 7]);
+  }
+}
+
+function drawVoters(dice: Dice, focus: Focus, damage: boolean): number {
+  switch (focus) {
+    case "even":
+      return 4;
+    case "lease":
+    case "shared":
+    case "terms":
+      return 3;
+    case "pair":
+      return 1 + dice.below(3);
+    default:
+      return damage ? dice.pick([3, 3, 5]) : dice.pick([3, 3, 3, 3, 3, 2, 4, 5, 1]);
+  }
 }
 
 function drawFocus(dice: Dice): Focus {
   const draw = dice.random();
   if (draw < 0.26) return "mixed";
   if (draw < 0.46) return "lease";
-  if (draw < 0.6) return "log";
+  if (draw < 0.57) return "log";
+  if (draw < 0.6) return "terms";
   if (draw < 0.67) return "even";
   if (draw < 0.77) return "members";
   if (draw < 0.85) return "store";

@@ -38,8 +38,11 @@ test(`${SEEDS} seeds hold, and everything that the rules are about occurs`, () =
     "put unknown",
     "delete done",
     "get ok",
+    "list ok",
+    "clear done",
   ];
   for (const what of occurs) assert.ok((total[what] ?? 0) >= SEEDS / 10, `${what}: only ${total[what] ?? 0}`);
+  assert.ok((total["groups forgotten"] ?? 0) > 0, "no group was forgotten");
   for (const focus of FOCUSES) assert.ok(total[`focus ${focus}`], `no seed with focus ${focus}`);
 });
 
