@@ -1,6 +1,7 @@
 import { BlockWalk, LEAVES } from "../../block/block-walk.ts";
 import type { FileBlockStore } from "../../block/file-block-store.ts";
 import type { Groups } from "../../group/groups.ts";
+import { type Clock, sleep } from "../../platform/clock.ts";
 import type { Disk } from "../../platform/disk.ts";
 import type { ClaimId, GroupId, Hash } from "../../util/ids.ts";
 import { pendingClaims } from "../partition/claims.ts";
@@ -50,27 +51,54 @@ const BROKEN: ReadonlySet<Inconsistency["kind"]> = new Set([
 
 const REFERENCE_PAGE = 20_000;
 
-/**
- * Compares versions, parts, outbox, references, unneeded blocks and files, and names everything that does not fit. Reads every row and lists every
- * directory, and holds one entry per reference in memory (about 200 bytes): for tests and for `repair` on an operator's word, not for requests.
- * Exact on a store without writes; else it may show what changed between its reads.
- */
-export async function audit(parts: {
+/** What is broken must be found so in this many readings, `REREAD_MS` apart: rows are read group by group, and what changes in between only looks broken. */
+const READINGS = 3;
+const REREAD_MS = 1000;
+
+interface AuditParts {
   readonly groups: Groups;
   readonly blocks: FileBlockStore;
   readonly placement: Placement;
   readonly disk: Disk;
-}): Promise<AuditReport> {
+  readonly clock: Clock;
+}
+
+/**
+ * Compares versions, parts, outbox, references, unneeded blocks and files, and names everything that does not fit. Reads every row and lists every
+ * directory, and holds one entry per reference in memory (about 200 bytes): for tests and for `repair` on an operator's word, not for requests.
+ * What it calls broken has been so for seconds.
+ */
+export async function audit(parts: AuditParts): Promise<AuditReport> {
+  let report = await readAll(parts);
+  for (let reading = 1; reading < READINGS && report.broken.length > 0; reading++) {
+    await sleep(parts.clock, REREAD_MS);
+    const before = new Set(report.broken.map(nameOf));
+    const next = await readAll(parts);
+    report = { ...next, broken: next.broken.filter((one) => before.has(nameOf(one))) };
+  }
+  return report;
+}
+
+function nameOf({ kind, hash, claim }: Inconsistency): string {
+  return `${kind} ${hash} ${claim}`;
+}
+
+async function readAll(parts: AuditParts): Promise<AuditReport> {
   const { groups, blocks, placement, disk } = parts;
   const found: Inconsistency[] = [];
   const add = (kind: Inconsistency["kind"], hash: Hash | undefined, claim: ClaimId | undefined, detail: string): void =>
     void found.push({ kind, hash, claim, detail });
 
   const claimed = new Map<string, string>();
+  /** Waiting for their release: their references may be gone already. */
+  const released = new Set<string>();
   const unsettled = new Set<string>();
   for (const group of allGroups(groups))
     await groups.read(group, (rows) => {
-      eachClaim(rows, group, ({ hash, claim, by, key }) => void claimed.set(hash + claim, `${by} of ${JSON.stringify(key)}`));
+      eachClaim(rows, group, ({ hash, claim, by, key }) => {
+        claimed.set(hash + claim, `${by} of ${JSON.stringify(key)}`);
+        if (by === "outbox") released.add(hash + claim);
+      });
       for (const entry of readOutbox(rows, group, { after: 0, limit: REFERENCE_PAGE }))
         add("waiting-release", undefined, entry.kind === "body" ? entry.claim : undefined, `of ${JSON.stringify(entry.key)}`);
       for (const { claim, key, untilMs } of pendingClaims(rows, group))
@@ -104,7 +132,8 @@ export async function audit(parts: {
       }
     });
   for (const [name, by] of claimed)
-    add("claim-without-reference", name.slice(0, 64) as Hash, name.slice(64) as ClaimId, `claimed by ${by}`);
+    if (!released.has(name))
+      add("claim-without-reference", name.slice(0, 64) as Hash, name.slice(64) as ClaimId, `claimed by ${by}`);
 
   const stored = new Set<Hash>();
   let files = 0;
