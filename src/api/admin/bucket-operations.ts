@@ -1,7 +1,6 @@
 import { z } from "zod";
 import type { BucketView } from "../../model/control/control-view.ts";
 import type { ControlResult } from "../../model/control/control-commands.ts";
-import { bucketNameFault } from "../../model/control/bucket-names.ts";
 import type { BucketId } from "../../util/ids.ts";
 import { AdminError } from "./admin-error.ts";
 import { isoDate, letters, optionalText, permissionChange, permissions } from "./fields.ts";
@@ -42,7 +41,8 @@ export const BUCKET_OPERATIONS: readonly Operation[] = [
       z.object({ id: z.string(), created: z.string(), globalAliases: z.array(z.string()), localAliases: z.array(localAlias) }),
     ),
     run: ({ control }) =>
-      liveBuckets(control)
+      control
+        .allBuckets()
         .map((bucket) => ({
           id: bucket.id as string,
           created: isoDate(bucket.createdMs) as string,
@@ -185,17 +185,10 @@ export const BUCKET_OPERATIONS: readonly Operation[] = [
       const bucket = findBucket(context, { id: body.bucketId });
       const local = "localAlias" in body;
       const alias = local ? body.localAlias : body.globalAlias;
-      // Punycode names may exist already on purpose; only the form is checked here.
-      const fault = bucketNameFault(alias, { allowPunycode: true });
-      if (fault) throw new AdminError("InvalidBucketName", `${alias}: ${fault}`);
-      throwRefusal(
-        await context.control.command({
-          op: "add-alias",
-          bucket: bucket.id,
-          alias,
-          ...(local ? { keyId: findKey(context, { id: body.accessKeyId }).id } : {}),
-        }),
-      );
+      const keyId = local ? findKey(context, { id: body.accessKeyId }).id : undefined;
+      const result = await context.control.addAlias(bucket.id, { alias, ...(keyId === undefined ? {} : { keyId }) });
+      if (!result.ok && result.code === "invalid-name") throw new AdminError("InvalidBucketName", result.detail);
+      throwRefusal(result as ControlResult);
       return describe(context, findBucket(context, { id: bucket.id }));
     },
   }),
@@ -220,10 +213,6 @@ export const BUCKET_OPERATIONS: readonly Operation[] = [
   }),
 ];
 
-function liveBuckets(control: AdminContext["control"]): BucketView[] {
-  return [...control.view.buckets.values()].filter((bucket) => bucket.row.phase !== "burying");
-}
-
 /** By full id, by global name, or by `search`: a global name, or the only bucket whose id begins so. */
 export function findBucket(
   { control }: AdminContext,
@@ -241,7 +230,7 @@ export function findBucket(
   const bucket = byName === undefined ? undefined : control.bucket(byName);
   if (bucket) return bucket;
   if (wanted.search === undefined) throw new AdminError("NoSuchBucket", `there is no bucket named ${name}`);
-  const found = /^[0-9a-f]+$/.test(name) ? liveBuckets(control).filter((candidate) => candidate.id.startsWith(name)) : [];
+  const found = /^[0-9a-f]+$/.test(name) ? control.allBuckets().filter((candidate) => candidate.id.startsWith(name)) : [];
   if (found.length === 1) return found[0] as BucketView;
   throw found.length === 0
     ? new AdminError("NoSuchBucket", `no bucket has the name or id prefix ${name}`)

@@ -86,7 +86,7 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
     }),
     run: async ({ control, node, objects }) => {
       const own = await node.space();
-      const buckets = [...control.view.buckets.values()].filter((bucket) => bucket.row.phase !== "burying");
+      const buckets = control.allBuckets();
       let objectCount = 0;
       let bytes = 0;
       for (const bucket of buckets.slice(0, MAX_BUCKETS_SUMMED)) {

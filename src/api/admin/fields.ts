@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { AdminError } from "./admin-error.ts";
 
 /** Fields that several operations share. */
 export const permissions = z.object({ read: z.boolean(), write: z.boolean(), owner: z.boolean() });
@@ -21,4 +22,15 @@ export function letters(set: {
   readonly owner?: boolean | undefined;
 }): string {
   return (set.read ? "r" : "") + (set.write ? "w" : "") + (set.owner ? "o" : "");
+}
+
+/** When a key or token ends: null = never, undefined = as it was. */
+export function expiryOf(change: {
+  readonly expiration?: string | null | undefined;
+  readonly neverExpires?: boolean | undefined;
+}): number | null | undefined {
+  if (change.neverExpires && change.expiration != null)
+    throw new AdminError("InvalidRequest", "give either expiration or neverExpires");
+  if (change.neverExpires) return null;
+  return change.expiration == null ? undefined : Date.parse(change.expiration);
 }

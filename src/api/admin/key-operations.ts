@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { AccessKey } from "../../model/control-service.ts";
 import { AdminError } from "./admin-error.ts";
-import { isoDate, optionalText, permissions } from "./fields.ts";
+import { expiryOf, isoDate, optionalText, permissions } from "./fields.ts";
 import { type AdminContext, type Operation, operation } from "./operation.ts";
 
 const keyItem = z.object({
@@ -175,7 +175,7 @@ export function findKey(
 
 function describe({ control, clock }: AdminContext, key: AccessKey, withSecret: boolean): KeyInfo {
   const buckets: KeyInfo["buckets"] = [];
-  for (const bucket of control.view.buckets.values()) {
+  for (const bucket of control.allBuckets()) {
     const rights = bucket.rights(key.id);
     const localAliases = bucket.localAliases.filter((local) => local.keyId === key.id).map((local) => local.alias);
     if (!rights.read && !rights.write && !rights.owner && localAliases.length === 0) continue;
@@ -191,13 +191,6 @@ function describe({ control, clock }: AdminContext, key: AccessKey, withSecret: 
     permissions: { createBucket: key.mayCreateBucket },
     buckets,
   };
-}
-
-function expiryOf(change: KeyChange): number | null | undefined {
-  if (change.neverExpires && change.expiration != null)
-    throw new AdminError("InvalidRequest", "give either expiration or neverExpires");
-  if (change.neverExpires) return null;
-  return change.expiration == null ? undefined : Date.parse(change.expiration);
 }
 
 function createBucketRight(change: KeyChange): boolean | undefined {

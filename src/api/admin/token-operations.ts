@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { TokenRow } from "../../model/control/rows.ts";
 import { AdminError } from "./admin-error.ts";
-import { isoDate, optionalText } from "./fields.ts";
+import { expiryOf, isoDate, optionalText } from "./fields.ts";
 import { isExpired } from "./key-operations.ts";
 import { type AdminContext, type Operation, operation } from "./operation.ts";
 import { hashToken } from "./tokens.ts";
@@ -61,19 +61,22 @@ export function tokenOperations(knownOperations: () => ReadonlySet<string>): rea
       body: tokenChange,
       response: tokenInfo.extend({ secretToken: z.string() }),
       run: async (context, { body }) => {
-        const { control, random, clock } = context;
+        const { control, random } = context;
         const id = Buffer.from(random.bytes(12)).toString("hex");
         const secretToken = `${id}.${Buffer.from(random.bytes(32)).toString("base64url")}`;
-        const token: TokenRow = {
-          id,
-          name: body.name ?? "Unnamed token",
-          hash: hashToken(secretToken, random.bytes(16)),
-          createdMs: clock.wallMs(),
-          ...(body.expiration == null || body.neverExpires ? {} : { expiresMs: Date.parse(body.expiration) }),
-          scope: checkedScope(body.scope ?? ["*"], knownOperations()),
-        };
-        await control.command({ op: "put-token", token, mustExist: false });
-        return { ...describe(context, token), secretToken };
+        const expiresMs = expiryOf(body);
+        const result = await control.command({
+          op: "create-token",
+          token: {
+            id,
+            name: body.name ?? "Unnamed token",
+            hash: hashToken(secretToken, random.bytes(16)),
+            ...(typeof expiresMs === "number" ? { expiresMs } : {}),
+            scope: checkedScope(body.scope ?? ["*"], knownOperations()),
+          },
+        });
+        if (!result.ok) throw new AdminError("ServiceUnavailable", `the token could not be made: ${result.code}; try again`);
+        return { ...describe(context, findToken(context, { id })), secretToken };
       },
     }),
     operation({
@@ -83,17 +86,17 @@ export function tokenOperations(knownOperations: () => ReadonlySet<string>): rea
       body: tokenChange,
       response: tokenInfo,
       run: async (context, { query, body }) => {
-        const { expiresMs: had, ...token } = findToken(context, query);
-        const expiresMs = body.neverExpires ? undefined : body.expiration == null ? had : Date.parse(body.expiration);
-        const changed: TokenRow = {
-          ...token,
+        const { id } = findToken(context, query);
+        const expiresMs = expiryOf(body);
+        // A token deleted meanwhile is not found below.
+        await context.control.command({
+          op: "update-token",
+          id,
           ...(body.name == null ? {} : { name: body.name }),
           ...(body.scope == null ? {} : { scope: checkedScope(body.scope, knownOperations()) }),
           ...(expiresMs === undefined ? {} : { expiresMs }),
-        };
-        const result = await context.control.command({ op: "put-token", token: changed, mustExist: true });
-        if (!result.ok) throw new AdminError("NoSuchAdminToken", `there is no admin token ${query.id}`);
-        return describe(context, changed);
+        });
+        return describe(context, findToken(context, { id }));
       },
     }),
     operation({
@@ -102,7 +105,7 @@ export function tokenOperations(knownOperations: () => ReadonlySet<string>): rea
       query: z.strictObject({ id: z.string() }),
       response: z.null(),
       run: async (context, { query }) => {
-        const result = await context.control.command({ op: "delete-token", id: query.id });
+        const result = await context.control.command({ op: "delete-token", id: findToken(context, query).id });
         if (!result.ok) throw new AdminError("NoSuchAdminToken", `there is no admin token ${query.id}`);
         return null;
       },
@@ -137,14 +140,18 @@ function findToken(
   { control }: AdminContext,
   wanted: { readonly id?: string | undefined; readonly search?: string | undefined },
 ): TokenRow {
-  const all = [...control.view.tokens.values()];
+  if ((wanted.id === undefined) === (wanted.search === undefined))
+    throw new AdminError("InvalidRequest", "give either id or search");
+  const search = wanted.search ?? "";
+  const exact = control.view.tokens.get(wanted.id ?? search);
+  if (exact) return exact;
   const found =
-    wanted.id !== undefined
-      ? all.filter((token) => token.id === wanted.id)
-      : all.filter((token) => token.name === wanted.search || token.id.startsWith(wanted.search ?? "?"));
+    wanted.id !== undefined || search === ""
+      ? []
+      : [...control.view.tokens.values()].filter((token) => token.name === search || token.id.startsWith(search));
   if (found.length === 1) return found[0] as TokenRow;
-  if (found.length === 0) throw new AdminError("NoSuchAdminToken", `there is no admin token ${wanted.id ?? wanted.search ?? ""}`);
-  throw new AdminError("InvalidRequest", `${found.length} admin tokens fit ${wanted.search}; give more of the id`);
+  if (found.length === 0) throw new AdminError("NoSuchAdminToken", `there is no admin token ${wanted.id ?? search}`);
+  throw new AdminError("InvalidRequest", `${found.length} admin tokens fit ${search}; give more of the id`);
 }
 
 function checkedScope(scope: readonly string[], known: ReadonlySet<string>): readonly string[] {

@@ -1,6 +1,6 @@
 import type { BucketId } from "../../util/ids.ts";
 import type { LayoutState } from "../../layout/state.ts";
-import type { SettingsRow, TokenRow } from "./rows.ts";
+import type { Kind, SettingsRow, TokenRow } from "./rows.ts";
 
 /** Commands of the control group: plain data, decided one after the other, so that of several rivals at most one wins (P3). */
 export type ControlCommand =
@@ -15,8 +15,8 @@ export type ControlCommand =
     }
   /** All partitions of the bucket have its guard. */
   | { readonly op: "bucket-ready"; readonly id: BucketId }
-  /** `onlyAlias`: refuse when the bucket has other names than this one (the caller then removes the alias instead). */
-  | { readonly op: "begin-delete"; readonly id: BucketId; readonly mayHaveAliases?: number }
+  /** Refused when the bucket has several names, or, with `name`, when that is not its only one: a rival may have given the name away. */
+  | { readonly op: "begin-delete"; readonly id: BucketId; readonly name?: AliasName }
   | { readonly op: "finish-delete"; readonly id: BucketId; readonly attempt: number }
   | { readonly op: "cancel-delete"; readonly id: BucketId; readonly attempt: number }
   | { readonly op: "unsealed"; readonly id: BucketId; readonly attempt: number }
@@ -64,19 +64,28 @@ export type ControlCommand =
       readonly mayCreateBucket?: boolean;
     }
   | { readonly op: "delete-key"; readonly id: string }
-  | { readonly op: "put-token"; readonly token: TokenRow; readonly mustExist: boolean }
+  | { readonly op: "create-token"; readonly token: Omit<TokenRow, "createdMs"> }
+  /** What is left out stays as it is. */
+  | {
+      readonly op: "update-token";
+      readonly id: string;
+      readonly name?: string;
+      readonly expiresMs?: number | null;
+      readonly scope?: readonly string[];
+    }
   | { readonly op: "delete-token"; readonly id: string }
   /** The layout's own rules live in src/layout; the coordinator computes, apply compares the base it computed from. */
   | { readonly op: "set-layout"; readonly expectedRevision: number; readonly layout: LayoutState };
 
-/** `rows`: what changed, for the copies in memory: [kind, id]. */
+/** A global name, or the name that a key has for a bucket. */
+export interface AliasName {
+  readonly alias: string;
+  readonly keyId?: string;
+}
+
+/** `rows`: what changed, for the copies in memory. `detail` says more, for instance which bucket has the name already. */
 export type ControlResult =
-  | {
-      readonly ok: true;
-      readonly rows: readonly (readonly [kind: import("./rows.ts").Kind, id: string])[];
-      readonly attempt?: number;
-      readonly guardIndex?: number;
-    }
+  | { readonly ok: true; readonly rows: readonly (readonly [kind: Kind, id: string])[] }
   | { readonly ok: false; readonly code: ControlRefusal; readonly detail?: string };
 
 export type ControlRefusal =
@@ -85,6 +94,7 @@ export type ControlRefusal =
   | "no-such-key"
   | "no-such-token"
   | "no-such-alias"
+  | "token-exists"
   | "alias-taken"
   | "alias-yours"
   | "last-alias"

@@ -2,7 +2,7 @@ import type { Entry, StateMachine } from "../../group/groups.ts";
 import type { KvWrite } from "../../platform/kv.ts";
 import { unreachable } from "../../util/assert.ts";
 import type { BucketId } from "../../util/ids.ts";
-import type { ControlCommand, ControlRefusal, ControlResult } from "./control-commands.ts";
+import type { AliasName, ControlCommand, ControlRefusal, ControlResult } from "./control-commands.ts";
 import { allRows, type BucketRow, getRow, type Kind, localAliasId, putRow, removeRow } from "./rows.ts";
 
 /**
@@ -46,10 +46,12 @@ export class ControlMachine implements StateMachine<ControlCommand, ControlResul
         return updateKey(rows, command);
       case "delete-key":
         return deleteKey(rows, command.id);
-      case "put-token":
-        if (command.mustExist && !getRow(rows, "token", command.token.id)) return refuse("no-such-token");
-        putRow(rows, "token", command.token.id, command.token);
+      case "create-token":
+        if (getRow(rows, "token", command.token.id)) return refuse("token-exists");
+        putRow(rows, "token", command.token.id, { ...command.token, createdMs: entry.stamp });
         return done(["token", command.token.id]);
+      case "update-token":
+        return updateToken(rows, command);
       case "delete-token":
         if (!getRow(rows, "token", command.id)) return refuse("no-such-token");
         removeRow(rows, "token", command.id);
@@ -100,7 +102,7 @@ function createBucket(rows: KvWrite, command: CommandOf<"create-bucket">, entry:
     if (local) return refuse("alias-yours", local.bucket);
     const global = getRow(rows, "alias", localAlias.alias);
     if (global) {
-      const letters = getRow(rows, "bucket", global.bucket)?.rights[localAlias.keyId] ?? "";
+      const letters = getRow(rows, "bucket", global.bucket)?.rights.find(([keyId]) => keyId === localAlias.keyId)?.[1] ?? "";
       return refuse(letters.includes("w") || letters.includes("o") ? "alias-yours" : "alias-taken", global.bucket);
     }
   }
@@ -113,7 +115,7 @@ function createBucket(rows: KvWrite, command: CommandOf<"create-bucket">, entry:
     indexShards: command.indexShards,
     globalAliases: globalAlias === undefined ? [] : [globalAlias],
     localAliases: localAlias ? [localAlias] : [],
-    rights: rights ? { [rights.keyId]: rights.letters } : {},
+    rights: rights && rights.letters !== "" ? [[rights.keyId, rights.letters]] : [],
     quotas: {},
     guardIndex: entry.index,
   });
@@ -126,7 +128,7 @@ function createBucket(rows: KvWrite, command: CommandOf<"create-bucket">, entry:
     putRow(rows, "localAlias", id, { bucket: command.id });
     changed.push(["localAlias", id]);
   }
-  return { ok: true, rows: changed, guardIndex: entry.index };
+  return { ok: true, rows: changed };
 }
 
 function movePhase(rows: KvWrite, id: BucketId, from: BucketRow["phase"], to: BucketRow["phase"]): ControlResult {
@@ -141,11 +143,16 @@ function beginDelete(rows: KvWrite, command: CommandOf<"begin-delete">): Control
   const bucket = getRow(rows, "bucket", command.id);
   if (!bucket || bucket.phase === "burying") return refuse("no-such-bucket");
   if (bucket.phase !== "live") return refuse("busy");
-  const names = bucket.globalAliases.length + bucket.localAliases.length;
-  if (names > (command.mayHaveAliases ?? 1)) return refuse("other-aliases", namesOf(bucket));
-  const attempt = bucket.attempt + 1;
-  putRow(rows, "bucket", command.id, { ...bucket, phase: "deleting", attempt });
-  return { ok: true, rows: [["bucket", command.id]], attempt };
+  if (command.name && !hasName(bucket, command.name)) return refuse("no-such-alias");
+  if (bucket.globalAliases.length + bucket.localAliases.length > 1) return refuse("other-aliases", namesOf(bucket));
+  putRow(rows, "bucket", command.id, { ...bucket, phase: "deleting", attempt: bucket.attempt + 1 });
+  return done(["bucket", command.id]);
+}
+
+function hasName(bucket: BucketRow, { alias, keyId }: AliasName): boolean {
+  return keyId === undefined
+    ? bucket.globalAliases.includes(alias)
+    : bucket.localAliases.some((local) => local.keyId === keyId && local.alias === alias);
 }
 
 function namesOf(bucket: BucketRow): string {
@@ -167,7 +174,7 @@ function finishDelete(rows: KvWrite, id: BucketId, attempt: number): ControlResu
     removeRow(rows, "localAlias", localId);
     changed.push(["localAlias", localId]);
   }
-  putRow(rows, "bucket", id, { ...bucket, phase: "burying", globalAliases: [], localAliases: [], rights: {} });
+  putRow(rows, "bucket", id, { ...bucket, phase: "burying", globalAliases: [], localAliases: [], rights: [] });
   return { ok: true, rows: changed };
 }
 
@@ -209,13 +216,9 @@ function removeAlias(rows: KvWrite, command: CommandOf<"remove-alias">): Control
   const bucket = settledBucket(rows, command.bucket);
   if (isRefusal(bucket)) return bucket;
   const { alias, keyId } = command;
-  const local = keyId !== undefined;
-  const held = local
-    ? bucket.localAliases.some((x) => x.keyId === keyId && x.alias === alias)
-    : bucket.globalAliases.includes(alias);
-  if (!held) return refuse("no-such-alias");
+  if (!hasName(bucket, command)) return refuse("no-such-alias");
   if (bucket.globalAliases.length + bucket.localAliases.length === 1 && !command.evenLast) return refuse("last-alias");
-  if (local) {
+  if (keyId !== undefined) {
     const id = localAliasId(keyId, alias);
     removeRow(rows, "localAlias", id);
     putRow(rows, "bucket", bucket.id, {
@@ -233,9 +236,10 @@ function changeRights(rows: KvWrite, command: CommandOf<"change-rights">): Contr
   const bucket = settledBucket(rows, command.bucket);
   if (isRefusal(bucket)) return bucket;
   if (getRow(rows, "key", command.keyId)?.deleted !== false) return refuse("no-such-key", command.keyId);
-  const have = bucket.rights[command.keyId] ?? "";
+  const have = bucket.rights.find(([keyId]) => keyId === command.keyId)?.[1] ?? "";
   const letters = [..."rwo"].filter((x) => (have.includes(x) || command.add.includes(x)) && !command.remove.includes(x)).join("");
-  putRow(rows, "bucket", bucket.id, { ...bucket, rights: { ...bucket.rights, [command.keyId]: letters } });
+  const others = bucket.rights.filter(([keyId]) => keyId !== command.keyId);
+  putRow(rows, "bucket", bucket.id, { ...bucket, rights: letters === "" ? others : [...others, [command.keyId, letters]] });
   return done(["bucket", bucket.id]);
 }
 
@@ -293,8 +297,8 @@ function deleteKey(rows: KvWrite, id: string): ControlResult {
   const changed: [Kind, string][] = [["key", id]];
   for (const bucket of allRows(rows, "bucket")) {
     const locals = bucket.localAliases.filter((local) => local.keyId === id);
-    if (!(id in bucket.rights) && locals.length === 0) continue;
-    const { [id]: _gone, ...rights } = bucket.rights;
+    const rights = bucket.rights.filter(([keyId]) => keyId !== id);
+    if (rights.length === bucket.rights.length && locals.length === 0) continue;
     for (const local of locals) {
       const localId = localAliasId(id, local.alias);
       removeRow(rows, "localAlias", localId);
@@ -309,4 +313,18 @@ function deleteKey(rows: KvWrite, id: string): ControlResult {
   }
   putRow(rows, "key", id, { id, secret: "", name: key.name, createdMs: key.createdMs, mayCreateBucket: false, deleted: true });
   return { ok: true, rows: changed };
+}
+
+function updateToken(rows: KvWrite, command: CommandOf<"update-token">): ControlResult {
+  const token = getRow(rows, "token", command.id);
+  if (!token) return refuse("no-such-token");
+  const { expiresMs: had, ...rest } = token;
+  const expiresMs = command.expiresMs === undefined ? had : (command.expiresMs ?? undefined);
+  putRow(rows, "token", command.id, {
+    ...rest,
+    ...(command.name === undefined ? {} : { name: command.name }),
+    ...(command.scope === undefined ? {} : { scope: command.scope }),
+    ...(expiresMs === undefined ? {} : { expiresMs }),
+  });
+  return done(["token", command.id]);
 }

@@ -118,7 +118,7 @@ export class BucketView implements Bucket {
     this.id = row.id;
     this.indexShards = row.indexShards;
     this.quotas = row.quotas;
-    for (const [keyId, letters] of Object.entries(row.rights)) this.#rights.set(keyId, rightsOf(letters));
+    for (const [keyId, letters] of row.rights) this.#rights.set(keyId, rightsOf(letters));
   }
 
   get createdMs(): number {

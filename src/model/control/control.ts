@@ -7,12 +7,16 @@ import type { PartitionCommand, SealResult } from "../commands.ts";
 import type { AccessKey, Bucket, ControlService, CreateBucketOutcome } from "../control-service.ts";
 import { ServiceError } from "../object-service.ts";
 import type { Placement } from "../placement.ts";
+import { addUsage, type Counters, readUsage } from "../partition/usage.ts";
 import { bucketNameFault } from "./bucket-names.ts";
-import type { ControlCommand, ControlResult } from "./control-commands.ts";
+import type { AliasName, ControlCommand, ControlResult } from "./control-commands.ts";
 import { type BucketView, ControlView } from "./control-view.ts";
-import type { SettingsRow } from "./rows.ts";
+import type { BucketRow, SettingsRow } from "./rows.ts";
 
+/** How often a change is tried again when rivals are faster. */
 const MAX_RIVALS = 16;
+/** Steps of one bucket's birth or end; more mean that something turns in circles. */
+const MAX_STEPS = 64;
 
 export interface ControlOptions {
   /** Shards of new buckets' listings, 1 ..= 64. */
@@ -29,6 +33,14 @@ export interface ControlParts {
   readonly log: Log;
 }
 
+export type DeleteBucketOutcome =
+  | { readonly ok: true }
+  | {
+      readonly ok: false;
+      readonly code: "no-such-bucket" | "not-empty" | "busy" | "other-aliases" | "no-such-alias";
+      readonly detail?: string;
+    };
+
 /**
  * Buckets, names, keys and rights: commands to the control group and the steps that a bucket's birth and end need in its partitions.
  * What a crash left half done is taken up again by `recover` (level-triggered from the rows, rule 40).
@@ -37,8 +49,8 @@ export class Control implements ControlService {
   readonly view = new ControlView();
   readonly #options: ControlOptions;
   readonly #parts: ControlParts;
-  /** Deletions this node drives right now, so that recovery does not drive them twice. */
-  readonly #driving = new Set<BucketId>();
+  /** Buckets that this node drives right now and how often: recovery leaves them alone. Driving twice at once is wasteful, not wrong. */
+  readonly #driving = new Map<BucketId, number>();
 
   constructor(options: ControlOptions, parts: ControlParts) {
     this.#options = options;
@@ -87,14 +99,20 @@ export class Control implements ControlService {
     return id === undefined ? undefined : this.bucket(id);
   }
 
+  /** Undefined also for one that is not there yet, or not any more, in all its partitions: before its creation settles, nobody may meet it. */
   bucket(id: BucketId): BucketView | undefined {
     const bucket = this.view.buckets.get(id);
-    return bucket?.row.phase === "burying" ? undefined : bucket;
+    return bucket && isThere(bucket.row) ? bucket : undefined;
+  }
+
+  /** All buckets, in no particular order. */
+  allBuckets(): readonly BucketView[] {
+    return [...this.view.buckets.values()].filter((bucket) => isThere(bucket.row));
   }
 
   bucketsOf(keyId: string): readonly { readonly name: string; readonly bucket: Bucket }[] {
     const found: { name: string; bucket: Bucket }[] = [];
-    for (const bucket of this.view.buckets.values()) {
+    for (const bucket of this.allBuckets()) {
       const rights = bucket.rights(keyId);
       if (!rights.read && !rights.write && !rights.owner) continue;
       for (const name of bucket.globalAliases) found.push({ name, bucket });
@@ -140,32 +158,56 @@ export class Control implements ControlService {
     readonly id: BucketId;
   }): ReturnType<ControlService["deleteBucketFor"]> {
     const { keyId, name, id } = request;
-    const bucket = this.bucket(id);
-    if (!bucket) return { ok: false, code: "no-such-bucket" };
-    if (bucket.globalAliases.length + bucket.localAliases.length > 1) {
-      const local = this.view.localAliases.get(keyId)?.get(name) === id;
-      const result = await this.command({ op: "remove-alias", bucket: id, alias: name, ...(local ? { keyId } : {}) });
-      if (result.ok) return { ok: true };
-      if (result.code !== "last-alias" && result.code !== "no-such-alias")
-        return { ok: false, code: result.code === "busy" ? "busy" : "no-such-bucket" };
+    const local = this.view.localAliases.get(keyId)?.get(name) === id;
+    // An id instead of a name deletes a bucket of at most one name.
+    const alias: AliasName | undefined = name === id ? undefined : { alias: name, ...(local ? { keyId } : {}) };
+    for (let attempt = 0; attempt < MAX_RIVALS; attempt++) {
+      const outcome = await this.deleteBucket(id, alias);
+      if (outcome.ok) return outcome;
+      if (outcome.code === "no-such-alias") return { ok: false, code: "no-such-bucket" };
+      if (outcome.code !== "other-aliases") return { ok: false, code: outcome.code };
+      if (alias === undefined) return { ok: false, code: "busy" };
+      const removed = await this.command({ op: "remove-alias", bucket: id, ...alias });
+      if (removed.ok) return { ok: true };
+      // A rival took the other names away in between: then the bucket itself goes.
+      if (removed.code !== "last-alias") return { ok: false, code: removed.code === "busy" ? "busy" : "no-such-bucket" };
     }
-    const outcome = await this.deleteBucket(id);
-    return outcome.ok ? outcome : { ok: false, code: outcome.code === "other-aliases" ? "busy" : outcome.code };
+    return { ok: false, code: "busy" };
   }
 
-  /** Deletes an empty bucket with at most one name. */
-  async deleteBucket(
-    id: BucketId,
-  ): Promise<
-    | { readonly ok: true }
-    | { readonly ok: false; readonly code: "no-such-bucket" | "not-empty" | "busy" | "other-aliases"; readonly detail?: string }
-  > {
-    const begun = await this.command({ op: "begin-delete", id });
+  /** Deletes an empty bucket with at most one name; with `name`, only while that is this one. `detail`: the names it has. */
+  async deleteBucket(id: BucketId, name?: AliasName): Promise<DeleteBucketOutcome> {
+    const bucket = this.bucket(id);
+    if (!bucket) return { ok: false, code: "no-such-bucket" };
+    // The seals decide; this look keeps a deletion that has no chance from stopping other people's puts for a moment.
+    const severalNames = bucket.globalAliases.length + bucket.localAliases.length > 1;
+    if (!severalNames && !(await this.#looksEmpty(bucket.row))) return { ok: false, code: "not-empty" };
+    const begun = await this.command({ op: "begin-delete", id, ...(name ? { name } : {}) });
     if (!begun.ok) {
       if (begun.code === "other-aliases") return { ok: false, code: "other-aliases", detail: begun.detail ?? "" };
+      if (begun.code === "no-such-alias") return { ok: false, code: "no-such-alias" };
       return { ok: false, code: begun.code === "busy" ? "busy" : "no-such-bucket" };
     }
     return (await this.#drive(id)) === "gone" ? { ok: true } : { ok: false, code: "not-empty" };
+  }
+
+  async #looksEmpty(bucket: BucketRow): Promise<boolean> {
+    const groups = this.#parts.placement.groupsOf(bucket);
+    const sum: Counters = { objects: 0, versions: 0, bytes: 0, uploads: 0, parts: 0, partBytes: 0 };
+    await this.#parts.groups.readAll(groups, (rows) => {
+      for (const group of groups) addUsage(sum, readUsage(rows, group, bucket.id));
+    });
+    return sum.objects === 0 && sum.versions === 0 && sum.uploads === 0;
+  }
+
+  /** Gives a bucket another name; refused as "invalid-name" (detail: why) when it can't be one. */
+  addAlias(
+    bucket: BucketId,
+    name: AliasName,
+  ): Promise<ControlResult | { readonly ok: false; readonly code: "invalid-name"; readonly detail: string }> {
+    const fault = bucketNameFault(name.alias, this.#options);
+    if (fault) return Promise.resolve({ ok: false, code: "invalid-name", detail: `${name.alias}: ${fault}` });
+    return this.command({ op: "add-alias", bucket, ...name });
   }
 
   async #create(names: {
@@ -176,6 +218,9 @@ export class Control implements ControlService {
     const id = Buffer.from(this.#parts.random.bytes(32)).toString("hex") as BucketId;
     const created = await this.command({ op: "create-bucket", id, indexShards: this.#options.indexShards, ...names });
     if (!created.ok) {
+      // Who is told that the bucket exists may use it: if a rival is still making it, that is waited for.
+      const holder = this.view.buckets.get((created.detail ?? "") as BucketId);
+      if (holder?.row.phase === "creating") await this.#drive(holder.id);
       if (created.code === "alias-yours")
         return { ok: false, code: "owned-by-you", message: "this bucket exists already and belongs to you" };
       if (created.code === "alias-taken") return { ok: false, code: "exists", message: "a bucket of this name exists already" };
@@ -208,44 +253,60 @@ export class Control implements ControlService {
 
   /** Takes a bucket from the phase it is in to the next stable one. */
   async #drive(id: BucketId): Promise<"live" | "gone"> {
-    this.#driving.add(id);
+    this.#driving.set(id, (this.#driving.get(id) ?? 0) + 1);
     try {
-      for (;;) {
+      for (let steps = 0; steps < MAX_STEPS; steps++) {
         const row = this.view.buckets.get(id)?.row;
         if (!row) return "gone";
-        const { attempt } = row;
-        switch (row.phase) {
-          case "live":
-            return "live";
-          case "creating":
-            await this.#everywhere(row, {
-              op: "set-guard",
-              bucket: id,
-              settings: { controlIndex: row.guardIndex, indexShards: row.indexShards },
-            });
-            await this.command({ op: "bucket-ready", id });
-            break;
-          case "deleting": {
-            const seals = (await this.#everywhere(row, { op: "seal", bucket: id, attempt })) as SealResult[];
-            const refused = seals.some((seal) => !seal.ok && seal.refused !== "no-bucket");
-            await this.command({ op: refused ? "cancel-delete" : "finish-delete", id, attempt });
-            break;
-          }
-          case "unsealing":
-            await this.#everywhere(row, { op: "unseal", bucket: id, attempt });
-            await this.command({ op: "unsealed", id, attempt });
-            break;
-          case "burying": {
-            const untilMs = this.#parts.groups.logTime(CONTROL_GROUP) + 2 * this.#options.commandWindowMs;
-            await this.#everywhere(row, { op: "bury", bucket: id, attempt, untilMs });
-            await this.command({ op: "buried", id });
-            return "gone";
-          }
-        }
+        if (row.phase === "live") return "live";
+        const end = row.phase === "burying";
+        await this.#step(row);
+        if (end) return "gone";
       }
+      throw new ServiceError("service.unavailable", `bucket ${id} is changed all the time; try again`);
     } finally {
-      this.#driving.delete(id);
+      const others = (this.#driving.get(id) ?? 1) - 1;
+      if (others > 0) this.#driving.set(id, others);
+      else this.#driving.delete(id);
     }
+  }
+
+  /** One phase further. Every step may be repeated, and be done by several at once. */
+  async #step(row: BucketRow): Promise<void> {
+    const { id, attempt } = row;
+    switch (row.phase) {
+      case "live":
+        return;
+      case "creating":
+        await this.#everywhere(row, {
+          op: "set-guard",
+          bucket: id,
+          settings: { controlIndex: row.guardIndex, indexShards: row.indexShards },
+        });
+        return this.#move(id, { op: "bucket-ready", id });
+      case "deleting": {
+        const seals = (await this.#everywhere(row, { op: "seal", bucket: id, attempt })) as SealResult[];
+        const refused = seals.some((seal) => !seal.ok && seal.refused !== "no-bucket");
+        return this.#move(id, { op: refused ? "cancel-delete" : "finish-delete", id, attempt });
+      }
+      case "unsealing":
+        await this.#everywhere(row, { op: "unseal", bucket: id, attempt });
+        return this.#move(id, { op: "unsealed", id, attempt });
+      case "burying": {
+        const untilMs = this.#parts.groups.logTime(CONTROL_GROUP) + 2 * this.#options.commandWindowMs;
+        const buried = (await this.#everywhere(row, { op: "bury", bucket: id, attempt, untilMs })) as { readonly ok: boolean }[];
+        // Decided after all seals of this attempt held, so none can refuse; the row stays, and with it the warning, if one does.
+        if (!buried.every((one) => one.ok))
+          throw new Error(`a partition of the deleted bucket ${id} is not sealed by attempt ${attempt}`);
+        return this.#move(id, { op: "buried", id });
+      }
+    }
+  }
+
+  /** A refusal means that somebody else was faster: then the view must show what he did before the next look. */
+  async #move(id: BucketId, command: ControlCommand): Promise<void> {
+    const result = await this.command(command);
+    if (!result.ok) await this.#parts.groups.read(CONTROL_GROUP, (rows) => this.view.refresh(rows, [["bucket", id]]));
   }
 
   #everywhere(bucket: { readonly id: BucketId; readonly indexShards: number }, command: PartitionCommand): Promise<unknown[]> {
@@ -255,4 +316,9 @@ export class Control implements ControlService {
         .map((group) => this.#parts.groups.propose<PartitionCommand, unknown>(group, command)),
     );
   }
+}
+
+/** A bucket whose creation is not finished, or whose deletion is decided, is not there for anyone. */
+function isThere(row: BucketRow): boolean {
+  return row.phase !== "creating" && row.phase !== "burying";
 }

@@ -53,8 +53,8 @@ export interface BucketRow {
   readonly indexShards: number;
   readonly globalAliases: readonly string[];
   readonly localAliases: readonly { readonly keyId: string; readonly alias: string }[];
-  /** By key id: a string of the letters r, w, o. */
-  readonly rights: Readonly<Record<string, string>>;
+  /** For each key with any right a string of the letters r, w, o. Pairs, because key ids come from outside: one may be "constructor". */
+  readonly rights: readonly (readonly [keyId: string, letters: string])[];
   readonly website?: { readonly indexDocument: string; readonly errorDocument?: string };
   readonly quotas: { readonly maxSizeBytes?: number; readonly maxObjects?: number };
   /** Index of the control entry that last changed what guards hold. */
@@ -117,15 +117,7 @@ export function removeRow(rows: KvWrite, kind: Kind, id: string): void {
 
 /** All rows of a kind, in the order of their ids. */
 export function allRows<K extends Kind>(rows: KvRead, kind: K): RowTypes[K][] {
-  const found: RowTypes[K][] = [];
-  const start = rowKey(kind, "");
-  const end = Buffer.from(start);
-  end[2] = KINDS[kind] + 1;
-  rows.scan("rows", { start, end }, (row) => {
-    found.push(decode(row.value.subarray(row.valueStart, row.valueEnd)) as RowTypes[K]);
-    return undefined;
-  });
-  return found;
+  return allRowsById(rows, kind).map(([, row]) => row);
 }
 
 /** As `allRows`, with the id of each. */
