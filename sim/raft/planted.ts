@@ -35,7 +35,7 @@ export interface Planted {
 const planted = (rule: number, focus: Focus, within: number): Planted => ({ rule, focus, within });
 
 export const PLANTED: Readonly<Record<AnyDefect, Planted>> = {
-  "vote-unsynced": planted(1, "log", 2000),
+  "vote-unsynced": planted(1, "even", 2000),
   "ack-unsynced": planted(1, "terms", 2000),
   "leader-unsynced": planted(1, "log", 2000),
   "commit-old-term": planted(2, "terms", 2000),
@@ -69,8 +69,8 @@ export const PLANTED: Readonly<Record<AnyDefect, Planted>> = {
   "transfer-lease": planted(16, "lease", 2000),
   "local-read": planted(18, "mixed", 2000),
   "index-no-wait": planted(18, "mixed", 2000),
-  "no-gen": planted(19, "store", 2000),
-  "no-prevote": planted(20, "mixed", 0),
+  "no-gen": planted(19, "members", 2000),
+  "no-prevote": planted(20, "mixed", 2000),
   "leader-asks": planted(12, "lease", 0),
   "conf-two": planted(21, "even", 2000),
   "conf-overlap": planted(21, "even", 2000),
