@@ -84,7 +84,8 @@ function main(): void {
   if (values.resume) {
     const total = Number(values.total ?? 20_000);
     from = recordedUpTo(file!, code) + 1;
-    seeds = Math.min(seeds, values.seeds === undefined ? total : Number(values.seeds), total - from + 1);
+    const left = Math.max(0, total - from + 1);
+    seeds = values.seeds === undefined ? left : Math.min(left, Number(values.seeds));
     console.log(
       from > total
         ? `all ${total} seeds are recorded for this code`
