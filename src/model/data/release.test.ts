@@ -190,3 +190,27 @@ describe("damage", () => {
     assert.equal(world.blocks.errors()[0]?.kind, "damaged");
   });
 });
+
+describe("the walk", () => {
+  it("removes what dead processes had aside, damaged copies and files that nobody needs, and leaves what this process is writing", async () => {
+    const world = await DataWorld.open();
+    const kept = await put(world, "k", someBytes(world.random, BLOCK));
+    const name = "ab".repeat(32);
+    const at = `/data/ab/ab/${name}`;
+    for (const path of [
+      `${at}.dead-1.tmp`,
+      `${at}.${world.cpu.asideToken}-9.tmp`,
+      `${at}.corrupted`,
+      `/data/cd/cd/${"cd".repeat(32)}`,
+    ])
+      await world.settle(world.disk.writeDurable(path, [Buffer.from("x")], { sync: true }));
+    await world.settle(world.data.workers.orphans.runOnce());
+    const left = async (): Promise<string[]> => (await world.settle(world.disk.list("/data/ab/ab"))).map((entry) => entry.name);
+    assert.deepEqual(await left(), [`${name}.${world.cpu.asideToken}-9.tmp`]);
+    assert.equal((await world.settle(world.disk.list("/data/cd/cd"))).length, 1, "not before the delay has passed");
+    await world.pass(GC_DELAY_MS * 2);
+    await world.settle(world.data.workers.orphans.runOnce());
+    assert.equal((await world.settle(world.disk.list("/data/cd/cd"))).length, 0);
+    assert.equal((await world.settle(readAll(kept.open()))).byteLength, BLOCK);
+  });
+});
