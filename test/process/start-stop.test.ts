@@ -114,6 +114,26 @@ describe("what keeps it from starting is said in one sentence", { timeout: 120_0
     await daemon.s3.put(BUCKET, "still", content(1, 100));
   });
 
+  test("two daemons started at the same moment on the same directories", async () => {
+    for (const born of [false, true]) {
+      const daemon = await prepared();
+      const twin = await prepared({ metadataDir: daemon.metadataDir, dataDir: daemon.dataDir });
+      if (born) {
+        await daemon.start();
+        await daemon.kill();
+      }
+      daemon.spawn();
+      twin.spawn();
+      const loser = await Promise.race([daemon.exit().then(() => daemon), twin.exit().then(() => twin)]);
+      assert.equal((await loser.exit()).code, 1);
+      assert.match(loser.lastLog(), /^Error: .*running/m, loser.lastLog());
+      const winner = loser === daemon ? twin : daemon;
+      await waitFor("the other one is ready", () => winner.lastLog().includes("is ready"));
+      assert.ok(winner.alive, winner.lastLog());
+      await winner.kill();
+    }
+  });
+
   for (const which of ["metadata_dir", "data_dir"] as const)
     test(`no right to use ${which}`, async () => {
       const daemon = await prepared();
