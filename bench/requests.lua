@@ -1,4 +1,5 @@
--- wrk script: sends requests that were signed beforehand, one after the other, and stops when they are used up (unless they repeat).
+-- wrk script: sends requests that were signed beforehand, one after the other, and says so when they are used up (unless they repeat):
+-- wrk itself sleeps until its time is over, so whoever started it sends SIGINT then.
 -- Arguments: FILE (one request per line: METHOD TAB TARGET TAB Name: value TAB …), BODY_FILE or "-", REPEAT 0/1, SEED
 -- Every body differs from all others in the first 16 bytes of each MiB, so that nothing is deduplicated.
 local heads, count, at, sent, repeats, seed = {}, 0, 0, 0, false, 0
@@ -36,6 +37,7 @@ function request()
   if at > count then
     if not repeats then
       wrk.thread:stop()
+      io.stderr:write("USED UP\n")
       at = count
     else
       at = 1

@@ -102,11 +102,13 @@ export class LmdbTransaction implements BatchWrite {
     if (end.length === 0) return;
     const rows = this.#trees[tree];
     const row: RowView = { key: this.#read, keyStart: 0, keyEnd: 0, value: this.#read, valueStart: 0, valueEnd: 0 };
-    let seek: Uint8Array | undefined = start;
+    // One range for all seeks of this scan: lmdb reads its options anew in `iterate`, and making a range costs as much as a seek.
+    const options = reverse ? { start: end, end: start, reverse, exclusiveStart: true, inclusiveEnd: true } : { start, end };
+    const range = rows.getRange(options);
+    let seek: Uint8Array | undefined = options.start;
     while (seek !== undefined) {
-      const cursor = rows
-        .getRange(reverse ? { start: end, end: start, reverse, exclusiveStart: true, inclusiveEnd: true } : { start: seek, end })
-        .iterate();
+      options.start = seek;
+      const cursor = range.iterate();
       seek = undefined;
       try {
         while (cursor.next().done !== true) {
