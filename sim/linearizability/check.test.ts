@@ -178,3 +178,15 @@ test("2,000 operations on one key by 16 clients, one in twenty unknown, are deci
     assert.equal(checkKey(history, 200_000), "linearizable");
   }
 });
+
+test("a stale read among 2,000 operations shrinks to the read, what it saw, and what had overwritten that", () => {
+  const history = randomHistory({ operations: 2000, clients: 16, unknown: 0.05, random: seededRandom(99) });
+  const reads = history.filter((o) => o.call.kind === "get" && typeof o.outcome === "object");
+  const middle = reads.length >> 1;
+  const stale = reads[middle]!;
+  const broken = history.map((o) => (o === stale ? { ...o, outcome: reads[middle - 30]!.outcome } : o));
+  const found = checkHistory(broken)!;
+  assert.equal(found.verdict, "not linearizable");
+  assert.ok(found.operations.length <= 5, describeContradiction(found.operations));
+  assert.ok(found.operations.some((o) => o.invokedAt === stale.invokedAt && o.client === stale.client));
+});
