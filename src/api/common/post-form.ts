@@ -1,4 +1,4 @@
-import { Busboy, type BusboyFileStream, type BusboyInstance } from "@fastify/busboy";
+import type { Busboy, BusboyFileStream, BusboyInstance } from "@fastify/busboy";
 import type { HttpRequest } from "../../platform/http.ts";
 import type { ByteSource } from "../../util/byte-source.ts";
 import { protocolError } from "./api-error.ts";
@@ -41,7 +41,9 @@ export async function readPostForm(request: HttpRequest): Promise<PostForm> {
   const contentType = request.header("content-type") ?? "";
   if (!/^multipart\/form-data\s*;/i.test(contentType))
     throw protocolError("MalformedPOSTRequest", "The body of your POST request is not well-formed multipart/form-data.");
-  const reader = new FormReader(request.body, contentType);
+  // Loaded with the first form: it takes memory, and most stores never see one.
+  const { Busboy: Parser } = await import("@fastify/busboy");
+  const reader = new FormReader(request.body, contentType, Parser);
   await reader.readFields();
   const { filename, contentType: fileType } = reader.file;
   const fields = new Map<string, string>();
@@ -70,10 +72,10 @@ class FormReader implements ByteSource {
   #error: Error | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(body: ByteSource, contentType: string) {
+  constructor(body: ByteSource, contentType: string, Parser: typeof Busboy) {
     this.#body = body;
     try {
-      this.#parser = new Busboy({
+      this.#parser = new Parser({
         headers: { "content-type": contentType },
         isPartAFile: (name) => name?.toLowerCase() === "file",
         limits: {

@@ -1,4 +1,4 @@
-import { XMLParser, XMLValidator } from "fast-xml-parser";
+import { createRequire } from "node:module";
 import { protocolError } from "./api-error.ts";
 
 export const XML_LIMITS = {
@@ -17,6 +17,8 @@ export interface XmlElement {
 }
 
 /** Documents in order, with nothing interpreted: no numbers, no trimming, no entities (they are resolved here, strictly). */
+const require = createRequire(import.meta.url);
+
 const PARSER_OPTIONS = {
   preserveOrder: true,
   ignoreAttributes: false,
@@ -143,6 +145,8 @@ type ParsedNode = Readonly<Record<string, unknown>>;
 
 function parseStrictly(text: string): readonly ParsedNode[] {
   try {
+    // Loaded with the first document: most stores at rest have read none, and it takes memory.
+    const { XMLParser, XMLValidator } = require("fast-xml-parser") as typeof import("fast-xml-parser");
     // The parser itself accepts much that is not XML (unclosed elements): the validator does not.
     const verdict = XMLValidator.validate(text);
     if (verdict !== true) throw malformed(`line ${verdict.err.line}: ${verdict.err.msg}`);
