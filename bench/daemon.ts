@@ -78,7 +78,7 @@ s3_region = "garage"
       },
     });
     const kill = (): void => void child.kill("SIGKILL");
-    process.once("exit", kill);
+    process.prependOnceListener("exit", kill); // Before its folder is removed.
     child.once("exit", () => process.removeListener("exit", kill));
     const daemon = new Daemon(child, endpoint, identity);
     await daemon.#untilReady();

@@ -3,6 +3,7 @@
 -- Arguments: FILE (one request per line: METHOD TAB TARGET TAB Name: value TAB …), BODY_FILE or "-", REPEAT 0/1, SEED
 -- Every body differs from all others in the first 16 bytes of each MiB, so that nothing is deduplicated.
 local heads, count, at, sent, repeats, seed = {}, 0, 0, 0, false, 0
+local tried = false
 local pieces = nil
 local MIB = 1048576
 
@@ -43,8 +44,11 @@ function request()
       at = 1
     end
   end
-  if not pieces then return heads[at] end
-  local parts = { heads[at] }
+  local head = heads[at]
+  -- wrk asks once to see what the script makes, and does not send it.
+  if not tried then tried, at = true, 0 end
+  if not pieces then return head end
+  local parts = { head }
   for i = 1, #pieces do
     sent = sent + 1
     parts[#parts + 1] = string.format("%08x%08x", seed, sent)
