@@ -4,6 +4,8 @@ import type { DigestAlgorithm } from "../cpu.ts";
 export type ToWorker = { readonly job: number } & (
   | { readonly op: "slab"; readonly slab: number; readonly memory: SharedArrayBuffer }
   | { readonly op: "forget-slab"; readonly slab: number }
+  /** Slabs were forgotten: collect now, for an idle worker never does, and memory that it holds is not freed. */
+  | { readonly op: "collect" }
   | { readonly op: "digest"; readonly data: View; readonly algorithms: readonly DigestAlgorithm[] }
   | { readonly op: "digester"; readonly digester: number; readonly algorithms: readonly DigestAlgorithm[] }
   | { readonly op: "update"; readonly digester: number; readonly data: View }

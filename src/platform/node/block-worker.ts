@@ -4,6 +4,7 @@ import type { BlockRead, BlockWritten, Digests } from "../cpu.ts";
 import type { Hash } from "../../util/ids.ts";
 import { BlockFiles, COMPRESSED, compressIfSmaller } from "./block-files.ts";
 import type { FromWorker, ToWorker, View } from "./block-worker-messages.ts";
+import { collectGarbage } from "./garbage.ts";
 import { type HashState, Hashers } from "./hashers.ts";
 
 /** The program of a worker thread: takes jobs over blocks in shared memory, one after the other; only fsyncs overlap. */
@@ -66,6 +67,9 @@ function work(message: ToWorker): unknown {
       return NO_ANSWER;
     case "forget-slab":
       slabs.delete(message.slab);
+      return NO_ANSWER;
+    case "collect":
+      collectGarbage();
       return NO_ANSWER;
     case "digest":
       return hashers.once(view(message.data), message.algorithms);

@@ -113,6 +113,10 @@ describe("shared memory", () => {
     const many = Array.from({ length: 4 }, () => memory.allocate(65_536));
     for (const each of many) memory.free(each);
     memory.free(one);
+    assert.deepEqual([memory.bytesInUse, memory.bytesKept, forgotten.length], [0, 1_572_864, 0]);
+    assert.equal(memory.trim(), 0, "all of it was in use since the last time");
+    assert.equal(memory.trim(), 524_288);
     assert.deepEqual([memory.bytesInUse, memory.bytesKept, forgotten.length], [0, 1_048_576, 1]);
+    assert.equal(memory.trim(), 0);
   });
 });

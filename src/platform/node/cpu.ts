@@ -15,6 +15,7 @@ import { CpuError } from "../cpu.ts";
 import type { Log } from "../log.ts";
 import type { FromWorker, ToWorker, View } from "./block-worker-messages.ts";
 import { diskError } from "./disk-errors.ts";
+import { collectGarbage } from "./garbage.ts";
 import { Hashers } from "./hashers.ts";
 import { SharedMemory } from "./shared-memory.ts";
 
@@ -26,6 +27,11 @@ export interface NodeCpuOptions {
   /** The program of the threads; another one only in tests. */
   readonly program?: URL;
 }
+
+/** How often shared memory that nobody needed is let go. */
+const TRIM_EVERY_MS = 5000;
+/** A collection costs some 20 ms of CPU: only for as much as this. */
+const COLLECT_BYTES = 8 * 1024 * 1024;
 
 /** The seam on worker threads over shared memory. Jobs go to the worker with the fewest bytes to work through. */
 export class NodeCpu implements Cpu {
@@ -39,6 +45,8 @@ export class NodeCpu implements Cpu {
   #deaths = 0;
   #digesters = 0;
   #closed = false;
+  readonly #trimming: NodeJS.Timeout;
+  #forgottenBytes = 0;
 
   constructor({ workers = 2, keepBytes = 32 * 1024 * 1024, program = PROGRAM }: NodeCpuOptions, { log }: { readonly log: Log }) {
     this.#options = { workers, keepBytes, program };
@@ -49,6 +57,15 @@ export class NodeCpu implements Cpu {
         for (const worker of this.#workers) worker.forget(slab);
       },
     });
+    this.#trimming = setInterval(() => this.#trim(), TRIM_EVERY_MS).unref();
+  }
+
+  #trim(): void {
+    this.#forgottenBytes += this.#memory.trim();
+    if (this.#forgottenBytes < COLLECT_BYTES) return;
+    this.#forgottenBytes = 0;
+    for (const worker of this.#workers) worker.send({ op: "collect" });
+    collectGarbage();
   }
 
   allocate(sizeBytes: number): Uint8Array {
@@ -117,6 +134,7 @@ export class NodeCpu implements Cpu {
 
   async close(): Promise<void> {
     this.#closed = true;
+    clearInterval(this.#trimming);
     await Promise.all(
       this.#workers.splice(0).map((worker) => worker.stop(new CpuError("cpu.closed", "the workers are stopped"))),
     );

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { ByteSource } from "../../util/byte-source.ts";
 import { HttpBodyError, type HttpBodyFailure } from "../http.ts";
+import type { YoungCollector } from "./garbage.ts";
 import type { HttpLimits } from "./http-limits.ts";
 
 /** Pieces kept ahead of the reader; beyond it the socket is not read (back pressure). */
@@ -13,6 +14,7 @@ const READ_AHEAD_BYTES = 128 * 1024;
 export class RequestBody implements ByteSource {
   readonly #message: IncomingMessage;
   readonly #limits: HttpLimits;
+  readonly #garbage: YoungCollector;
   /** Bytes announced by Content-Length; undefined = chunked. */
   readonly #length: number | undefined;
   readonly #beforeFirstRead: () => void;
@@ -36,11 +38,17 @@ export class RequestBody implements ByteSource {
   /** @param beforeFirstRead  called once, when the body is first asked for ("100 Continue"). */
   constructor(
     message: IncomingMessage,
-    { length, limits, beforeFirstRead }: { length: number | undefined; limits: HttpLimits; beforeFirstRead: () => void },
+    {
+      length,
+      limits,
+      garbage,
+      beforeFirstRead,
+    }: { length: number | undefined; limits: HttpLimits; garbage: YoungCollector; beforeFirstRead: () => void },
   ) {
     this.#message = message;
     this.#length = length;
     this.#limits = limits;
+    this.#garbage = garbage;
     this.#beforeFirstRead = beforeFirstRead;
     if (length === 0) this.#ended = true;
   }
@@ -125,6 +133,7 @@ export class RequestBody implements ByteSource {
 
   #onData(piece: Uint8Array): void {
     this.#receivedBytes += piece.byteLength;
+    this.#garbage.add(piece.byteLength);
     if (this.#discarding) {
       this.#discardLeft -= piece.byteLength;
       if (this.#discardLeft < 0) this.#onDiscardLimit?.();
