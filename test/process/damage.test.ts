@@ -182,10 +182,12 @@ for (const engine of ["lmdb", "sqlite"])
         return "refused to start";
       }
       let failed = 0;
+      let absent = 0;
       for (let at = 8; at < 40; at++) {
         try {
           const answer = await daemon.s3.get(BUCKET, `row-${at}`, { timeoutMs: 5000 });
-          if (answer === undefined) failed++;
+          // A flipped bit in a key: the row is elsewhere now. Reported, as no checksum of rows can tell.
+          if (answer === undefined) absent++;
           else assert.ok(answer.body.equals(content(at, 3000 + at)), `row-${at} was served with wrong bytes`);
         } catch (error) {
           if (error instanceof assert.AssertionError) throw error;
@@ -196,7 +198,7 @@ for (const engine of ["lmdb", "sqlite"])
       }
       const ended = !daemon.alive;
       await daemon.kill();
-      return ended ? "ended on reading it" : `${failed} objects refused`;
+      return ended ? "ended on reading it" : `${failed} objects refused, ${absent} not found`;
     }
   });
 
