@@ -1,4 +1,6 @@
-import type { HttpHandler, HttpRequest, HttpResponse } from "../../platform/http.ts";
+import { GroupError } from "../../group/groups.ts";
+import { ServiceError } from "../../model/object-service.ts";
+import { HttpBodyError, type HttpHandler, type HttpRequest, type HttpResponse } from "../../platform/http.ts";
 import type { Log } from "../../platform/log.ts";
 import { ADMIN_STATUS, AdminError, type AdminErrorCode } from "./admin-error.ts";
 import type { AdminAuthorizer } from "./admin-auth.ts";
@@ -50,9 +52,11 @@ async function answer(options: AdminHttpOptions, request: HttpRequest, response:
     ]);
     return;
   }
-  if (path === "/health") return health(context, response);
-  if (path === "/check") return check(context, query, response);
-  if (path === "/metrics") {
+  if (path === "/health" || path === "/check" || path === "/metrics") {
+    if (request.method !== "GET" && request.method !== "HEAD")
+      throw new AdminError("InvalidRequest", `${path} is called with GET`);
+    if (path === "/health") return health(context, response);
+    if (path === "/check") return check(context, query, response);
     authorize.metrics(request);
     const { contentType, body } = await options.metrics();
     response.send(200, ["Content-Type", contentType], body);
@@ -61,8 +65,9 @@ async function answer(options: AdminHttpOptions, request: HttpRequest, response:
   const generic = path.startsWith(JSON_API);
   const name = generic ? path.slice(JSON_API.length) : path.startsWith("/v2/") ? path.slice(4) : "";
   if (!/^[A-Za-z]+$/.test(name)) throw new AdminError("InvalidRequest", `${path}: unknown path; operations are at /v2/<Name>`);
+  const identify = authorize.operation(request, name);
   const body = await readBody(request);
-  const caller = authorize.operation(request, name, body);
+  const caller = identify(body);
   const { ADMIN_OPERATIONS, runOperation, splitInput } = await import("./admin-operations.ts");
   const operation = ADMIN_OPERATIONS.get(name);
   if (!operation) throw new AdminError("InvalidRequest", `there is no operation ${name}`);
@@ -71,7 +76,14 @@ async function answer(options: AdminHttpOptions, request: HttpRequest, response:
     return;
   }
   if (operation.method !== request.method) throw new AdminError("InvalidRequest", `${name} is called with ${operation.method}`);
-  sendJson(response, await runOperation(context, name, { query: Object.fromEntries(query), body: parseJson(body) }, caller));
+  sendJson(response, await runOperation(context, name, { query: onceEach(query), body: parseJson(body) }, caller));
+}
+
+function onceEach(query: URLSearchParams): Readonly<Record<string, string>> {
+  const names = [...query.keys()];
+  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  if (twice !== undefined) throw new AdminError("InvalidRequest", `the query parameter ${twice} is given twice`);
+  return Object.fromEntries(query);
 }
 
 function sendJson(response: HttpResponse, value: unknown): void {
@@ -96,9 +108,9 @@ async function health(context: AdminContext, response: HttpResponse): Promise<vo
 
 /** Whether a domain name is served here: for reverse proxies that ask before they get a certificate. */
 function check({ control, node }: AdminContext, query: URLSearchParams, response: HttpResponse): void {
-  const domain = query.get("domain");
+  const domain = query.get("domain")?.toLowerCase();
   if (!domain) throw new AdminError("InvalidRequest", "give the query parameter domain");
-  const root = node.rootDomain?.replace(/^\./, "");
+  const root = node.rootDomain?.replace(/^\./, "").toLowerCase();
   const name = root && domain.endsWith(`.${root}`) ? domain.slice(0, -root.length - 1) : domain;
   const id = control.view.aliases.get(name);
   const bucket = id === undefined ? undefined : control.bucket(id);
@@ -132,16 +144,29 @@ function parseJson(body: Buffer): unknown {
 }
 
 function sendError(options: AdminHttpOptions, request: HttpRequest, response: HttpResponse, error: unknown): void {
-  const known = error instanceof AdminError;
-  const unavailable = !known && (error as { code?: string }).code?.startsWith("service.");
-  const code: AdminErrorCode = known ? error.code : unavailable ? "ServiceUnavailable" : "InternalError";
-  const message = known || unavailable ? (error as Error).message : "an internal error happened; the daemon's log has the cause";
-  if (!known) options.log.error({ err: error, target: request.target.split("?")[0] }, "admin operation failed");
-  if (response.started) return;
   const path = request.target.split("?")[0] ?? "";
+  const { code, message } = toldAs(error);
+  if (code === "InternalError" || code === "ServiceUnavailable")
+    options.log.error({ err: error, target: path }, "admin operation failed");
+  if (response.started) return;
   response.send(
     ADMIN_STATUS[code],
     [...CORS, "Content-Type", "application/json"],
     `${JSON.stringify({ code, message, region: options.region, path }, null, 2)}\n`,
   );
+}
+
+/** What the caller is told; a cause that is nobody's business stays in the log. */
+function toldAs(error: unknown): { readonly code: AdminErrorCode; readonly message: string } {
+  if (error instanceof AdminError) return error;
+  if (error instanceof HttpBodyError) return { code: "InvalidRequest", message: `the body could not be read: ${error.message}` };
+  if (error instanceof ServiceError && error.code.startsWith("service."))
+    return { code: "ServiceUnavailable", message: error.message };
+  if (error instanceof GroupError) {
+    return {
+      code: "ServiceUnavailable",
+      message: error.code === "group.no-space" ? "the disk that holds the metadata is full" : `${error.message}; try again`,
+    };
+  }
+  return { code: "InternalError", message: "an internal error happened; the daemon's log has the cause" };
 }

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Caller } from "./admin-auth.ts";
 import { AdminError } from "./admin-error.ts";
+import { BLOCK_OPERATIONS } from "./block-operations.ts";
 import { BUCKET_OPERATIONS } from "./bucket-operations.ts";
 import { CLUSTER_OPERATIONS } from "./cluster-operations.ts";
 import { KEY_OPERATIONS } from "./key-operations.ts";
@@ -17,6 +18,7 @@ export const ADMIN_OPERATIONS: ReadonlyMap<string, Operation> = new Map(
     ...KEY_OPERATIONS,
     ...BUCKET_OPERATIONS,
     ...NODE_OPERATIONS,
+    ...BLOCK_OPERATIONS,
     ...tokenOperations(() => operationNames()),
   ].map((one) => [one.name, one]),
 );
@@ -44,9 +46,10 @@ export async function runOperation(
   const { node: wantedNode, ...ownQuery } = input.query;
   const query = checked(operation.query ?? z.strictObject({}), operation.perNode ? ownQuery : input.query, "query parameter");
   const body = operation.body ? checked(operation.body, input.body ?? {}, "body") : undefined;
+  if (!operation.body && !isNothing(input.body)) throw new AdminError("InvalidRequest", `${name} takes no body`);
   if (!operation.perNode) return operation.response.encode(await operation.run(context, { query, body }));
   const { id } = context.node;
-  if (wantedNode === undefined)
+  if (wantedNode === undefined || wantedNode === "")
     throw new AdminError("InvalidRequest", "give the query parameter node: an id, the beginning of one, self, or *");
   if (wantedNode !== "*" && wantedNode !== "self" && !id.startsWith(wantedNode))
     throw new AdminError("InvalidRequest", `no node has an id that begins with ${wantedNode}`);
@@ -56,6 +59,11 @@ export async function runOperation(
     if (error instanceof AdminError) return { success: {}, error: { [id]: error.message } };
     throw error;
   }
+}
+
+/** Clients send {} or null where there is nothing to say. */
+function isNothing(body: unknown): boolean {
+  return body == null || (typeof body === "object" && Object.keys(body).length === 0);
 }
 
 function checked(schema: z.ZodType, value: unknown, what: string): unknown {
@@ -78,12 +86,14 @@ export function splitInput(operation: Operation, input: unknown): { query: Recor
   const known = new Set(["node", ...Object.keys((operation.query as z.ZodObject | undefined)?.shape ?? {})]);
   const rest: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(fields)) {
+    // A query parameter that is null is one that was left out.
+    if (value == null && name !== "body" && (known.has(name) || "body" in fields)) continue;
     if (known.has(name) || ("body" in fields && name !== "body")) query[name] = String(value);
     else rest[name] = value;
   }
   if ("body" in fields) return { query, body: fields["body"] };
   if (!operation.body) {
-    for (const [name, value] of Object.entries(rest)) query[name] = String(value);
+    for (const [name, value] of Object.entries(rest)) if (value != null) query[name] = String(value);
     return { query, body: undefined };
   }
   return { query, body: rest };

@@ -5,6 +5,7 @@ import type { BucketId } from "../../util/ids.ts";
 import { AdminError } from "./admin-error.ts";
 import { isoDate, letters, optionalText, permissionChange, permissions } from "./fields.ts";
 import { findKey } from "./key-operations.ts";
+import { inspectObject } from "./object-inspection.ts";
 import { type AdminContext, type Operation, operation } from "./operation.ts";
 
 const localAlias = z.object({ accessKeyId: z.string(), alias: z.string() });
@@ -116,8 +117,9 @@ export const BUCKET_OPERATIONS: readonly Operation[] = [
       }
       if (site && !site.enabled && (site.indexDocument != null || site.errorDocument != null))
         throw new AdminError("InvalidRequest", "documents make no sense for a website that is switched off");
-      if (site?.enabled && !site.indexDocument)
-        throw new AdminError("InvalidRequest", "websiteAccess needs indexDocument when it is enabled");
+      if (site?.enabled && (!site.indexDocument || site.indexDocument.includes("/")))
+        throw new AdminError("InvalidRequest", "websiteAccess needs indexDocument when it is enabled: a name without slashes");
+      if (site?.errorDocument === "") throw new AdminError("InvalidRequest", "errorDocument is a key, or left out");
       const result = await context.control.command({
         op: "update-bucket",
         id: bucket.id,
@@ -163,6 +165,32 @@ export const BUCKET_OPERATIONS: readonly Operation[] = [
     run: (context, { body }) => cleanupUploads(context, findBucket(context, { id: body.bucketId }), body.olderThanSecs),
   }),
   operation({
+    name: "InspectObject",
+    method: "GET",
+    query: z.strictObject({ bucketId: z.string(), key: z.string() }),
+    response: z.object({
+      bucketId: z.string(),
+      key: z.string(),
+      versions: z.array(
+        z.object({
+          uuid: z.string(),
+          timestamp: z.string(),
+          encrypted: z.boolean(),
+          uploading: z.boolean(),
+          aborted: z.boolean(),
+          deleteMarker: z.boolean(),
+          inline: z.boolean(),
+          size: z.number().nullable(),
+          etag: z.string().nullable(),
+          headers: z.array(z.tuple([z.string(), z.string()])),
+          blocks: z.array(z.object({ partNumber: z.number(), offset: z.number(), hash: z.string(), size: z.number() })),
+          blocksTruncated: z.boolean(),
+        }),
+      ),
+    }),
+    run: (context, { query }) => inspectObject(context, findBucket(context, { id: query.bucketId }), query.key),
+  }),
+  operation({
     name: "AllowBucketKey",
     method: "POST",
     body: rightsChange,
@@ -187,8 +215,7 @@ export const BUCKET_OPERATIONS: readonly Operation[] = [
       const alias = local ? body.localAlias : body.globalAlias;
       const keyId = local ? findKey(context, { id: body.accessKeyId }).id : undefined;
       const result = await context.control.addAlias(bucket.id, { alias, ...(keyId === undefined ? {} : { keyId }) });
-      if (!result.ok && result.code === "invalid-name") throw new AdminError("InvalidBucketName", result.detail);
-      throwRefusal(result as ControlResult);
+      throwRefusal(result);
       return describe(context, findBucket(context, { id: bucket.id }));
     },
   }),
@@ -314,9 +341,13 @@ async function cleanupUploads(
   }
 }
 
-function throwRefusal(result: ControlResult): void {
+function throwRefusal(
+  result: ControlResult | { readonly ok: false; readonly code: "invalid-name"; readonly detail: string },
+): void {
   if (result.ok) return;
   switch (result.code) {
+    case "invalid-name":
+      throw new AdminError("InvalidBucketName", result.detail);
     case "alias-taken":
       throw new AdminError("BucketAlreadyExists", `this name stands for another bucket already (${result.detail})`);
     case "last-alias":

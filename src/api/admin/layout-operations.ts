@@ -106,6 +106,15 @@ export const LAYOUT_OPERATIONS: readonly Operation[] = [
     },
   }),
   operation({ name: "RevertClusterLayout", method: "POST", response: layoutShape, run: (context) => change(context, revert) }),
+  operation({
+    name: "ClusterLayoutSkipDeadNodes",
+    method: "POST",
+    body: z.strictObject({ version: z.number().int(), allowMissingData: z.boolean() }),
+    response: z.object({ ackUpdated: z.array(z.string()), syncUpdated: z.array(z.string()) }),
+    run: () => {
+      throw new AdminError("NotImplemented", "ClusterLayoutSkipDeadNodes: a single node waits for no other");
+    },
+  }),
 ];
 
 async function change({ control }: AdminContext, fn: (layout: LayoutState) => LayoutState): Promise<LayoutShape> {

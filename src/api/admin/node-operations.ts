@@ -76,12 +76,8 @@ export const NODE_OPERATIONS: readonly Operation[] = [
     body: z.strictObject({ variable: z.string().nullish() }),
     response: z.record(z.string(), z.string()),
     run: ({ blocks }, { body }) => {
-      const all = blocks.variables();
-      if (body.variable == null) return { ...all };
-      const value = all[body.variable];
-      if (value === undefined)
-        throw new AdminError("InvalidRequest", `there is no variable ${body.variable}; known: ${Object.keys(all).join(", ")}`);
-      return { [body.variable]: value };
+      if (body.variable == null) return { ...blocks.variables() };
+      return { [body.variable]: variableOf(blocks, body.variable) };
     },
   }),
   operation({
@@ -91,35 +87,11 @@ export const NODE_OPERATIONS: readonly Operation[] = [
     body: z.strictObject({ variable: z.string(), value: z.string() }),
     response: z.object({ variable: z.string(), value: z.string() }),
     run: async ({ blocks }, { body }) => {
+      variableOf(blocks, body.variable);
       const fault = await blocks.setVariable(body.variable, body.value);
       if (fault !== undefined) throw new AdminError("InvalidRequest", fault);
-      return { variable: body.variable, value: blocks.variables()[body.variable] ?? body.value };
+      return { variable: body.variable, value: variableOf(blocks, body.variable) };
     },
-  }),
-  operation({
-    name: "ListBlockErrors",
-    method: "GET",
-    perNode: true,
-    response: z.array(
-      z.object({
-        blockHash: z.string(),
-        refcount: z.number(),
-        errorCount: z.number(),
-        lastTrySecsAgo: z.number(),
-        nextTryInSecs: z.number(),
-        message: z.string(),
-      }),
-    ),
-    run: async ({ blocks, clock }) =>
-      (await blocks.errors()).map((problem) => ({
-        blockHash: problem.hash as string,
-        refcount: problem.references,
-        errorCount: problem.errors,
-        lastTrySecsAgo: Math.max(0, Math.floor((clock.wallMs() - problem.lastMs) / 1000)),
-        // One node has nowhere to fetch the block from: it is looked at again when it is next asked for.
-        nextTryInSecs: 0,
-        message: problem.kind === "damaged" ? `damaged, set aside as ${problem.path}` : "missing",
-      })),
   }),
   operation({
     name: "LaunchRepairOperation",
@@ -141,6 +113,18 @@ export const NODE_OPERATIONS: readonly Operation[] = [
     },
   }),
   operation({
+    name: "CreateMetadataSnapshot",
+    method: "POST",
+    perNode: true,
+    response: z.null(),
+    run: () => {
+      throw new AdminError(
+        "NotImplemented",
+        "CreateMetadataSnapshot: not in this release; stop the daemon and copy metadata_dir to have a consistent copy",
+      );
+    },
+  }),
+  operation({
     name: "AuditNode",
     method: "POST",
     perNode: true,
@@ -151,6 +135,13 @@ export const NODE_OPERATIONS: readonly Operation[] = [
     },
   }),
 ];
+
+function variableOf(blocks: AdminContext["blocks"], name: string): string {
+  const all = blocks.variables();
+  const value = Object.hasOwn(all, name) ? all[name] : undefined;
+  if (value !== undefined) return value;
+  throw new AdminError("InvalidRequest", `there is no variable ${name}; known: ${Object.keys(all).join(", ")}`);
+}
 
 function workers({ blocks }: AdminContext): z.input<typeof worker>[] {
   return blocks.workers().map((facts) => ({

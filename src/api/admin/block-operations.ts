@@ -1,0 +1,104 @@
+import { z } from "zod";
+import { AdminError } from "./admin-error.ts";
+import { describeBlock, purgeBlock } from "./block-inspection.ts";
+import { type Operation, operation } from "./operation.ts";
+
+const backlink = z.union([
+  z.object({ object: z.object({ bucketId: z.string(), key: z.string() }) }),
+  z.object({
+    upload: z.object({
+      uploadId: z.string(),
+      uploadDeleted: z.boolean(),
+      uploadGarbageCollected: z.boolean(),
+      bucketId: z.string(),
+      key: z.string(),
+    }),
+  }),
+]);
+
+/** Damaged blocks, and who needs a block. */
+export const BLOCK_OPERATIONS: readonly Operation[] = [
+  operation({
+    name: "ListBlockErrors",
+    method: "GET",
+    perNode: true,
+    response: z.array(
+      z.object({
+        blockHash: z.string(),
+        refcount: z.number(),
+        errorCount: z.number(),
+        lastTrySecsAgo: z.number(),
+        nextTryInSecs: z.number(),
+        message: z.string(),
+      }),
+    ),
+    run: async ({ blocks, clock }) =>
+      (await blocks.errors()).map((problem) => ({
+        blockHash: problem.hash as string,
+        refcount: problem.references,
+        errorCount: problem.errors,
+        lastTrySecsAgo: Math.max(0, Math.floor((clock.wallMs() - problem.lastMs) / 1000)),
+        // One node has nowhere to fetch the block from: it is looked at again when it is next asked for.
+        nextTryInSecs: 0,
+        message: problem.kind === "damaged" ? `damaged, set aside as ${problem.path}` : "missing",
+      })),
+  }),
+  operation({
+    name: "GetBlockInfo",
+    method: "POST",
+    perNode: true,
+    body: z.strictObject({ blockHash: z.string() }),
+    response: z.object({
+      blockHash: z.string(),
+      refcount: z.number(),
+      versions: z.array(
+        z.object({
+          versionId: z.string(),
+          refDeleted: z.boolean(),
+          versionDeleted: z.boolean(),
+          garbageCollected: z.boolean(),
+          backlink,
+        }),
+      ),
+    }),
+    run: (context, { body }) => describeBlock(context, body.blockHash),
+  }),
+  operation({
+    name: "RetryBlockResync",
+    method: "POST",
+    perNode: true,
+    body: z.union([z.strictObject({ all: z.literal(true) }), z.strictObject({ blockHashes: z.array(z.string()) })]),
+    response: z.object({ count: z.number() }),
+    run: () => {
+      throw new AdminError(
+        "NotImplemented",
+        "RetryBlockResync: a single node has nowhere to fetch a block from; put the file back from a copy and run `repair scrub start`, or purge the block",
+      );
+    },
+  }),
+  operation({
+    name: "PurgeBlocks",
+    method: "POST",
+    perNode: true,
+    body: z.array(z.string()),
+    response: z.object({
+      blocksPurged: z.number(),
+      blockRefsPurged: z.number(),
+      versionsDeleted: z.number(),
+      objectsDeleted: z.number(),
+      uploadsDeleted: z.number(),
+    }),
+    run: async (context, { body }) => {
+      const sum = { blocksPurged: 0, blockRefsPurged: 0, versionsDeleted: 0, objectsDeleted: 0, uploadsDeleted: 0 };
+      for (const hash of body) {
+        const purged = await purgeBlock(context, hash);
+        sum.blocksPurged++;
+        sum.blockRefsPurged += purged.references;
+        sum.versionsDeleted += purged.objects;
+        sum.objectsDeleted += purged.objects;
+        sum.uploadsDeleted += purged.uploads;
+      }
+      return sum;
+    },
+  }),
+];
