@@ -14,6 +14,7 @@ import { PartitionMachine } from "../src/model/partition/partition-machine.ts";
 import { Placement } from "../src/model/placement.ts";
 import type { Log } from "../src/platform/log.ts";
 import { openLmdbKv } from "../src/platform/node/kv-lmdb.ts";
+import { nodeClock } from "../src/platform/node/clock.ts";
 import { nodeRandom } from "../src/platform/node/random.ts";
 import { sourceOf } from "../src/util/byte-source.ts";
 import type { BucketId, NodeId, Stamp } from "../src/util/ids.ts";
@@ -67,7 +68,7 @@ try {
   };
   const service = createObjectService(
     { minPartSize: 5 * 1024 * 1024 },
-    { groups, placement, writing: data, reading: data, random: nodeRandom() },
+    { groups, placement, writing: data, reading: data, random: nodeRandom(), clock: nodeClock() },
   );
   const settings = { controlIndex: 1, indexShards: bucket.indexShards };
   for (const group of placement.groupsOf(bucket)) await groups.propose(group, { op: "set-guard", bucket: bucket.id, settings });

@@ -92,7 +92,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
   );
   const unguarded = createObjectService(
     { minPartSize: MIN_PART_BYTES },
-    { groups, placement, random, writing: data.path.writer, reading: data.path.reader },
+    { groups, placement, random, writing: data.path.writer, reading: data.path.reader, clock },
   );
 
   const objects = gate.guard(unguarded);

@@ -60,6 +60,7 @@ async function deleteOne(
   } catch (error) {
     const { code, message, log } = finalErrorOf(error, { conditional: etag !== undefined });
     if (log === "error") services.log.error({ err: error, key }, "DeleteObjects failed on a key");
+    else if (log === "warn") services.log.warn({ code, reason: String(error), key }, "DeleteObjects could not serve a key now");
     return `<Error><Key>${escapeXml(key)}</Key>${versionXml(version)}<Code>${code}</Code>${element("Message", message)}</Error>`;
   }
 }

@@ -379,13 +379,14 @@ function quotaExceeded(detail: string | undefined): ApiError<S3ErrorCode> {
   return s3Error("AccessDenied", `The bucket's quota is reached${detail === undefined ? "" : `: ${detail}`}.`);
 }
 
-/** What is answered. `log` "error": the store's trouble, whose cause goes to the log · "gone": nobody is there to read an answer. */
+/** What is answered. `log` "error": the store's trouble, whose cause goes to the log · "warn": it passes, and
+ * clients could provoke it: one short line · "gone": nobody is there to read an answer. */
 export interface FinalError {
   readonly status: number;
   readonly code: S3ErrorCode;
   readonly message: string;
   readonly elements: ErrorElements;
-  readonly log: "no" | "error" | "gone";
+  readonly log: "no" | "warn" | "error" | "gone";
 }
 
 /** How far the causes of an error are followed: the data path may wrap what a body's source threw. */
@@ -406,6 +407,7 @@ export function finalErrorOf(thrown: unknown, { conditional }: { readonly condit
 /** Bytes that are no HTTP request, for `HttpListenOptions.renderClientError`. */
 export function clientErrorCode(status: number): S3ErrorCode {
   if (status === 431) return "RequestHeaderSectionTooLarge";
+  if (status === 501) return "NotImplemented";
   return status === 408 ? "RequestTimeout" : "BadRequest";
 }
 
@@ -437,11 +439,11 @@ function fromBody(error: HttpBodyError): FinalError {
 function fromService(error: ServiceError, conditional: boolean): FinalError {
   switch (error.code) {
     case "service.unavailable":
-      return conditional ? final("ConditionalRequestConflict", "", "error") : final("ServiceUnavailable", "", "error");
+      return conditional ? final("ConditionalRequestConflict", "", "warn") : final("ServiceUnavailable", "", "warn");
     case "service.slow-down":
       return final("SlowDown", "", "no");
     case "service.no-space":
-      return final("ServiceUnavailable", error.message, "error");
+      return final("ServiceUnavailable", error.message, "warn");
     case "object.damaged":
       return final(
         "InternalError",
@@ -449,14 +451,14 @@ function fromService(error: ServiceError, conditional: boolean): FinalError {
         "error",
       );
     case "object.replaced":
-      return final("ServiceUnavailable", "The object was replaced while it was being read. Please try again.", "error");
+      return final("ServiceUnavailable", "The object was replaced while it was being read. Please try again.", "warn");
   }
 }
 
 function fromGroup(error: GroupError, conditional: boolean): FinalError {
-  if (error.code === "group.unknown-outcome" && conditional) return final("ConditionalRequestConflict", "", "error");
-  if (error.code === "group.no-space") return final("ServiceUnavailable", "The disk that holds the metadata is full.", "error");
-  return final("ServiceUnavailable", "", "error");
+  if (error.code === "group.unknown-outcome" && conditional) return final("ConditionalRequestConflict", "", "warn");
+  if (error.code === "group.no-space") return final("ServiceUnavailable", "The disk that holds the metadata is full.", "warn");
+  return final("ServiceUnavailable", "", "warn");
 }
 
 function final(code: S3ErrorCode, message: string, log: FinalError["log"]): FinalError {

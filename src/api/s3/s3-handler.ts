@@ -128,7 +128,8 @@ class S3Server {
     const caller = this.#authenticate(request, target);
     return this.#authorized(operation, {
       request: caller.form === "presigned" ? withoutChecksumOfNothing(caller.request, request) : caller.request,
-      query: target.query,
+      // Where "+" was signed as a plus it is one here; the route is the same, as no name or value that it looks for holds "+" or a space.
+      query: caller.query,
       operation,
       bucketName: address.bucket,
       key: address.key,
@@ -180,7 +181,10 @@ class S3Server {
     const conditional = writes && (request.header("if-match") !== undefined || request.header("if-none-match") !== undefined);
     const failure = finalErrorOf(error, { conditional });
     const { requestId } = answer;
-    if (failure.log === "error") this.#services.log.error({ err: error, requestId, operation }, "an S3 request failed");
+    const { log } = this.#services;
+    if (failure.log === "error") log.error({ err: error, requestId, operation }, "an S3 request failed");
+    else if (failure.log === "warn")
+      log.warn({ code: failure.code, reason: String(error), requestId, operation }, "an S3 request could not be served now");
     if (answer.started) return; // The transport has cut a broken answer off; a second one can't be sent.
     const headers = ["Content-Type", "application/xml"];
     if (failure.code === "InvalidRange") {

@@ -8,6 +8,7 @@ import { bucketRef, checkRows, outboxLength, PartitionWorld, WINDOW_MS } from ".
 import { readPieces } from "../partition/body-reads.ts";
 import { Found } from "./found-object.ts";
 import { createObjectService } from "./object-store.ts";
+import { hastyClock } from "./testing/hasty-clock.ts";
 import { PlainDataPath } from "./testing/plain-data-path.ts";
 
 /** Longer: HANGAR_PROPERTY_RUNS=2000 node --test src/model/objects. */
@@ -68,6 +69,7 @@ async function run({ clients: scripts, lives, shards }: typeof script extends fc
         placement: world.placement,
         writing: data,
         reading: data,
+        clock: hastyClock(),
         random: {
           bytes: (count) => {
             const bytes = Buffer.alloc(count);

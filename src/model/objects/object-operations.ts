@@ -1,4 +1,5 @@
 import type { Groups } from "../../group/groups.ts";
+import { type Clock, sleep } from "../../platform/clock.ts";
 import type { Random } from "../../platform/random.ts";
 import type { ClaimId, GroupId, Stamp } from "../../util/ids.ts";
 import type { BodyReading, BodyWriting, UploadTarget } from "../data/data-path.ts";
@@ -17,6 +18,7 @@ export interface OperationParts {
   readonly writing: BodyWriting;
   readonly reading: BodyReading;
   readonly random: Random;
+  readonly clock: Clock;
   readonly quotas: QuotaLedger;
 }
 
@@ -99,7 +101,7 @@ export async function commitBody<R extends { readonly ok: boolean }>(
   try {
     // Inline bodies have no references: no verdict can be waiting for them.
     const bound = body.kind === "inline" || command.needsPending ? undefined : { expiry };
-    result = await parts.groups.propose<PartitionCommand, R>(target.group, command, bound);
+    result = await proposeUnsealed<R>(parts, target.group, command, bound);
   } catch (error) {
     if (isKnownNotDone(error)) parts.writing.discard(target, body);
     throw asServiceFailure(error);
@@ -130,7 +132,7 @@ export async function deleteObject(
     key,
     ...(condition === undefined ? undefined : { condition }),
   };
-  const result = await propose<DeleteResult>(parts.groups, parts.placement.ofKey(bucket, key), command);
+  const result = await propose<DeleteResult>(parts, parts.placement.ofKey(bucket, key), command);
   if (result.ok) return result;
   switch (result.refused) {
     case "precondition-failed":
@@ -141,11 +143,35 @@ export async function deleteObject(
   }
 }
 
-export async function propose<R>(groups: Groups, group: GroupId, command: PartitionCommand): Promise<R> {
+export async function propose<R>(parts: OperationParts, group: GroupId, command: PartitionCommand): Promise<R> {
   try {
-    return await groups.propose<PartitionCommand, R>(group, command);
+    return await proposeUnsealed<R>(parts, group, command);
   } catch (error) {
     throw asServiceFailure(error);
+  }
+}
+
+/** How long a command waits for the end of a DeleteBucket under way, and how often it looks. */
+const SEAL_PATIENCE_MS = 2_000;
+const SEAL_LOOK_MS = 50;
+
+/**
+ * Proposes a command again while it is refused as sealed: a DeleteBucket that turns out to be refused (the bucket has objects) seals partitions
+ * for some milliseconds, and must not fail the writes of others. A refused command has changed nothing, and blocks that wait for it keep
+ * their references, so only the command is repeated; never past the expiry after which its outcome could not be known.
+ */
+async function proposeUnsealed<R>(
+  { groups, clock }: OperationParts,
+  group: GroupId,
+  command: PartitionCommand,
+  bound?: { readonly expiry: Stamp },
+): Promise<R> {
+  const deadlineMs = clock.monotonicMs() + SEAL_PATIENCE_MS;
+  for (;;) {
+    const result = await groups.propose<PartitionCommand, R>(group, command, bound);
+    if ((result as { readonly refused?: string }).refused !== "sealed" || clock.monotonicMs() >= deadlineMs) return result;
+    if (bound !== undefined && groups.logTime(group) + 2 * SEAL_LOOK_MS > bound.expiry) return result;
+    await sleep(clock, SEAL_LOOK_MS);
   }
 }
 

@@ -15,6 +15,7 @@ import {
 } from "../partition/testing/partition-world.ts";
 import { createObjectService } from "./object-store.ts";
 import { byteOrder, md5, ModelBucket, type ModelObject } from "./testing/model-bucket.ts";
+import { hastyClock } from "./testing/hasty-clock.ts";
 import { PlainDataPath } from "./testing/plain-data-path.ts";
 
 /** Longer: HANGAR_PROPERTY_RUNS=2000 node --test src/model/objects. */
@@ -193,6 +194,7 @@ class Run {
         placement: this.world.placement,
         writing: this.data,
         reading: this.data,
+        clock: hastyClock(),
         random: {
           bytes: (count) => {
             const bytes = Buffer.alloc(count);

@@ -13,6 +13,7 @@ import {
 import { allClaims, bucketRef, checkRows, PartitionWorld, WINDOW_MS } from "../partition/testing/partition-world.ts";
 import { createObjectService } from "./object-store.ts";
 import { md5 } from "./testing/model-bucket.ts";
+import { hastyClock } from "./testing/hasty-clock.ts";
 import { PlainDataPath } from "./testing/plain-data-path.ts";
 
 const HEADERS = { system: [], user: [] };
@@ -22,7 +23,7 @@ function upload(text: string, more: Partial<Upload> = {}): Upload {
   return { source: sourceOf(Buffer.from(text)), signal, ...more };
 }
 
-async function open(quotas: BucketRef["quotas"] = {}) {
+async function open(quotas: BucketRef["quotas"] = {}, clock = hastyClock()) {
   const world = await PartitionWorld.open();
   const bucket = bucketRef(1, 4, quotas);
   await world.makeBucket(bucket);
@@ -36,6 +37,7 @@ async function open(quotas: BucketRef["quotas"] = {}) {
         placement: world.placement,
         writing: data,
         reading: data,
+        clock,
         random: { bytes: (count) => Buffer.alloc(count, ++drawn), below: () => 0 },
       },
     );
@@ -142,6 +144,50 @@ describe("quotas", () => {
 });
 
 describe("buckets that end", () => {
+  test("an attempt to delete the bucket that is given up delays the others' writes and fails none", async () => {
+    let looks = 0;
+    const { world, bucket, service, put, text, data } = await open(
+      {},
+      hastyClock(() => {
+        if (++looks === 30) void all("unseal");
+      }),
+    );
+    const all = (op: "seal" | "unseal") =>
+      Promise.all(world.placement.groupsOf(bucket).map((group) => world.propose(group, { op, bucket: bucket.id, attempt: 1 })));
+    await all("seal");
+    const long = "more bytes than fit inline";
+    const outcomes = await Promise.all([
+      put("inline", "x"),
+      put("blocks", long),
+      service.createUpload({ bucket, key: "m", headers: HEADERS }),
+      service.delete({ bucket, key: "absent" }),
+    ]);
+    assert.deepEqual(outcomes.map(codeOf), ["ok", "ok", "ok", "ok"]);
+    assert.ok(looks >= 30, "all of them waited");
+    assert.deepEqual([await text("inline"), await text("blocks")], ["x", long]);
+    await data.drain();
+    await world.read((rows) => checkRows(rows, world));
+  });
+
+  test("who waits for the end of such an attempt does not outwait its blocks' claim", async () => {
+    let looks = 0;
+    const { world, bucket, put, data } = await open(
+      {},
+      hastyClock(() => {
+        looks++;
+        world.wall.now += WINDOW_MS / 4;
+      }),
+    );
+    await Promise.all(
+      world.placement.groupsOf(bucket).map((group) => world.propose(group, { op: "seal", bucket: bucket.id, attempt: 1 })),
+    );
+    await assert.rejects(put("k", "more bytes than fit inline"), /is being deleted/);
+    assert.ok(looks > 0 && looks <= 4, `${looks} looks`);
+    await data.drain();
+    await data.release();
+    assert.deepEqual(await data.references(), [], "its blocks are let go");
+  });
+
   test("a sealed bucket may live on: 503; a buried one is gone: no such bucket", async () => {
     const { world, bucket, put, service } = await open();
     const all = (command: { op: "seal"; attempt: number } | { op: "bury"; attempt: number; untilMs: number }) =>

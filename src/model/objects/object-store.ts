@@ -1,4 +1,5 @@
 import type { Groups } from "../../group/groups.ts";
+import type { Clock } from "../../platform/clock.ts";
 import type { KvRead } from "../../platform/kv.ts";
 import type { Random } from "../../platform/random.ts";
 import { isHex } from "../../util/ids.ts";
@@ -24,6 +25,8 @@ export interface ObjectServiceParts {
   readonly writing: BodyWriting;
   readonly reading: BodyReading;
   readonly random: Random;
+  /** For waiting until a DeleteBucket under way has ended. */
+  readonly clock: Clock;
 }
 
 /** The object operations over groups (names) and the data path (bytes). */

@@ -46,7 +46,7 @@ export async function createUpload(
     headers,
     ...(checksum === undefined ? undefined : { checksum }),
   };
-  const result = await propose<UploadResult>(parts.groups, group, command);
+  const result = await propose<UploadResult>(parts, group, command);
   if (result.ok) return { ok: true, upload };
   return { ok: false, code: noBucket(result.refused === "no-such-upload" ? "no-bucket" : result.refused) };
 }
@@ -174,7 +174,7 @@ export async function completeUpload(
     ...(objectSize === undefined ? undefined : { objectSize }),
   };
   try {
-    return completeOutcome(await propose<CompleteResult>(parts.groups, group, command));
+    return completeOutcome(await propose<CompleteResult>(parts, group, command));
   } finally {
     room.reservation.release();
   }
@@ -199,7 +199,7 @@ function completeOutcome(result: CompleteResult): CompleteOutcome {
 export async function abortUpload(parts: OperationParts, { bucket, key, upload }: UploadRef): Promise<{ readonly ok: boolean }> {
   if (!isHex(upload, 16)) return { ok: false };
   const command = { op: "abort-upload", bucket: bucket.id, key, upload } as const;
-  const result = await propose<UploadResult>(parts.groups, parts.placement.ofKey(bucket, key), command);
+  const result = await propose<UploadResult>(parts, parts.placement.ofKey(bucket, key), command);
   if (!result.ok && result.refused === "sealed") noBucket(result.refused);
   return { ok: result.ok };
 }

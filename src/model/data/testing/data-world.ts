@@ -137,7 +137,7 @@ export class DataWorld {
     );
     this.objects = createObjectService(
       { minPartSize: 1 },
-      { groups, placement, writing: this.data.writer, reading: this.data.reader, random },
+      { groups, placement, writing: this.data.writer, reading: this.data.reader, random, clock },
     );
   }
 
