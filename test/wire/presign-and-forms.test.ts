@@ -84,6 +84,21 @@ describe("presigned URLs and forms", () => {
     assert.equal((await hand("PUT", "/shared/h?x-amz-acl=private", { body: "x" })).status, 200);
   });
 
+  it("a literal plus means what was signed, whatever the URL's bearer makes of it", async () => {
+    const headers = ["Host", `${server.host}:${server.port}`];
+    const disposition = async (signedValue: string, sentValue: string): Promise<string | string[] | undefined> => {
+      const target = `/shared/k?response-content-disposition=${signedValue}`;
+      const base = { method: "GET", headers, payload: "UNSIGNED-PAYLOAD", timeMs: Date.now(), expiresSeconds: 60 };
+      const signed = presign(server.identity, { ...base, target }).target;
+      const reply = await exchange(server, { method: "GET", target: signed.replace(signedValue, sentValue), headers });
+      return reply.status === 200 ? reply.headers["content-disposition"] : reply.code;
+    };
+    assert.equal(await disposition("a%2Bb", "a%2Bb"), "a+b");
+    assert.equal(await disposition("a%2Bb", "a+b"), "a+b");
+    assert.equal(await disposition("a%20b", "a+b"), "a b");
+    assert.equal(await disposition("a%2Bb", "a%20b"), "SignatureDoesNotMatch");
+  });
+
   it("expiry and limits", async () => {
     const expired = await hand("GET", "/shared/k", { timeMs: Date.now() - 120_000 });
     assert.deepEqual([expired.status, expired.code], [403, "AccessDenied"]);

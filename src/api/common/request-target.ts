@@ -63,23 +63,25 @@ export function decodePath(rawPath: string): string {
   return path;
 }
 
-/** @throws ApiError InvalidURI when an escape is broken or no UTF-8. */
-export function parseQuery(rawQuery: string): QueryParameter[] {
+/** @param decode  `uriDecode` reads "+" as itself. @throws ApiError InvalidURI when an escape is broken or no UTF-8. */
+export function parseQuery(rawQuery: string, decode: Decode = formDecode): QueryParameter[] {
   const parameters: QueryParameter[] = [];
   let at = 0;
   while (at < rawQuery.length) {
     let end = rawQuery.indexOf("&", at);
     if (end < 0) end = rawQuery.length;
-    if (end > at) parameters.push(parseParameter(rawQuery.slice(at, end)));
+    if (end > at) parameters.push(parseParameter(rawQuery.slice(at, end), decode));
     at = end + 1;
   }
   return parameters;
 }
 
-function parseParameter(text: string): QueryParameter {
+type Decode = (text: string) => string | undefined;
+
+function parseParameter(text: string, decode: Decode): QueryParameter {
   const equals = text.indexOf("=");
-  const name = formDecode(equals < 0 ? text : text.slice(0, equals));
-  const value = equals < 0 ? "" : formDecode(text.slice(equals + 1));
+  const name = decode(equals < 0 ? text : text.slice(0, equals));
+  const value = equals < 0 ? "" : decode(text.slice(equals + 1));
   if (name === undefined || value === undefined)
     throw protocolError("InvalidURI", "The query holds a percent escape that is broken or no UTF-8.");
   return { name, value };

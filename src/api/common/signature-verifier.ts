@@ -4,7 +4,7 @@ import type { HttpRequest } from "../../platform/http.ts";
 import { ApiError, type ErrorElements, type ProtocolErrorCode, protocolError } from "./api-error.ts";
 import { HoistedRequest, hoistedHeaders } from "./hoisted-request.ts";
 import { type PayloadMode, parsePayloadMode } from "./payload-mode.ts";
-import type { RequestTarget } from "./request-target.ts";
+import type { Query, RequestTarget } from "./request-target.ts";
 import { canonicalRequests, stringToSign } from "./sigv4-canonical.ts";
 import {
   ALGORITHM,
@@ -47,6 +47,8 @@ export interface Authenticated {
 export interface AuthenticatedRequest extends Authenticated {
   /** The request as the API must read it from here on: x-amz-* parameters of a presigned URL count as headers. */
   readonly request: HttpRequest;
+  /** The parameters that were signed: `target.query` itself, but for a client that sends "+" for a plus another one. */
+  readonly query: Query;
 }
 
 export interface AuthFailure {
@@ -78,7 +80,7 @@ export class SignatureVerifier {
   verify(request: HttpRequest, target: RequestTarget): AuthenticatedRequest | AuthFailure {
     try {
       const claim = readClaim(request, target);
-      return claim === undefined ? anonymous(request) : this.#verifyClaim(request, target, claim);
+      return claim === undefined ? anonymous(request, target) : this.#verifyClaim(request, target, claim);
     } catch (error) {
       return failure(error);
     }
@@ -162,16 +164,16 @@ export class SignatureVerifier {
     // A presigned URL is signed as UNSIGNED-PAYLOAD even when its user adds a digest of what is sent.
     const hashes =
       claim.form === "presigned" && payloadHash !== "UNSIGNED-PAYLOAD" ? [payloadHash, "UNSIGNED-PAYLOAD"] : [payloadHash];
-    const wrong = findMismatch(hashes, { request, target, claim, doubleEncodes: this.#options.service !== "s3" }, signingKey);
-    if (wrong !== undefined)
+    const proof = findProof(hashes, { request, target, claim, doubleEncodes: this.#options.service !== "s3" }, signingKey);
+    if (!proof.ok)
       return {
         ok: false,
-        error: signatureError({ keyId: key.id, signature: claim.signature, text: wrong.text, canonical: wrong.canonical }),
-        canonicalRequest: wrong.canonical,
-        stringToSign: wrong.text,
+        error: signatureError({ keyId: key.id, signature: claim.signature, text: proof.text, canonical: proof.canonical }),
+        canonicalRequest: proof.canonical,
+        stringToSign: proof.text,
       };
     this.#keys.get(key.secret, credential, { keep: true });
-    const hoisted = claim.form === "presigned" ? hoistedHeaders(request, target.query) : undefined;
+    const hoisted = claim.form === "presigned" ? hoistedHeaders(request, proof.query) : undefined;
     const payload = parsePayloadMode(
       queryHash ?? headerHash ?? payloadHash,
       claim.form === "header" ? () => new ChunkChain(signingKey, claim) : undefined,
@@ -182,6 +184,7 @@ export class SignatureVerifier {
       form: claim.form,
       payload,
       request: hoisted === undefined ? request : new HoistedRequest(request, hoisted),
+      query: proof.query,
     };
   }
 
@@ -235,10 +238,10 @@ export class SignatureVerifier {
   }
 }
 
-function anonymous(request: HttpRequest): AuthenticatedRequest {
+function anonymous(request: HttpRequest, { query }: RequestTarget): AuthenticatedRequest {
   const value = request.header("x-amz-content-sha256");
   const payload = value === undefined ? ANONYMOUS_PAYLOAD : parsePayloadMode(value, undefined);
-  return { ok: true, key: undefined, form: "anonymous", payload, request };
+  return { ok: true, key: undefined, form: "anonymous", payload, request, query };
 }
 
 function failure(error: unknown): AuthFailure {
@@ -269,20 +272,20 @@ function checkSignedHeaders(request: HttpRequest, signedHeaders: string): void {
     });
 }
 
-/** Undefined when one of the forms fits; else the documented form, for the client to compare with its own. */
-function findMismatch(
+/** The query as the form that fits reads it; when none fits the documented form, for the client to compare with its own. */
+function findProof(
   hashes: readonly string[],
   input: { request: HttpRequest; target: RequestTarget; claim: SignatureClaim; doubleEncodes: boolean },
   signingKey: Buffer,
-): { canonical: string; text: string } | undefined {
+): { ok: true; query: Query } | { ok: false; canonical: string; text: string } {
   let first: { canonical: string; text: string } | undefined;
   for (const payloadHash of hashes)
-    for (const canonical of canonicalRequests({ ...input, payloadHash })) {
+    for (const { text: canonical, query } of canonicalRequests({ ...input, payloadHash })) {
       const text = stringToSign(input.claim, canonical);
-      if (equalSignatures(input.claim.signature, sign(signingKey, text))) return undefined;
+      if (equalSignatures(input.claim.signature, sign(signingKey, text))) return { ok: true, query };
       first ??= { canonical, text };
     }
-  return first;
+  return { ok: false, ...(first ?? { canonical: "", text: "" }) };
 }
 
 function signatureError(about: {

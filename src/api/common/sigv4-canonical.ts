@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { HttpRequest } from "../../platform/http.ts";
 import { uriDecode, uriEncode, uriEncodePath } from "../../util/uri-encoding.ts";
 import { ALGORITHM, type SignatureClaim } from "./sigv4-credential.ts";
-import type { QueryParameter, RequestTarget } from "./request-target.ts";
+import { parseQuery, Query, type QueryParameter, type RequestTarget } from "./request-target.ts";
 
 /** The parts of a canonical request that don't depend on how a client encodes. */
 export interface CanonicalInput {
@@ -15,17 +15,27 @@ export interface CanonicalInput {
   readonly doubleEncodes: boolean;
 }
 
+/** One form, and the query as that form reads it: who signed this form has signed these parameters. */
+export interface CanonicalRequest {
+  readonly text: string;
+  readonly query: Query;
+}
+
 /**
  * Canonical requests that this request may have been signed as, the documented one first. Clients disagree about what they escape ("~", "@",
- * "+", "*") and about spaces inside header values; all forms below describe the same request, so each is as good a proof.
+ * "+", "*") and about spaces inside header values. All forms below describe the same request but for "+" in the query, which is a space or a
+ * plus: the parameters that count are those of the form that fits.
  */
-export function* canonicalRequests(input: CanonicalInput): Generator<string> {
+export function* canonicalRequests(input: CanonicalInput): Generator<CanonicalRequest> {
   const { request, claim } = input;
   const headers = headerForms(request, claim.signedHeaders);
   for (const path of pathForms(input))
-    for (const query of queryForms(input))
+    for (const { canonical, query } of queryForms(input))
       for (const header of headers)
-        yield `${request.method}\n${path}\n${query}\n${header}\n${claim.signedHeaders}\n${input.payloadHash}`;
+        yield {
+          text: `${request.method}\n${path}\n${canonical}\n${header}\n${claim.signedHeaders}\n${input.payloadHash}`,
+          query,
+        };
 }
 
 /** `canonical` is a byte string (latin1): header values are the bytes that came. */
@@ -54,13 +64,15 @@ function* pathForms({ target, doubleEncodes }: CanonicalInput): Generator<string
   }
 }
 
-function* queryForms({ target, claim }: CanonicalInput): Generator<string> {
-  if (target.rawQuery === "") return yield "";
-  const parameters = target.query.parameters;
+function* queryForms({ target, claim }: CanonicalInput): Generator<{ canonical: string; query: Query }> {
+  const { rawQuery, query } = target;
+  if (rawQuery === "") return yield { canonical: "", query };
   const hidden = claim.form === "presigned" ? "X-Amz-Signature" : undefined;
-  yield canonicalQuery(parameters, hidden);
+  yield { canonical: canonicalQuery(query.parameters, hidden), query };
+  if (!rawQuery.includes("+")) return;
   // A client that sends a plus for a plus, and not for a space.
-  if (target.rawQuery.includes("+")) yield canonicalQuery(parametersWithPlus(target.rawQuery), hidden);
+  const literal = new Query(parseQuery(rawQuery, uriDecode));
+  yield { canonical: canonicalQuery(literal.parameters, hidden), query: literal };
 }
 
 function canonicalQuery(parameters: readonly QueryParameter[], hidden: string | undefined): string {
@@ -70,18 +82,6 @@ function canonicalQuery(parameters: readonly QueryParameter[], hidden: string | 
   let text = "";
   for (const { name, value } of parts) text += `${text === "" ? "" : "&"}${name}=${value}`;
   return text;
-}
-
-function parametersWithPlus(rawQuery: string): QueryParameter[] {
-  const parameters: QueryParameter[] = [];
-  for (const part of rawQuery.split("&")) {
-    if (part === "") continue;
-    const equals = part.indexOf("=");
-    const name = equals < 0 ? part : part.slice(0, equals);
-    const value = equals < 0 ? "" : part.slice(equals + 1);
-    parameters.push({ name: uriDecode(name) ?? name, value: uriDecode(value) ?? value });
-  }
-  return parameters;
 }
 
 function compare(a: string, b: string): number {
