@@ -557,6 +557,8 @@ describe("what is no HTTP", () => {
       "GET /\u0001 HTTP/1.1\r\nHost: a\r\n\r\n",
       "GET / HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n",
       "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+      "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
       "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
       "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
       "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
@@ -569,6 +571,33 @@ describe("what is no HTTP", () => {
       match(answer.body.toString(), /<Code>400<\/Code>/);
       await http.closed();
     }
+  });
+
+  test("a transfer coding other than chunked gets one rendered 501, unread, and the end of the connection", async (t) => {
+    const targets: string[] = [];
+    const { client } = await serve(t, (request, response) => {
+      targets.push(request.target);
+      return echo(request, response);
+    });
+    const codings = ["gzip, chunked", "gzip\r\nTransfer-Encoding: chunked", "gzip", "identity", "xchunked"];
+    for (const coding of codings)
+      for (const expect of ["", "Expect: 100-continue\r\n"]) {
+        const http = await client();
+        const body = "5\r\nhello\r\n0\r\n\r\n";
+        http.send(
+          `PUT /coded HTTP/1.1\r\nHost: a\r\n${expect}Transfer-Encoding: ${coding}\r\n\r\n${body}GET /behind HTTP/1.1\r\nHost: a\r\n\r\n`,
+        );
+        const answer = await http.answer();
+        equal(answer.status, 501, coding);
+        equal(answer.headers.get("connection"), "close");
+        match(answer.body.toString(), /<Code>501<\/Code>/);
+        await http.closed();
+        equal(http.received.toString("latin1"), "", "one answer");
+      }
+    deepEqual(targets, []);
+    const plain = await client();
+    plain.send("PUT /plain HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+    equal((await plain.answer()).body.toString(), "hello");
   });
 
   test("a head beyond 64 KiB gets 431, one just below is fine", async (t) => {

@@ -112,7 +112,8 @@ export class HttpConnection {
         early ? "the connection ended in the middle of the body" : "the body's framing is broken",
       );
       if (this.#current?.started === true) this.lingerWhenClosing();
-    } else if (early || !this.#socket.writable) this.cutOff();
+    } else if (this.#closeAnnounced) this.lingerWhenClosing();
+    else if (early || !this.#socket.writable) this.cutOff();
     else this.#refuseFor(error.code);
   }
 

@@ -82,6 +82,15 @@ export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange {
     return this.#abort.signal;
   }
 
+  /**
+   * The body is coded otherwise than by chunks alone (RFC 9112 §6.1): node:http takes only the chunks off, and what is left would pass for the
+   * body. Together with a Content-Length, or twice, node:http itself refuses Transfer-Encoding.
+   */
+  get unknownCoding(): boolean {
+    const coding = this.#message.headers["transfer-encoding"];
+    return coding !== undefined && coding.toLowerCase() !== "chunked";
+  }
+
   get started(): boolean {
     return this.#answered;
   }
@@ -216,7 +225,7 @@ export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange {
 
   /** Decides what happens to a body that was not read to its end. @returns whether the connection must be closed behind the answer. */
   #dealWithRest(): boolean {
-    const close = this.#connection.lastRequest;
+    const close = this.#connection.lastRequest || this.unknownCoding;
     if (this.#body === undefined && !hasBody(this.#message)) return close;
     const body = this.#ownBody();
     const missing = body.missingBytes;

@@ -121,6 +121,7 @@ class NodeHttpServer implements HttpListener, HttpConnectionOwner, ExchangeRunne
   }
 
   async runExchange(exchange: HttpExchange): Promise<void> {
+    if (exchange.unknownCoding) return this.#answerItself(exchange, 501, "The only transfer coding understood is chunked.");
     try {
       await this.#handler(exchange, exchange);
       if (exchange.started || exchange.gone) return;
@@ -132,8 +133,12 @@ class NodeHttpServer implements HttpListener, HttpConnectionOwner, ExchangeRunne
       else this.#log.error(fields, "a request failed");
     }
     if (exchange.gone || exchange.started) return;
-    const { contentType, body } = this.rendered(500, "Internal error.");
-    exchange.send(500, ["Content-Type", contentType], body);
+    this.#answerItself(exchange, 500, "Internal error.");
+  }
+
+  #answerItself(exchange: HttpExchange, status: number, reason: string): void {
+    const { contentType, body } = this.rendered(status, reason);
+    exchange.send(status, ["Content-Type", contentType], body);
   }
 
   #connected(socket: Socket): void {
