@@ -133,22 +133,26 @@ export function addBucketCommands(program: Command, client: () => AdminClient): 
     .argument("<bucket>")
     .option("--allow", "serve the bucket as a website")
     .option("--deny", "stop serving it")
-    .option("-i, --index-document <name>", "index document", "index.html")
+    .option("-i, --index-document <name>", "index document (index.html when left out)")
     .option("-e, --error-document <key>", "error document")
     .description("website access (kept with the bucket; this release has no web server yet)")
-    .action(async (name: string, options: { allow?: boolean; deny?: boolean; indexDocument: string; errorDocument?: string }) => {
-      if (options.allow === options.deny) throw new CommandError("give either --allow or --deny");
-      const api = client();
-      const websiteAccess = options.allow
-        ? {
-            enabled: true,
-            indexDocument: options.indexDocument,
-            ...(options.errorDocument === undefined ? {} : { errorDocument: options.errorDocument }),
-          }
-        : { enabled: false };
-      await api.post("UpdateBucket", { websiteAccess }, { id: (await find(api, name)).id });
-      print(options.allow ? "Website access allowed." : "Website access denied.");
-    });
+    .action(
+      async (name: string, options: { allow?: boolean; deny?: boolean; indexDocument?: string; errorDocument?: string }) => {
+        if (options.allow === options.deny) throw new CommandError("give either --allow or --deny");
+        if (options.deny && (options.indexDocument !== undefined || options.errorDocument !== undefined))
+          throw new CommandError("documents make no sense with --deny");
+        const api = client();
+        const websiteAccess = options.allow
+          ? {
+              enabled: true,
+              indexDocument: options.indexDocument ?? "index.html",
+              ...(options.errorDocument === undefined ? {} : { errorDocument: options.errorDocument }),
+            }
+          : { enabled: false };
+        await api.post("UpdateBucket", { websiteAccess }, { id: (await find(api, name)).id });
+        print(options.allow ? "Website access allowed." : "Website access denied.");
+      },
+    );
 
   bucket
     .command("set-quotas")

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
-import { parseDuration } from "../config/values.ts";
 import type { AdminClient } from "./admin-client.ts";
 import type { KeyInfo } from "./answers.ts";
+import { expiry } from "./expiry.ts";
 import { CommandError } from "./fail.ts";
 import { localTime, print, rwo, shortId, table } from "./text.ts";
 
@@ -90,6 +90,8 @@ export function addKeyCommands(program: Command, client: () => AdminClient): voi
     .action(async (pattern: string, options: { expiresIn?: string; neverExpires?: boolean }) => {
       if (options.expiresIn === undefined && !options.neverExpires)
         throw new CommandError("give --expires-in or --never-expires");
+      if (options.expiresIn !== undefined && options.neverExpires)
+        throw new CommandError("give either --expires-in or --never-expires");
       await update(client(), pattern, options.neverExpires ? { neverExpires: true } : expiry(options));
     });
 
@@ -142,13 +144,6 @@ export function addKeyCommands(program: Command, client: () => AdminClient): voi
 async function update(api: AdminClient, pattern: string, change: object): Promise<void> {
   const { accessKeyId } = (await api.get("GetKeyInfo", { search: pattern })) as KeyInfo;
   show((await api.post("UpdateKey", change, { id: accessKeyId })) as KeyInfo);
-}
-
-function expiry(options: { expiresIn?: string }): { expiration?: string } {
-  if (options.expiresIn === undefined) return {};
-  const ms = parseDuration(options.expiresIn);
-  if (ms === undefined) throw new CommandError(`--expires-in ${options.expiresIn}: expects a duration such as 90d or "2h 30m"`);
-  return { expiration: new Date(Date.now() + ms).toISOString() };
 }
 
 function show(info: KeyInfo): void {

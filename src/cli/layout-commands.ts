@@ -158,6 +158,18 @@ export function addLayoutCommands(program: Command, client: () => AdminClient): 
         ]),
       );
     });
+
+  layout
+    .command("skip-dead-nodes")
+    .requiredOption("--version <number>", "layout version")
+    .option("--allow-missing-data", "even if data may be missing")
+    .description("wait no longer for nodes that are gone (clusters only)")
+    .action(async (options: { version: string; allowMissingData?: boolean }) => {
+      await client().post("ClusterLayoutSkipDeadNodes", {
+        version: Number(options.version),
+        allowMissingData: options.allowMissingData === true,
+      });
+    });
 }
 
 async function current(api: AdminClient): Promise<LayoutInfo> {

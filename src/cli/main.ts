@@ -8,6 +8,7 @@ import { CommandError } from "./fail.ts";
 import { type GlobalOptions, type Loaded, loadConfig } from "./files.ts";
 import { addKeyCommands } from "./key-commands.ts";
 import { addLayoutCommands } from "./layout-commands.ts";
+import { addMaintenanceCommands } from "./maintenance-commands.ts";
 import { addNodeCommands } from "./node-commands.ts";
 import { addServerCommands } from "./server-commands.ts";
 import { addTokenCommands } from "./token-commands.ts";
@@ -28,6 +29,7 @@ const program = new Command("hangar")
   .version(`hangar ${version}`, "--version", "show the version")
   .enablePositionalOptions()
   .showHelpAfterError("(add --help for usage)")
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, "Error:")) })
   .exitOverride();
 
 let known: Loaded | undefined;
@@ -47,7 +49,14 @@ addLayoutCommands(program, client);
 addBucketCommands(program, client);
 addKeyCommands(program, client);
 addTokenCommands(program, client);
+addMaintenanceCommands(program, client);
 inheritHelp(program);
+
+// `hangar key list | head -1`: who has read enough is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(0);
+});
 
 try {
   await program.parseAsync(process.argv);

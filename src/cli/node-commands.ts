@@ -8,7 +8,7 @@ import type { Loaded } from "./files.ts";
 import { stagedTable } from "./layout-commands.ts";
 import { print, shortId, siSize, table } from "./text.ts";
 
-/** `hangar status`, `health`, `node`, `stats`, `worker`, `block`, `repair`, `json-api`. */
+/** `hangar status`, `health`, `node`, `stats`, `json-api`. */
 export function addNodeCommands(program: Command, loaded: () => Loaded, client: () => AdminClient): void {
   program
     .command("status")
@@ -41,6 +41,15 @@ export function addNodeCommands(program: Command, loaded: () => Loaded, client: 
     .option("-q, --quiet", "only the id")
     .description("print the full id of this node")
     .action((options: { quiet?: boolean }) => nodeId(loaded(), options.quiet === true));
+  node
+    .command("connect")
+    .argument("<id@host:port>", "address of the other node, as its `hangar node id` prints it")
+    .description("connect to another node (clusters only)")
+    .action(async (address: string) => {
+      const [result] = (await client().post("ConnectClusterNodes", [address])) as { success: boolean; error: string | null }[];
+      if (!result?.success) throw new CommandError(`${address}: ${result?.error ?? "not connected"}`);
+      print("Success.");
+    });
 
   program
     .command("stats")
@@ -56,160 +65,12 @@ export function addNodeCommands(program: Command, loaded: () => Loaded, client: 
       );
     });
 
-  const worker = program.command("worker").description("background work");
-  worker
-    .command("list")
-    .option("-b, --busy", "only busy ones")
-    .option("-e, --errors", "only ones with errors")
-    .description("list background workers")
-    .action(async (options: { busy?: boolean; errors?: boolean }) => {
-      const workers = onlyNode(
-        (await client().post(
-          "ListWorkers",
-          { busyOnly: options.busy === true, errorOnly: options.errors === true },
-          { node: "self" },
-        )) as PerNode<WorkerInfo[]>,
-      );
-      print(
-        table([
-          ["TID", "State", "Name", "Tranq", "Done", "Queue", "Errors", "Consec", "Last"],
-          ...workers.map((one) => [
-            String(one.id),
-            typeof one.state === "string" ? one.state : "throttled",
-            one.name,
-            String(one.tranquility ?? "-"),
-            one.progress ?? "-",
-            String(one.queueLength ?? "-"),
-            String(one.errors),
-            String(one.consecutiveErrors),
-            one.lastError ? `${one.lastError.secsAgo}s ago` : "-",
-          ]),
-        ]),
-      );
-    });
-  worker
-    .command("info")
-    .argument("<id>")
-    .description("show one worker")
-    .action(async (id: string) => {
-      print(
-        JSON.stringify(
-          onlyNode((await client().post("GetWorkerInfo", { id: Number(id) }, { node: "self" })) as PerNode<WorkerInfo>),
-          null,
-          2,
-        ),
-      );
-    });
-  worker
-    .command("get")
-    .argument("[variable]")
-    .description("show variables of background work")
-    .action(async (variable: string | undefined) => {
-      const values = onlyNode(
-        (await client().post("GetWorkerVariable", variable === undefined ? {} : { variable }, { node: "self" })) as PerNode<
-          Record<string, string>
-        >,
-      );
-      print(table(Object.entries(values)));
-    });
-  worker
-    .command("set")
-    .argument("<variable>")
-    .argument("<value>")
-    .description("change a variable of background work")
-    .action(async (variable: string, value: string) => {
-      const set = onlyNode(
-        (await client().post("SetWorkerVariable", { variable, value }, { node: "self" })) as PerNode<{
-          variable: string;
-          value: string;
-        }>,
-      );
-      print(table([[set.variable, set.value]]));
-    });
-
-  const block = program.command("block").description("stored blocks");
-  block
-    .command("list-errors")
-    .description("damaged and missing blocks")
-    .action(async () => {
-      const problems = onlyNode(
-        (await client().get("ListBlockErrors", { node: "self" })) as PerNode<
-          { blockHash: string; refcount: number; errorCount: number; lastTrySecsAgo: number; message: string }[]
-        >,
-      );
-      print(
-        table([
-          ["Hash", "RC", "Errors", "Last error", "What"],
-          ...problems.map((one) => [
-            one.blockHash,
-            String(one.refcount),
-            String(one.errorCount),
-            `${one.lastTrySecsAgo}s ago`,
-            one.message,
-          ]),
-        ]),
-      );
-    });
-
-  const repair = program
-    .command("repair")
-    .option("-a, --all-nodes", "on all nodes")
-    .option("--yes", "confirm")
-    .description("checks that are started by hand (nothing needs a repair after a crash)");
-  const launch = async (repairType: unknown, said: string): Promise<void> => {
-    onlyNode((await client().post("LaunchRepairOperation", { repairType }, { node: "self" })) as PerNode<null>);
-    print(said);
-  };
-  repair
-    .command("scrub")
-    .argument("<action>", "start, pause, resume or cancel")
-    .description("read and verify all blocks")
-    .action(async (action: string) => launch({ scrub: action }, `Scrub: ${action} done; see \`hangar worker list\`.`));
-  repair
-    .command("rebalance")
-    .description("move blocks to the directories where the present capacities put them")
-    .action(async () => launch("rebalance", "Rebalance started; see `hangar worker list`."));
-  repair
-    .command("audit")
-    .description("compare references, blocks and files, and list what does not agree")
-    .action(async () => {
-      const answer = (await client().post("AuditNode", {}, { node: "self" })) as PerNode<{
-        broken: string[];
-        unfinished: string[];
-      }>;
-      const { broken, unfinished } = onlyNode(answer);
-      for (const finding of broken) print(`broken: ${finding}`);
-      for (const finding of unfinished) print(`under way: ${finding}`);
-      if (broken.length > 0) {
-        print(`${broken.length} things don't fit together.`);
-        process.exitCode = 1;
-      } else if (unfinished.length > 0) print(`Nothing is broken; ${unfinished.length} things are still under way.`);
-      else print("References, blocks and files agree.");
-    });
-
   program
     .command("json-api")
     .argument("<endpoint>", "name of an admin operation, such as GetClusterHealth")
     .argument("[json]", 'parameters as JSON, or "-" for standard input')
     .description("call an admin operation directly and print its JSON answer")
     .action(async (endpoint: string, json: string | undefined) => jsonApi(client(), endpoint, json));
-}
-
-interface WorkerInfo {
-  readonly id: number;
-  readonly name: string;
-  readonly state: string | object;
-  readonly errors: number;
-  readonly consecutiveErrors: number;
-  readonly lastError: { readonly message: string; readonly secsAgo: number } | null;
-  readonly tranquility: number | null;
-  readonly progress: string | null;
-  readonly queueLength: number | null;
-}
-
-function onlyNode<T>(answer: PerNode<T>): T {
-  for (const message of Object.values(answer.error)) throw new CommandError(message);
-  return Object.values(answer.success)[0] as T;
 }
 
 async function status(api: AdminClient): Promise<void> {
@@ -270,9 +131,11 @@ function nodeId({ config }: Loaded, quiet: boolean): void {
   const file = join(config.metadataDir, "node_key.pub");
   try {
     id = readFileSync(file).toString("hex");
-  } catch {
-    throw new CommandError(`${file} is not there yet: the daemon makes it at its first start`);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new CommandError(code === "ENOENT" ? `${file} is not there yet: the daemon makes it at its first start` : message);
   }
+  if (id.length !== 64) throw new CommandError(`${file} is damaged: it holds ${id.length / 2} bytes instead of 32`);
   const address = config.rpcPublicAddr ?? config.rpcBindAddr;
   print(quiet ? id : `${id}@${address}`);
   if (quiet) return;

@@ -32,4 +32,12 @@ export function addServerCommands(program: Command, version: string): void {
       const { runQuickstart } = await import("./quickstart.ts");
       await runQuickstart(flags, version);
     });
+
+  program
+    .command("admin-api-schema", { hidden: true })
+    .description("print the OpenAPI document of the Admin API")
+    .action(async () => {
+      const { adminApiSchema } = await import("./server.ts");
+      process.stdout.write(`${await adminApiSchema(version)}\n`);
+    });
 }

@@ -36,6 +36,12 @@ export async function runServer(options: GlobalOptions, flags: ServerFlags, vers
   await daemon.untilSignal();
 }
 
+/** The OpenAPI document of the Admin API, as JSON. */
+export async function adminApiSchema(version: string): Promise<string> {
+  const { openApiDocument } = await import("../api/admin/openapi.ts");
+  return JSON.stringify(openApiDocument(version), null, 2);
+}
+
 export interface Daemon {
   readonly node: HangarNode;
   /** Waits for SIGINT or SIGTERM, then stops in order; a second signal ends the process at once. */

@@ -1,5 +1,6 @@
-/** Rows as space-aligned columns; the last column is not padded. */
-export function table(rows: readonly (readonly string[])[], indent = ""): string {
+/** Rows as space-aligned columns; the last column is not padded. Names come from outside: what would move the cursor is shown as a dot. */
+export function table(cells: readonly (readonly string[])[], indent = ""): string {
+  const rows = cells.map((row) => row.map(harmless));
   const widths: number[] = [];
   for (const row of rows) for (const [at, cell] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, width(cell));
   return rows
@@ -12,6 +13,10 @@ export function table(rows: readonly (readonly string[])[], indent = ""): string
           .trimEnd(),
     )
     .join("\n");
+}
+
+function harmless(text: string): string {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, "·");
 }
 
 function width(text: string): number {
@@ -39,7 +44,8 @@ export function bothSizes(bytes: number): string {
 function scaled(bytes: number, base: number, units: readonly string[]): string {
   let value = bytes;
   let unit = 0;
-  while (value >= base && unit < units.length - 1) {
+  // 1023.96 KiB would be rounded to 1024.0 KiB.
+  while ((unit === 0 ? value >= base : Math.round(value * 10) >= base * 10) && unit < units.length - 1) {
     value /= base;
     unit++;
   }

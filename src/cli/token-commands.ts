@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import { parseDuration } from "../config/values.ts";
 import type { AdminClient } from "./admin-client.ts";
+import { expiry } from "./expiry.ts";
 import { CommandError } from "./fail.ts";
 import { localTime, print, table } from "./text.ts";
 
@@ -73,12 +73,16 @@ export function addTokenCommands(program: Command, client: () => AdminClient): v
     .option("--never-expires", "no end of validity")
     .option("--scope <operations>", "new scope; +A,B adds, -A,B takes away")
     .description("change an admin token")
-    .action(async (pattern: string, options: { expiresIn?: string; neverExpires?: boolean; scope?: string }) =>
-      update(client(), pattern, (present) => ({
-        ...(options.neverExpires ? { neverExpires: true } : expiry(options)),
-        ...(options.scope === undefined ? {} : { scope: changedScope(present.scope, options.scope) }),
-      })),
-    );
+    .action(async (pattern: string, options: { expiresIn?: string; neverExpires?: boolean; scope?: string }) => {
+      const { expiresIn, neverExpires, scope } = options;
+      if (expiresIn === undefined && !neverExpires && scope === undefined)
+        throw new CommandError("give --expires-in, --never-expires or --scope");
+      if (expiresIn !== undefined && neverExpires) throw new CommandError("give either --expires-in or --never-expires");
+      await update(client(), pattern, (present) => ({
+        ...(neverExpires ? { neverExpires: true } : expiry(options)),
+        ...(scope === undefined ? {} : { scope: changedScope(present.scope, scope) }),
+      }));
+    });
   token
     .command("delete")
     .argument("<token>")
@@ -120,13 +124,6 @@ function changedScope(present: readonly string[], wish: string): string[] {
   if (wish.startsWith("+")) return [...present, ...scopeOf(wish.slice(1))];
   if (wish.startsWith("-")) return present.filter((name) => !scopeOf(wish.slice(1)).includes(name));
   return scopeOf(wish);
-}
-
-function expiry(options: { expiresIn?: string }): { expiration?: string } {
-  if (options.expiresIn === undefined) return {};
-  const ms = parseDuration(options.expiresIn);
-  if (ms === undefined) throw new CommandError(`--expires-in ${options.expiresIn}: expects a duration such as 90d`);
-  return { expiration: new Date(Date.now() + ms).toISOString() };
 }
 
 function show(info: TokenInfo): void {

@@ -1,0 +1,196 @@
+// The verbs that test/process/cli.test.ts does not drive, against a whole node in this process: each call is the real program.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { after, before, describe, test } from "node:test";
+import { AdminNode, NODE_ID, RPC_SECRET } from "../api/admin/testing/admin-node.ts";
+import { ADMIN_OPERATIONS } from "../api/admin/admin-operations.ts";
+
+const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url));
+
+interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+describe("verbs of the command line", () => {
+  let node: AdminNode;
+  let file: string;
+  before(async () => {
+    node = await AdminNode.start();
+    file = join(node.home, "hangar.toml");
+    writeFileSync(
+      file,
+      `metadata_dir = ${JSON.stringify(join(node.home, "meta"))}
+data_dir = "/unused"
+replication_factor = 1
+rpc_bind_addr = "127.0.0.1:3901"
+rpc_secret = "${RPC_SECRET}"
+`,
+    );
+  });
+  after(() => node.stop());
+
+  function run(
+    args: readonly string[],
+    { input = "", env = {} }: { input?: string; env?: Record<string, string> } = {},
+  ): Promise<Outcome> {
+    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", MAIN, ...args], {
+      env: { PATH: process.env["PATH"] ?? "", HANGAR_CONFIG_FILE: file, NODE_COMPILE_CACHE: join(node.home, "cache"), ...env },
+    });
+    child.stdin.end(input);
+    let stdout = "";
+    let stderr = "";
+    child.stdout.on("data", (piece: Buffer) => (stdout += piece.toString()));
+    child.stderr.on("data", (piece: Buffer) => (stderr += piece.toString()));
+    return new Promise((resolve) => child.on("close", (code) => resolve({ code, stdout, stderr })));
+  }
+  async function says(args: readonly string[], ...patterns: readonly RegExp[]): Promise<string> {
+    const { code, stdout, stderr } = await run(args);
+    assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
+    for (const pattern of patterns) assert.match(stdout, pattern, args.join(" "));
+    return stdout;
+  }
+  async function refuses(args: readonly string[], ...patterns: readonly RegExp[]): Promise<void> {
+    const { code, stdout, stderr } = await run(args);
+    assert.equal(code, 1, `${args.join(" ")}: ${stdout}${stderr}`);
+    assert.match(stderr, /^Error: \S/, args.join(" "));
+    assert.doesNotMatch(stderr, /^\s+at /m);
+    assert.equal(stdout, "");
+    for (const pattern of patterns) assert.match(stderr, pattern, args.join(" "));
+  }
+
+  test("block info and purge", async () => {
+    const { id } = (await node.post("CreateBucket", { globalAlias: "blocks" })).json;
+    await node.put(id, "an object", Buffer.alloc(70_000, 9));
+    const [{ uuid, blocks }] = (await node.get("InspectObject", { bucketId: id, key: "an object" })).json.versions;
+    const { hash } = blocks[0];
+    await says(
+      ["block", "info", hash.slice(0, 10)],
+      /==== BLOCK INFORMATION ====/,
+      new RegExp(hash),
+      new RegExp(`${uuid}.*${id.slice(0, 16)}.*an object.*active`),
+    );
+    await refuses(["block", "info", "ab"], /4 hexadecimal/);
+    await refuses(["block", "purge", hash], /--yes/);
+    await says(["block", "purge", hash, "--yes"], /deleted 1 objects/);
+    await refuses(["bucket", "inspect-object", "blocks", "an object"], /nothing is stored/);
+    await refuses(["block", "retry-now"], /--all/);
+    await refuses(["block", "retry-now", "--all"], /nowhere/);
+  });
+
+  test("what makes sense only in clusters, or not at all here, says so", async () => {
+    await refuses(["meta", "snapshot", "--all"], /metadata_dir/);
+    await refuses(["node", "connect", `${NODE_ID}@127.0.0.1:3901`], /one node/);
+    await refuses(["layout", "skip-dead-nodes", "--version", "1"], /single node/);
+    await refuses(["repair", "-a", "--yes", "tables"], /nothing to repair/);
+    await refuses(["-h", `${NODE_ID}@127.0.0.1:3901`, "status"], /this machine/);
+  });
+
+  test("status and layout speak the words that scripts look for", async () => {
+    await says(
+      ["status"],
+      /^==== HEALTHY NODES ====\nID +Hostname +Address +Tags +Zone +Capacity +DataAvail +Version\nab12ab12ab12ab12 {2}test-host/,
+    );
+    await says(["layout", "assign", "ab12", "-z", "here", "-c", "2T"], /staged/);
+    await says(["status"], /==== STAGED ROLE CHANGES ====/);
+    const shown = await says(["layout", "show"], /Current cluster layout version: 1$/m);
+    assert.ok(shown.includes("\n    hangar layout apply --version 2\n"));
+    await says(["layout", "revert", "--yes"]);
+    await says(["health"], /Cluster health: +healthy/);
+    assert.equal(await says(["health", "-q"]), "");
+  });
+
+  test("keys: exact words, odd names, an id that exists", async () => {
+    const made = await says(
+      ["key", "new", "tricky\u001b[31m name"],
+      /==== ACCESS KEY INFORMATION ====/,
+      /Key name: +tricky·\[31m name/,
+      /Can create buckets: +false/,
+    );
+    const id = /Key ID: +(\S+)/.exec(made)?.[1] as string;
+    await refuses(["key", "import", id, "s".repeat(20), "--yes"], new RegExp(`${id}.*exists`));
+    await says(["key", "info", id.slice(0, 12)], /\(redacted\)/);
+    await refuses(["key", "set", id], /--expires-in or --never-expires/);
+    await refuses(["key", "set", id, "--expires-in", "1d", "--never-expires"], /either/);
+    await refuses(["key", "create", "x", "--expires-in", "99999999y"], /--expires-in/);
+    await says(["key", "set", id, "--expires-in", "1d"], /Expiration: +20/);
+  });
+
+  test("bucket website", async () => {
+    await node.post("CreateBucket", { globalAlias: "website" });
+    await refuses(["bucket", "website", "website"], /--allow or --deny/);
+    await refuses(["bucket", "website", "website", "--allow", "--deny"], /--allow or --deny/);
+    await refuses(["bucket", "website", "website", "--deny", "-e", "x"], /--deny/);
+    await refuses(["bucket", "website", "website", "--allow", "-i", "a/b"], /slash/);
+    await says(["bucket", "website", "website", "--allow"], /allowed/);
+    await says(["bucket", "info", "website"], /index document: +index\.html/);
+  });
+
+  test("admin-token set needs something to set", async () => {
+    await says(
+      ["admin-token", "create", "robot", "--scope", "ListKeys,Metrics"],
+      /^This is your secret bearer token/,
+      /Scope: +ListKeys, Metrics/,
+    );
+    await refuses(["admin-token", "set", "robot"], /--scope/);
+    await says(["admin-token", "set", "robot", "--scope", "-Metrics"], /Scope: +ListKeys$/m);
+  });
+
+  test("json-api from the command line and from standard input", async () => {
+    const piped = await run(["json-api", "CreateKey", "-"], { input: '{"name":"piped"}' });
+    assert.equal(JSON.parse(piped.stdout).name, "piped");
+    assert.equal(
+      JSON.parse(await says(["json-api", "GetKeyInfo", '{"search":"piped"}'])).accessKeyId,
+      JSON.parse(piped.stdout).accessKeyId,
+    );
+    await refuses(["json-api", "GetKeyInfo", '{"search":'], /not valid JSON/);
+  });
+
+  test("help in every way, mistakes with a hint", async () => {
+    await says(["help"], /^Usage: hangar /);
+    await says(["help", "bucket"], /^Usage: hangar bucket /);
+    await says(["bucket", "help", "allow"], /^Usage: hangar bucket allow /);
+    await says(["bucket", "allow", "--help"], /--key <key>/);
+    await says(["--version"], /^hangar \d/);
+    await refuses(["buckte"], /Did you mean bucket/);
+    await refuses(["bucket", "info"], /missing required argument/);
+    await refuses(["bucket", "allow", "x"], /--key/);
+    assert.equal((await run(["bucket"])).code, 1, "a verb alone shows its help");
+  });
+
+  test("configuration faults come all at once, with the file's name", async () => {
+    const broken = join(node.home, "broken.toml");
+    writeFileSync(broken, 'data_dir = []\nreplication_factor = "x"\n');
+    await refuses(
+      ["-c", broken, "status"],
+      /broken\.toml can't be used:/,
+      /data_dir/,
+      /metadata_dir/,
+      /replication_factor/,
+      /rpc_bind_addr/,
+    );
+    await refuses(["-c", join(node.home, "none.toml"), "status"], /none\.toml/);
+    await refuses(["-s", "abc", "status"], /rpc_secret expects 64/);
+  });
+
+  test("admin-api-schema prints the OpenAPI document of every operation", async () => {
+    const document = JSON.parse(await says(["admin-api-schema"]));
+    for (const name of ADMIN_OPERATIONS.keys()) assert.ok(document.paths[`/v2/${name}`], name);
+  });
+
+  test("a reader that has read enough is no failure", async () => {
+    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", MAIN, "json-api", "GetClusterStatus"], {
+      env: { HANGAR_CONFIG_FILE: file },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    child.stdout.destroy();
+    let stderr = "";
+    child.stderr.on("data", (piece: Buffer) => (stderr += piece.toString()));
+    const code = await new Promise((resolve) => child.on("close", resolve));
+    assert.deepEqual([code, stderr], [0, ""]);
+  });
+});

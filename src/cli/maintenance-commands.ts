@@ -1,0 +1,248 @@
+import type { Command } from "commander";
+import type { AdminClient } from "./admin-client.ts";
+import type { PerNode } from "./answers.ts";
+import { CommandError } from "./fail.ts";
+import { print, table } from "./text.ts";
+
+/** `hangar worker`, `block`, `repair`, `meta`: what goes on in the background, and what is started by hand. */
+export function addMaintenanceCommands(program: Command, client: () => AdminClient): void {
+  const worker = program.command("worker").description("background work");
+  worker
+    .command("list")
+    .option("-b, --busy", "only busy ones")
+    .option("-e, --errors", "only ones with errors")
+    .description("list background workers")
+    .action(async (options: { busy?: boolean; errors?: boolean }) => {
+      const workers = onlyNode(
+        (await client().post(
+          "ListWorkers",
+          { busyOnly: options.busy === true, errorOnly: options.errors === true },
+          { node: "self" },
+        )) as PerNode<WorkerInfo[]>,
+      );
+      print(
+        table([
+          ["TID", "State", "Name", "Tranq", "Done", "Queue", "Errors", "Consec", "Last"],
+          ...workers.map((one) => [
+            String(one.id),
+            typeof one.state === "string" ? one.state : "throttled",
+            one.name,
+            String(one.tranquility ?? "-"),
+            one.progress ?? "-",
+            String(one.queueLength ?? "-"),
+            String(one.errors),
+            String(one.consecutiveErrors),
+            one.lastError ? `${one.lastError.secsAgo}s ago` : "-",
+          ]),
+        ]),
+      );
+    });
+  worker
+    .command("info")
+    .argument("<id>")
+    .description("show one worker")
+    .action(async (id: string) => {
+      print(
+        JSON.stringify(
+          onlyNode((await client().post("GetWorkerInfo", { id: Number(id) }, { node: "self" })) as PerNode<WorkerInfo>),
+          null,
+          2,
+        ),
+      );
+    });
+  worker
+    .command("get")
+    .argument("[variable]")
+    .description("show variables of background work")
+    .action(async (variable: string | undefined) => {
+      const values = onlyNode(
+        (await client().post("GetWorkerVariable", variable === undefined ? {} : { variable }, { node: "self" })) as PerNode<
+          Record<string, string>
+        >,
+      );
+      print(table(Object.entries(values)));
+    });
+  worker
+    .command("set")
+    .argument("<variable>")
+    .argument("<value>")
+    .description("change a variable of background work")
+    .action(async (variable: string, value: string) => {
+      const set = onlyNode(
+        (await client().post("SetWorkerVariable", { variable, value }, { node: "self" })) as PerNode<{
+          variable: string;
+          value: string;
+        }>,
+      );
+      print(table([[set.variable, set.value]]));
+    });
+
+  const block = program.command("block").description("stored blocks");
+  block
+    .command("list-errors")
+    .description("damaged and missing blocks")
+    .action(async () => {
+      const problems = onlyNode(
+        (await client().get("ListBlockErrors", { node: "self" })) as PerNode<
+          { blockHash: string; refcount: number; errorCount: number; lastTrySecsAgo: number; message: string }[]
+        >,
+      );
+      print(
+        table([
+          ["Hash", "RC", "Errors", "Last error", "What"],
+          ...problems.map((one) => [
+            one.blockHash,
+            String(one.refcount),
+            String(one.errorCount),
+            `${one.lastTrySecsAgo}s ago`,
+            one.message,
+          ]),
+        ]),
+      );
+    });
+
+  block
+    .command("info")
+    .argument("<hash>", "hash of a block, or its first digits")
+    .description("who needs a block")
+    .action(async (blockHash: string) => {
+      const info = onlyNode((await client().post("GetBlockInfo", { blockHash }, { node: "self" })) as PerNode<BlockInfo>);
+      print("==== BLOCK INFORMATION ====");
+      print(
+        table([
+          ["Block hash:", info.blockHash],
+          ["Refcount:", String(info.refcount)],
+        ]),
+      );
+      if (info.versions.length === 0) return;
+      print("");
+      print(
+        table([
+          ["Version", "Bucket", "Key", "Upload", "State"],
+          ...info.versions.map(({ versionId, versionDeleted, backlink: { object, upload } }) => [
+            versionId,
+            (object ?? upload)?.bucketId.slice(0, 16) ?? "",
+            (object ?? upload)?.key ?? "",
+            upload?.uploadId ?? "",
+            upload && !upload.uploadDeleted ? "uploading" : versionDeleted ? "deleted" : "active",
+          ]),
+        ]),
+      );
+    });
+  block
+    .command("retry-now")
+    .argument("[hashes...]", "hashes of blocks")
+    .option("--all", "all damaged and missing blocks")
+    .description("fetch blocks again from other nodes (clusters only)")
+    .action(async (blockHashes: string[], options: { all?: boolean }) => {
+      if ((options.all === true) === blockHashes.length > 0) throw new CommandError("give either hashes or --all");
+      const { count } = onlyNode(
+        (await client().post("RetryBlockResync", options.all ? { all: true } : { blockHashes }, {
+          node: "self",
+        })) as PerNode<{ count: number }>,
+      );
+      print(`${count} blocks will be tried again.`);
+    });
+  block
+    .command("purge")
+    .argument("<hashes...>", "hashes of blocks, all 64 digits")
+    .option("--yes", "confirm: every object that needs one of the blocks is deleted")
+    .description("delete all objects that need a block which is lost")
+    .action(async (hashes: string[], options: { yes?: boolean }) => {
+      if (!options.yes)
+        throw new CommandError("this deletes every object that needs the blocks; see `hangar block info`, then add --yes");
+      const purged = onlyNode((await client().post("PurgeBlocks", hashes, { node: "self" })) as PerNode<Record<string, number>>);
+      print(
+        `Purged ${purged["blocksPurged"]} blocks: deleted ${purged["objectsDeleted"]} objects, aborted ${purged["uploadsDeleted"]} uploads, released ${purged["blockRefsPurged"]} references.`,
+      );
+    });
+
+  const repair = program
+    .command("repair")
+    .option("-a, --all-nodes", "on all nodes")
+    .option("--yes", "confirm")
+    .description("checks that are started by hand (nothing needs a repair after a crash)");
+  const launch = async (repairType: unknown, said: string): Promise<void> => {
+    onlyNode((await client().post("LaunchRepairOperation", { repairType }, { node: "self" })) as PerNode<null>);
+    print(said);
+  };
+  repair
+    .command("scrub")
+    .argument("<action>", "start, pause, resume or cancel")
+    .description("read and verify all blocks")
+    .action(async (action: string) => launch({ scrub: action }, `Scrub: ${action} done; see \`hangar worker list\`.`));
+  repair
+    .command("rebalance")
+    .description("move blocks to the directories where the present capacities put them")
+    .action(async () => launch("rebalance", "Rebalance started; see `hangar worker list`."));
+  repair
+    .command("audit")
+    .description("compare references, blocks and files, and list what does not agree")
+    .action(async () => {
+      const answer = (await client().post("AuditNode", {}, { node: "self" })) as PerNode<{
+        broken: string[];
+        unfinished: string[];
+      }>;
+      const { broken, unfinished } = onlyNode(answer);
+      for (const finding of broken) print(`broken: ${finding}`);
+      for (const finding of unfinished) print(`under way: ${finding}`);
+      if (broken.length > 0) {
+        print(`${broken.length} things don't fit together.`);
+        process.exitCode = 1;
+      } else if (unfinished.length > 0) print(`Nothing is broken; ${unfinished.length} things are still under way.`);
+      else print("References, blocks and files agree.");
+    });
+
+  // What Garage repairs by hand and Hangar has no need of: the daemon says so.
+  for (const what of ["tables", "blocks", "versions", "mpu", "block-refs", "block-rc", "aliases", "clear-resync-queue"]) {
+    const repairType = what === "mpu" ? "multipartUploads" : what.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+    repair.command(what, { hidden: true }).action(async () => launch(repairType, `${what}: done.`));
+  }
+
+  program
+    .command("meta")
+    .description("the metadata store")
+    .command("snapshot")
+    .option("--all", "on all nodes")
+    .description("make a snapshot of the metadata (not in this release)")
+    .action(async () => {
+      onlyNode((await client().post("CreateMetadataSnapshot", undefined, { node: "self" })) as PerNode<null>);
+      print("Snapshot made.");
+    });
+}
+
+interface BlockInfo {
+  readonly blockHash: string;
+  readonly refcount: number;
+  readonly versions: readonly {
+    readonly versionId: string;
+    readonly versionDeleted: boolean;
+    readonly backlink: {
+      readonly object?: { readonly bucketId: string; readonly key: string };
+      readonly upload?: {
+        readonly bucketId: string;
+        readonly key: string;
+        readonly uploadId: string;
+        readonly uploadDeleted: boolean;
+      };
+    };
+  }[];
+}
+
+interface WorkerInfo {
+  readonly id: number;
+  readonly name: string;
+  readonly state: string | object;
+  readonly errors: number;
+  readonly consecutiveErrors: number;
+  readonly lastError: { readonly message: string; readonly secsAgo: number } | null;
+  readonly tranquility: number | null;
+  readonly progress: string | null;
+  readonly queueLength: number | null;
+}
+
+/** The answer of this node, from the answers by node. */
+function onlyNode<T>(answer: PerNode<T>): T {
+  for (const message of Object.values(answer.error)) throw new CommandError(message);
+  return Object.values(answer.success)[0] as T;
+}
