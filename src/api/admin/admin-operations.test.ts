@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { UploadId } from "../../util/ids.ts";
+import { ADMIN_STATUS } from "./admin-error.ts";
 import { ADMIN_OPERATIONS } from "./admin-operations.ts";
 import { openApiDocument } from "./openapi.ts";
 import { AdminNode, type Answer, BLOCK, type Json, NODE_ID, sourceOf } from "./testing/admin-node.ts";
@@ -600,4 +601,12 @@ test("the OpenAPI document names every operation with its method, parameters and
       name,
     );
   }
+});
+
+test("docs/admin-api.md lists exactly the operations and error codes there are", () => {
+  const text = readFileSync(new URL("../../../docs/admin-api.md", import.meta.url), "utf8");
+  const table = text.slice(text.indexOf("## Operations"));
+  const named = [...table.matchAll(/`([A-Z][A-Za-z]+)`/g)].map((match) => match[1]);
+  assert.deepEqual(named.sort(), [...ADMIN_OPERATIONS.keys()].sort());
+  for (const code of Object.keys(ADMIN_STATUS)) assert.ok(code === "InternalError" || text.includes(code), code);
 });
