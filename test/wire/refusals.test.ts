@@ -385,6 +385,10 @@ describe("refusals", () => {
       /^HTTP\/1.1 400 [\s\S]*<Error><Code>BadRequest<\/Code>/,
     );
     assert.match(await sendRaw(server, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc"), /^HTTP\/1.1 400 /);
+    assert.match(
+      await sendRaw(server, "PUT /house/z HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+      /^HTTP\/1.1 501 [\s\S]*<Error><Code>NotImplemented<\/Code>/,
+    );
     assert.match(await sendRaw(server, `GET / HTTP/1.1\r\nHost: h\r\nX-Long: ${"v".repeat(70_000)}\r\n\r\n`), /^HTTP\/1.1 431 /);
   });
 
