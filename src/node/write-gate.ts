@@ -92,7 +92,7 @@ export class WriteGate {
     }
     const { availableBytes, totalBytes } = space().metadata;
     if (availableBytes < Math.min(DISK_RESERVE_BYTES, totalBytes * DISK_RESERVE_SHARE))
-      return `the disk of metadata_dir has ${availableBytes} bytes left`;
+      return `the disk of metadata_dir is full: ${availableBytes} bytes of free space are left`;
     return undefined;
   }
 }
