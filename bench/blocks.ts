@@ -59,7 +59,7 @@ const options = {
 };
 const writer = new BodyWriter(options, { groups, blocks, placement, clock, cpu, log, budget });
 const reader = new BodyReader(
-  { readAheadBlocks: 3, budgetPatienceMs: 15_000 },
+  { readAheadBlocks: 3, firstPatienceMs: 4_000, budgetPatienceMs: 15_000 },
   { groups, blocks, placement, clock, holds: new Holds(), budget },
 );
 

@@ -494,6 +494,48 @@ describe("slow and vanishing clients", () => {
     await cancelled.promise;
   });
 
+  test("… also one that takes it by drops, never idle for long", async (t) => {
+    const cancelled = Promise.withResolvers<void>();
+    const { client } = await serve(
+      t,
+      async (_request, response) => {
+        const piece = Buffer.alloc(1 << 20);
+        await response.stream(200, ["Content-Length", String(2 ** 40)], {
+          read: () => Promise.resolve(piece),
+          cancel: () => cancelled.resolve(),
+        });
+      },
+      { limits: { answerIdleMs: 1_000, answerMinBytesPerSecond: 2 ** 30 } },
+    );
+    const http = await client();
+    // A chunk at a time: far less than the rate wants, far more often than the idle limit does.
+    http.socket.on("data", () => {
+      http.socket.pause();
+      setTimeout(() => http.socket.resume(), 20);
+    });
+    http.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    await cancelled.promise;
+  });
+
+  test("… but not one that takes it steadily", async (t) => {
+    const { client } = await serve(
+      t,
+      async (_request, response) => {
+        const piece = Buffer.alloc(1 << 20);
+        let left = 12;
+        await response.stream(200, [], { read: () => Promise.resolve(left-- > 0 ? piece : null), cancel: () => undefined });
+      },
+      { limits: { answerIdleMs: 200, answerMinBytesPerSecond: 1_024 } },
+    );
+    const http = await client();
+    http.socket.on("data", () => {
+      http.socket.pause();
+      setTimeout(() => http.socket.resume(), 5);
+    });
+    http.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    equal((await http.answer()).body.byteLength, 12 << 20);
+  });
+
   test("… also one that sends requests and never reads", async (t) => {
     const { client } = await serve(t, (_request, response) => response.send(200, OK, "x".repeat(100_000)), {
       limits: { answerIdleMs: 150 },

@@ -1,6 +1,6 @@
 import { BlockError, type BlockStore, type LentBlock } from "../../block/block-store.ts";
 import type { Groups } from "../../group/groups.ts";
-import type { Clock } from "../../platform/clock.ts";
+import type { Clock, Timer } from "../../platform/clock.ts";
 import type { ByteBudget } from "../../util/byte-budget.ts";
 import { type ByteSource, sourceOf } from "../../util/byte-source.ts";
 import { ServiceError } from "../object-service.ts";
@@ -12,8 +12,10 @@ import type { Holds } from "./holds.ts";
 import { serviceError } from "./service-errors.ts";
 
 export interface BodyReaderOptions {
-  /** Blocks of one stream in memory or on their way: the one being sent and those read ahead. */
+  /** Blocks of one stream in memory or on their way, of a client that keeps taking them. Any other client's stream has one. */
   readonly readAheadBlocks: number;
+  /** How long a stream waits for memory for its first block: the answer has not begun, so the client can be told early to come back. */
+  readonly firstPatienceMs: number;
   /** How long a stream waits for memory for its next block. */
   readonly budgetPatienceMs: number;
 }
@@ -47,6 +49,11 @@ export class BodyReader implements BodyReading {
   }
 }
 
+/** A client that needs longer for a piece gets the next one fetched when it asks: a disk's milliseconds don't delay it noticeably. */
+const PROMPT_MS = 500;
+/** What was read ahead for a client that has not come back for this long is given up; it is fetched again when wanted. */
+const STALLED_MS = 2_000;
+
 /** Pieces are looked up this many at a time; a page of rows (1,024 blocks) comes as a whole anyway. */
 const PIECES_AHEAD = 64;
 
@@ -68,6 +75,11 @@ class BodyStream implements ByteSource {
   /** Asked for, in order. */
   readonly #coming: Coming[] = [];
   #sent: LentBlock | undefined;
+  /** Blocks that may be asked for together now. */
+  #ahead = 1;
+  /** When the last piece was handed out. */
+  #handedMs: number | undefined;
+  #stalled: Timer | undefined;
   #open = true;
 
   constructor(options: BodyStreamOptions, parts: BodyReaderParts) {
@@ -80,6 +92,7 @@ class BodyStream implements ByteSource {
   }
 
   async read(): Promise<Uint8Array | null> {
+    this.#clientIsBack();
     this.#sent?.release();
     this.#sent = undefined;
     try {
@@ -96,6 +109,8 @@ class BodyStream implements ByteSource {
         return null;
       }
       this.#sent = lent;
+      this.#handedMs = this.#parts.clock.monotonicMs();
+      if (this.#coming.length > 0) this.#stalled = this.#parts.clock.timer(STALLED_MS, () => this.#dropReadAhead());
       return lent.bytes.subarray(next.from, next.to);
     } catch (error) {
       this.cancel();
@@ -106,9 +121,29 @@ class BodyStream implements ByteSource {
   cancel(): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#stalled?.cancel();
     this.#parts.holds.release(this.#heldAs);
     this.#sent?.release();
     this.#sent = undefined;
+    this.#releaseComing();
+  }
+
+  /** The last piece is taken: how fast that went decides how much is read ahead. Memory is for those who use it. */
+  #clientIsBack(): void {
+    this.#stalled?.cancel();
+    this.#stalled = undefined;
+    if (this.#handedMs === undefined) return;
+    const prompt = this.#parts.clock.monotonicMs() - this.#handedMs <= PROMPT_MS;
+    this.#ahead = prompt ? this.#options.readAheadBlocks : 1;
+  }
+
+  #dropReadAhead(): void {
+    this.#pieces = [...this.#coming.map(({ piece }) => piece), ...this.#pieces.slice(this.#pieceAt)];
+    this.#pieceAt = 0;
+    this.#releaseComing();
+  }
+
+  #releaseComing(): void {
     for (const { block } of this.#coming.splice(0))
       block.then(
         (lent) => lent.release(),
@@ -116,10 +151,10 @@ class BodyStream implements ByteSource {
       );
   }
 
-  /** Asks for the next blocks: one at least, more as long as memory is free. */
+  /** Asks for the next blocks: one at least, more for a prompt client as long as memory is free. */
   async #ask(): Promise<void> {
-    const { readAheadBlocks, end } = this.#options;
-    while (this.#coming.length < readAheadBlocks) {
+    const { end } = this.#options;
+    while (this.#coming.length < this.#ahead) {
       if (this.#pieceAt === this.#pieces.length) {
         if (this.#listedTo >= end) return;
         await this.#list();
@@ -152,10 +187,10 @@ class BodyStream implements ByteSource {
     const { start, end } = this.#options;
     const from = Math.max(0, start - piece.offset);
     const to = Math.min(piece.size, end - piece.offset);
-    if (piece.kind === "inline") return { from, to, block: Promise.resolve({ bytes: piece.bytes, release() {} }) };
+    if (piece.kind === "inline") return { piece, from, to, block: Promise.resolve({ bytes: piece.bytes, release() {} }) };
     const block = this.#fetch(piece);
     block.catch(() => {}); // Seen when its turn comes.
-    return { from, to, block };
+    return { piece, from, to, block };
   }
 
   async #fetch(piece: Extract<BodyPiece, { kind: "block" }>): Promise<LentBlock> {
@@ -181,7 +216,9 @@ class BodyStream implements ByteSource {
 
   async #waitForMemory(bytes: number): Promise<void> {
     const deadline = Promise.withResolvers<void>();
-    const timer = this.#parts.clock.timer(this.#options.budgetPatienceMs, deadline.resolve);
+    const { firstPatienceMs, budgetPatienceMs } = this.#options;
+    const patienceMs = this.#handedMs === undefined ? firstPatienceMs : budgetPatienceMs;
+    const timer = this.#parts.clock.timer(patienceMs, deadline.resolve);
     const granted = await this.#parts.budget.take(bytes, deadline.promise);
     timer.cancel();
     if (!granted) throw new ServiceError("service.slow-down", "too many bytes of downloads wait for their clients");
@@ -193,6 +230,7 @@ class BodyStream implements ByteSource {
 
 /** A block on its way, and which of its bytes are wanted. */
 interface Coming {
+  readonly piece: BodyPiece;
   readonly from: number;
   readonly to: number;
   readonly block: Promise<LentBlock>;

@@ -70,7 +70,10 @@ export function createDataPath(options: DataPathOptions, parts: DataPathParts): 
   );
   return {
     writer,
-    reader: new BodyReader({ readAheadBlocks: 3, budgetPatienceMs }, { ...parts, budget: budgets.reading, holds }),
+    reader: new BodyReader(
+      { readAheadBlocks: 3, firstPatienceMs: 4_000, budgetPatienceMs },
+      { ...parts, budget: budgets.reading, holds },
+    ),
     workers: {
       release: new ReleaseWorker({ roundMs: Math.min(200, gcDelayMs / 4) }, { ...parts, holds }),
       janitor: new Janitor({ gcDelayMs, commandWindowMs }, parts),

@@ -51,6 +51,9 @@ export class HttpConnection {
   #broken = false;
   #lingering = false;
   #watching = false;
+  /** Since when, in time and in bytes taken, the client's rate is measured. */
+  #windowMs = 0;
+  #windowStart = 0;
   #drainingMs = -1;
   #closeAnnounced = false;
 
@@ -183,6 +186,7 @@ export class HttpConnection {
   tick(intervalMs: number): void {
     this.#current?.tick(intervalMs);
     this.#watchProgress();
+    if (this.#watching) this.#watchRate(intervalMs);
     if (this.#drainingMs < 0) return;
     this.#drainingMs += intervalMs;
     if (this.#drainingMs > this.limits.bodyIdleMs) this.cutOff();
@@ -196,7 +200,29 @@ export class HttpConnection {
     const pending = this.#socket.writableLength > 0;
     if (pending === this.#watching) return;
     this.#watching = pending;
+    this.#windowMs = 0;
+    this.#windowStart = this.#takenBytes;
     this.#socket.setTimeout(pending ? this.limits.answerIdleMs : this.busy ? 0 : this.limits.keepAliveMs);
+  }
+
+  /** Whoever takes a few bytes a minute would hold the memory of its answer for ever. */
+  #watchRate(intervalMs: number): void {
+    this.#windowMs += intervalMs;
+    const { answerIdleMs, answerMinBytesPerSecond } = this.limits;
+    if (this.#windowMs < answerIdleMs) return;
+    const taken = this.#takenBytes;
+    if ((taken - this.#windowStart) * 1000 < answerMinBytesPerSecond * this.#windowMs) this.cutOff();
+    this.#windowMs = 0;
+    this.#windowStart = taken;
+  }
+
+  /**
+   * Bytes that the kernel has taken. node:net shows a write only when it is done, which for a large one is too late: what it reads itself to see
+   * progress within one (its timer) is on the handle.
+   */
+  get #takenBytes(): number {
+    const { _handle: handle } = this.#socket as Socket & { _handle?: { bytesWritten: number; writeQueueSize: number } | null };
+    return handle ? handle.bytesWritten - handle.writeQueueSize : 0;
   }
 
   /** The server's grace is over. */

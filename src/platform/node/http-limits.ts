@@ -6,6 +6,8 @@ export interface HttpLimits {
   readonly bodyMinBytesPerSecond: number;
   /** An answer of which the client takes nothing for this long is cut off. */
   readonly answerIdleMs: number;
+  /** So is one of which it takes less than this per second, over each `answerIdleMs` in which bytes wait for it all the time. */
+  readonly answerMinBytesPerSecond: number;
   /** Time for a request's whole head. */
   readonly headersMs: number;
   /** A longer head is answered 431. */
@@ -26,7 +28,8 @@ export interface HttpLimits {
 export const HTTP_LIMITS: HttpLimits = {
   bodyIdleMs: 60_000,
   bodyMinBytesPerSecond: 256,
-  answerIdleMs: 300_000,
+  answerIdleMs: 60_000,
+  answerMinBytesPerSecond: 1_024,
   headersMs: 30_000,
   maxHeaderBytes: 64 * 1024,
   keepAliveMs: 75_000,
