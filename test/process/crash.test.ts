@@ -9,6 +9,7 @@ import { Draws } from "./support/content.ts";
 import { BUCKET, Daemon } from "./support/daemon.ts";
 import { KeyHistories, type NewValue, type Stored, storedBytes } from "./support/key-histories.ts";
 import { S3Error } from "./support/s3-client.ts";
+import { waitFor } from "./support/wait-for.ts";
 
 const KILLS = Number(process.env["HANGAR_KILLS"] ?? 5);
 const ENGINES = (process.env["HANGAR_ENGINES"] ?? "lmdb,sqlite").split(",");
@@ -101,7 +102,13 @@ async function writeUntilKilled(daemon: Daemon, histories: KeyHistories, draws: 
   const all = Promise.all(writers);
   // A writer's failure shows when all are awaited; until then it must not count as unhandled.
   all.catch(() => {});
-  await pause(300 + draws.below(1200));
+  // Moments are counted in operations, not in seconds: a slow machine is killed as often in the middle of things as a fast one.
+  const enough = 20 + draws.below(300);
+  await Promise.race([
+    all,
+    waitFor(`${enough} operations`, () => acknowledged >= enough || !daemon.alive, { withinMs: 60_000, everyMs: 5 }),
+  ]);
+  await pause(draws.below(30));
   assert.ok(daemon.alive, `the daemon ended by itself:\n${daemon.lastLog()}`);
   killed.abort();
   await daemon.kill();
