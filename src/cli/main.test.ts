@@ -87,6 +87,7 @@ rpc_secret = "${RPC_SECRET}"
     await refuses(["node", "connect", `${NODE_ID}@127.0.0.1:3901`], /one node/);
     await refuses(["layout", "skip-dead-nodes", "--version", "1"], /single node/);
     await refuses(["repair", "-a", "--yes", "tables"], /nothing to repair/);
+    await refuses(["repair", "scrub", "polish"], /polish.*start, pause, resume, cancel/);
     await refuses(["-h", `${NODE_ID}@127.0.0.1:3901`, "status"], /this machine/);
   });
 

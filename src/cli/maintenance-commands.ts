@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { Argument, type Command } from "commander";
 import type { AdminClient } from "./admin-client.ts";
 import type { PerNode } from "./answers.ts";
 import { CommandError } from "./fail.ts";
@@ -168,7 +168,7 @@ export function addMaintenanceCommands(program: Command, client: () => AdminClie
   };
   repair
     .command("scrub")
-    .argument("<action>", "start, pause, resume or cancel")
+    .addArgument(new Argument("<action>").choices(["start", "pause", "resume", "cancel"]))
     .description("read and verify all blocks")
     .action(async (action: string) => launch({ scrub: action }, `Scrub: ${action} done; see \`hangar worker list\`.`));
   repair

@@ -188,6 +188,10 @@ describe("requests", () => {
     refused(await post("[".repeat(200_000)), 400, "InvalidRequest");
     refused(await post(`${"[".repeat(200_000)}${"]".repeat(200_000)}`), 400, "InvalidRequest");
     assert.equal((await post("")).status, 200, "everything of a key may be left out");
+    const repair = (repairType: unknown) => api.post("LaunchRepairOperation", { repairType }, { node: "self" });
+    refused(await repair({ scrub: "polish" }), 400, "InvalidRequest", /repairType\.scrub.*start/);
+    refused(await repair(7), 400, "InvalidRequest", /repairType.*string/);
+    refused(await api.post("AddBucketAlias", { bucketId: "x" }), 400, "InvalidRequest", /globalAlias|localAlias/);
     refused(await api.call("/v2/GetKeyInfo?id=a&id=b"), 400, "InvalidRequest", /twice/);
     refused(await api.call("/v2/GetKeyInfo?id=a&colour=b"), 400, "InvalidRequest", /colour/);
     refused(await api.call("/v2/ListKeys?x=1"), 400, "InvalidRequest", /x/);

@@ -69,10 +69,30 @@ function isNothing(body: unknown): boolean {
 function checked(schema: z.ZodType, value: unknown, what: string): unknown {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const faults = result.error.issues
-    .slice(0, 5)
-    .map((issue) => `${issue.path.length > 0 ? `${what} ${issue.path.join(".")}` : what}: ${issue.message}`);
+  const faults = result.error.issues.slice(0, MAX_FAULTS).map((issue) => {
+    const { path, message } = clearest(issue);
+    return `${path.length > 0 ? `${what} ${path.join(".")}` : what}: ${message}`;
+  });
   throw new AdminError("InvalidRequest", faults.join("; "));
+}
+
+/** Faults of one request that are told. */
+const MAX_FAULTS = 5;
+
+type Issue = z.core.$ZodIssue;
+
+/** Of several forms that a value may have, what is wrong with the one that it comes closest to: the fault that lies deepest. */
+function clearest(issue: Issue): { readonly path: readonly PropertyKey[]; readonly message: string } {
+  if (issue.code !== "invalid_union" || issue.errors.length === 0) return issue;
+  const inner = issue.errors.flatMap((branch) => (branch[0] ? [clearest(branch[0])] : []));
+  const deepest = Math.max(...inner.map((one) => one.path.length));
+  const found = inner.filter((one) => one.path.length === deepest);
+  return {
+    path: [...issue.path, ...(found.length === 1 ? (found[0]?.path ?? []) : [])],
+    message: [
+      ...new Set(found.map((one) => (found.length === 1 ? one.message : [...one.path.map(String), one.message].join(": ")))),
+    ].join(", or "),
+  };
 }
 
 /**
