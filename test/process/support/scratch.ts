@@ -7,6 +7,9 @@ process.on("exit", () => {
   for (const path of made) rmSync(path, { recursive: true, force: true });
 });
 
+// The test runner ends a file that takes too long by SIGTERM: daemons and directories must go then too.
+for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => process.exit(1));
+
 /** A fresh directory under the system's temporary one; gone at the end of the process at the latest. */
 export function scratchDirectory(): string {
   const path = mkdtempSync(join(tmpdir(), "hangar-process-"));
