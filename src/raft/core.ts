@@ -73,6 +73,8 @@ export interface WaitingRead {
   confirmed: boolean;
   /** Leader: the first round of confirmation begun after the request. Follower: the ask that carried it. 0: none yet. */
   round: number;
+  /** Place in the question of that round, and so in its answer. */
+  place: number;
   /** Follower: when it was last asked. */
   sentAtMs: number;
   readonly untilMs: number;

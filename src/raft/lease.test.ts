@@ -120,6 +120,30 @@ test("a promise in another epoch, or acknowledged in none, covers nothing (rule 
   assert.equal(holder.supportEpoch("F"), giver.epochFor("L"));
 });
 
+test("while two configurations are joint, a lease needs a majority of both (rules 10, 21)", () => {
+  const joint: Configuration = { voters: ["L", "A", "B"], old: ["L", "C", "D"], learners: ["E"] };
+  const covered = (givers: readonly MemberId[]): boolean => {
+    const holder = new Leases(options("L"), at(0));
+    holder.setPeers(givers, at(0));
+    const epochs = new Map<MemberId, number>();
+    // Heartbeats leave at times of their own within the interval.
+    for (let ms = 0; ms <= 60; ms += 5) {
+      holder.tick(at(ms));
+      for (const { to, message } of holder.drain()?.messages ?? []) {
+        const giver = new Leases(options(to), at(ms));
+        giver.step(message, at(ms));
+        epochs.set(to, giver.epochFor("L"));
+        for (const reply of beats(giver.drain())) holder.step(reply, at(ms));
+      }
+    }
+    return holder.covers(joint, (member) => epochs.get(member) ?? -1, at(61));
+  };
+  assert.equal(covered(["A", "C"]), true);
+  assert.equal(covered(["A", "B"]), false, "only the new half promises");
+  assert.equal(covered(["C", "D"]), false, "only the old half promises");
+  assert.equal(covered(["E", "A"]), false, "a learner's promise counts nowhere");
+});
+
 test("heartbeats to a silent peer get rarer, and come at once when it is heard of again", () => {
   const node = new Leases(options("L"), at(0));
   node.setPeers(["F"], at(0));

@@ -49,6 +49,7 @@ export function beginRead<C>(core: Core<C>, id: number, scope: Scope, now: Momen
     indices,
     confirmed: false,
     round: 0,
+    place: 0,
     sentAtMs: now.monoMs,
     untilMs,
   });
@@ -65,7 +66,7 @@ export function onReadIndexRequest<C>(core: Core<C>, request: ReadIndexRequest, 
   const indices = request.scopes.map((scope) => leaderReadIndex(core, leadership, scope));
   const untilMs = now.monoMs + core.options.readTimeoutMs;
   const { ask: id, from, scopes } = request;
-  readsOf(core).waiting.push({ id, from, scopes, indices, confirmed: false, round: 0, sentAtMs: now.monoMs, untilMs });
+  readsOf(core).waiting.push({ id, from, scopes, indices, confirmed: false, round: 0, place: 0, sentAtMs: now.monoMs, untilMs });
 }
 
 export function onReadIndexReply<C>(core: Core<C>, reply: ReadIndexReply): void {
@@ -77,10 +78,12 @@ export function onReadIndexReply<C>(core: Core<C>, reply: ReadIndexReply): void 
     reads.waiting = reads.waiting.filter((read) => !asked.includes(read));
     return;
   }
-  // In the order they were asked: the batch is the reads of this round, in their order of waiting.
-  for (let k = 0; k < asked.length && k < reply.indices.length; k++) {
-    asked[k]!.indices = [reply.indices[k]!];
-    asked[k]!.confirmed = true;
+  // By their place in the question: some that were asked together may have timed out since, and each key has an index of its own.
+  for (const read of asked) {
+    const index = reply.indices[read.place];
+    if (index === undefined) continue;
+    read.indices = [index];
+    read.confirmed = true;
   }
 }
 
@@ -155,8 +158,9 @@ function askLeader<C>(core: Core<C>, reads: Reads, now: Moment): void {
   const due = reads.waiting.filter((read) => read.indices === null && (read.round === 0 || read.sentAtMs <= lateMs));
   if (due.length === 0) return;
   const ask = ++reads.rounds;
-  for (const read of due) {
+  for (const [place, read] of due.entries()) {
     read.round = ask;
+    read.place = place;
     read.sentAtMs = now.monoMs;
   }
   const scopes = due.map((read) => read.scopes[0]!);
