@@ -1,6 +1,5 @@
 // The daemon's process: configuration and secrets in, platform made, node started, signals handled. All that is not the process is in src/node.
-import { chmodSync, existsSync, mkdirSync, statfsSync, unlinkSync } from "node:fs";
-import { connect } from "node:net";
+import { accessSync, chmodSync, constants, mkdirSync, statfsSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { Config } from "../config/config.ts";
@@ -44,6 +43,8 @@ export async function adminApiSchema(version: string): Promise<string> {
 
 export interface Daemon {
   readonly node: HangarNode;
+  /** Keeps other daemons away from metadata_dir as long as it is referenced. */
+  readonly lock: { close(): void };
   /** Waits for SIGINT or SIGTERM, then stops in order; a second signal ends the process at once. */
   untilSignal(): Promise<void>;
 }
@@ -66,9 +67,10 @@ export async function startDaemon(parts: {
     );
   const defaults = defaultKey(flags);
   let kv: Kv | undefined;
+  let lock: { close(): void } | undefined;
   try {
+    lock = await lockMetadata(config.metadataDir);
     const key = loadNodeKey(config.metadataDir);
-    await refuseSecondDaemon(config.metadataDir);
     kv = await openKv(config, log);
     const clock = nodeClock();
     const platform: Platform = {
@@ -99,9 +101,10 @@ export async function startDaemon(parts: {
       },
       platform,
     );
-    return { node, untilSignal: () => untilSignal(node, log) };
+    return { node, lock, untilSignal: () => untilSignal(node, log) };
   } catch (error) {
     await kv?.close().catch(() => undefined);
+    lock?.close();
     throw startFailure(error);
   }
 }
@@ -166,22 +169,28 @@ function localSocket(metadataDir: string): { readonly path: string; readonly aro
   };
 }
 
-/** Two daemons on one metadata_dir would each believe to be the store. A socket that nobody answers is a leftover of a killed one. */
-async function refuseSecondDaemon(metadataDir: string): Promise<void> {
-  const socket = localSocket(metadataDir);
-  const whole = join(metadataDir, "hangar.sock");
-  if (!existsSync(whole)) return;
-  const answered = await new Promise<boolean>((resolvePromise) => {
-    const probe = socket.around(() => connect(socket.path));
-    probe.once("connect", () => {
-      probe.destroy();
-      resolvePromise(true);
-    });
-    probe.once("error", () => resolvePromise(false));
-  });
-  if (answered) throw new CommandError(`a daemon is running on ${metadataDir} already`);
-  unlinkSync(whole);
+/**
+ * Two daemons on one metadata_dir would each believe to be the store. The lock is SQLite's on a file of its own: exclusive on every
+ * platform and file system that SQLite supports, and gone with the process, however it ends. Held until the process ends.
+ */
+async function lockMetadata(metadataDir: string): Promise<{ close(): void }> {
+  mkdirSync(metadataDir, { recursive: true, mode: 0o700 });
+  const { DatabaseSync } = await import("node:sqlite");
+  // A plain look first: SQLite's own words for a folder that can't be used don't say why.
+  accessSync(metadataDir, constants.R_OK | constants.W_OK | constants.X_OK);
+  const lock = new DatabaseSync(join(metadataDir, "daemon.lock"), { timeout: 0 });
+  try {
+    lock.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+    return lock;
+  } catch (error) {
+    lock.close();
+    if ((error as { errcode?: number }).errcode === SQLITE_BUSY)
+      throw new CommandError(`a daemon is running on ${metadataDir} already`);
+    throw error;
+  }
 }
+
+const SQLITE_BUSY = 5;
 
 function space(paths: readonly string[]): { availableBytes: number; totalBytes: number } {
   let availableBytes = 0;
