@@ -90,7 +90,13 @@ export class WriteGate {
       if (usedBytes > metadataLimitBytes)
         return `the metadata takes ${usedBytes} bytes of ${metadataLimitBytes} (lmdb_map_size): raise it, or delete something`;
     }
-    const { availableBytes, totalBytes } = space().metadata;
+    let free: Space;
+    try {
+      free = space().metadata;
+    } catch (error) {
+      return `metadata_dir can't be looked at: ${(error as Error).message}`;
+    }
+    const { availableBytes, totalBytes } = free;
     if (availableBytes < Math.min(DISK_RESERVE_BYTES, totalBytes * DISK_RESERVE_SHARE))
       return `the disk of metadata_dir is full: ${availableBytes} bytes of free space are left`;
     return undefined;
