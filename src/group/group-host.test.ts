@@ -5,6 +5,7 @@ import type { KvWrite } from "../platform/kv.ts";
 import { type CommandId, CONTROL_GROUP, type GroupId, type NodeId, type Stamp } from "../util/ids.ts";
 import { GroupHost, MAX_BATCH_PROPOSALS, MAX_QUEUED_PROPOSALS } from "./group-host.ts";
 import { type Entry, GroupError, type StateMachine } from "./groups.ts";
+import { RememberedResults } from "./remembered-results.ts";
 
 const MEMBER = "ab".repeat(32) as NodeId;
 const W = 60_000;
@@ -42,7 +43,7 @@ class Adder implements StateMachine<Command, { sum: number; index: number; stamp
   }
 }
 
-async function world({ disk = new MemoryKvDisk(), wall = { now: 1_000_000 } } = {}) {
+async function world({ disk = new MemoryKvDisk(), wall = { now: 1_000_000 }, monotonic = { now: 0 } } = {}) {
   const fatals: unknown[] = [];
   const machines = new Map<GroupId, Adder>();
   const fatal = (error: unknown): never => {
@@ -53,7 +54,7 @@ async function world({ disk = new MemoryKvDisk(), wall = { now: 1_000_000 } } = 
   const host = await GroupHost.open(
     { partitions: 4, member: MEMBER, commandWindowMs: W },
     {
-      clock: { wallMs: () => wall.now },
+      clock: { wallMs: () => wall.now, monotonicMs: () => monotonic.now },
       kv,
       fatal,
       machine: (group) => {
@@ -65,7 +66,7 @@ async function world({ disk = new MemoryKvDisk(), wall = { now: 1_000_000 } } = 
   );
   const add = (group: GroupId, add: number, options?: { id?: CommandId; expiry?: Stamp }, extra: Partial<Command> = {}) =>
     host.propose<Command, { sum: number; index: number; stamp: number }>(group, { add, ...extra }, options);
-  return { disk, kv, host, add, wall, fatals, machines };
+  return { disk, kv, host, add, wall, monotonic, fatals, machines };
 }
 
 const id = (n: number) => n.toString(16).padStart(32, "0") as CommandId;
@@ -109,6 +110,40 @@ test("index and stamp go on after a restart and never go back", async () => {
   assert.equal(second.host.logTime(G1), 4_000_000);
   second.wall.now = 6_000_000;
   assert.equal((await second.add(G0, 1)).stamp, 6_000_000);
+});
+
+test("log time goes on while the wall clock is behind it, through many commands and a restart, and the wall clock takes over again", async () => {
+  const first = await world({ wall: { now: 9_000_000 } });
+  await first.add(G0, 1);
+  first.wall.now = 1_000_000;
+  for (let at = 1; at <= 1_000; at++) {
+    first.monotonic.now = at;
+    const { stamp } = await first.add(G0, 1);
+    assert.equal(stamp, 9_000_000 + Math.floor(at / 2));
+  }
+  first.monotonic.now = 2_000_000;
+  assert.equal(first.host.logTime(G0), 10_000_000);
+  assert.equal(first.host.logTime(G1), 1_000_000, "a group that saw no wrong clock keeps the right time");
+  assert.equal((await first.add(G0, 1)).stamp, 10_000_000);
+  await first.kv.close();
+  const second = await world({ disk: first.disk, monotonic: { now: 77 } });
+  assert.equal(second.host.logTime(G0), 10_000_000);
+  second.monotonic.now += 10;
+  assert.equal(second.host.logTime(G0), 10_000_005);
+  second.wall.now = 10_000_020;
+  assert.equal((await second.add(G0, 1)).stamp, 10_000_020);
+  second.monotonic.now += 10;
+  assert.equal(second.host.logTime(G0), 10_000_025);
+});
+
+test("a full memory of results costs no sweep a command, and takes new ones once old ones have expired", async () => {
+  const results = new RememberedResults(3);
+  for (let n = 0; n < 3; n++) results.add(id(n), n, 1_000);
+  assert.equal(results.hasRoom, false);
+  results.expire(1_000 as Stamp);
+  assert.equal(results.hasRoom, false);
+  results.expire(1_001 as Stamp);
+  assert.deepEqual([results.hasRoom, results.size], [true, 0]);
 });
 
 test("a command id is answered from memory: in the same batch, later, and until its expiry has passed", async () => {

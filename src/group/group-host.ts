@@ -17,7 +17,7 @@ export interface GroupHostOptions {
 }
 
 export interface GroupHostParts {
-  readonly clock: Pick<Clock, "wallMs">;
+  readonly clock: Pick<Clock, "wallMs" | "monotonicMs">;
   readonly kv: Kv;
   readonly fatal: (error: unknown) => never;
   /** Makes the state machine of a group, on first use, and anew after a batch was lost: what a machine gathered in memory goes with it. */
@@ -100,7 +100,21 @@ export class GroupHost implements Groups {
   logTime(group: GroupId): Stamp {
     const member = this.#members.get(group);
     assert(member !== undefined, "the log time is asked of a group that exists");
-    return Math.max(member.logTime, this.#parts.clock.wallMs()) as Stamp;
+    return this.#stamp(member, this.#now());
+  }
+
+  /**
+   * The wall clock, but never back: while it is behind the last stamp (it was wrong then, or is wrong now) log time goes on at half the
+   * pace of the monotonic clock, so that expiries pass even on a machine whose clock was once years ahead, and small leads melt away.
+   */
+  #stamp(member: Member, { wallMs, monotonicMs }: Now): Stamp {
+    const { anchor } = member;
+    return Math.max(wallMs, anchor.stampMs + Math.floor((monotonicMs - anchor.monotonicMs) / 2)) as Stamp;
+  }
+
+  #now(): Now {
+    const { clock } = this.#parts;
+    return { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() };
   }
 
   /** Refuses new commands and waits until those under way are settled. */
@@ -122,6 +136,7 @@ export class GroupHost implements Groups {
       term: known?.term ?? 1,
       index: known?.index ?? 0,
       logTime: (known?.logTimeMs ?? 0) as Stamp,
+      anchor: { stampMs: known?.logTimeMs ?? 0, monotonicMs: this.#parts.clock.monotonicMs() },
       machine: undefined,
       touched: false,
       advanced: false,
@@ -170,7 +185,7 @@ export class GroupHost implements Groups {
   }
 
   #apply(tx: KvWrite, batch: readonly Proposal[]): void {
-    const wall = this.#parts.clock.wallMs();
+    const now = this.#now();
     const touched: Member[] = [];
     for (const proposal of batch) {
       const { member } = proposal;
@@ -179,7 +194,7 @@ export class GroupHost implements Groups {
         member.rows.bind(tx);
         touched.push(member);
       }
-      this.#decide(proposal, member, wall);
+      this.#decide(proposal, member, now);
     }
     for (const member of touched) {
       if (member.advanced) {
@@ -203,8 +218,8 @@ export class GroupHost implements Groups {
     return this.#parts.fatal(error);
   }
 
-  #decide(proposal: Proposal, member: Member, wall: number): void {
-    const stamp = Math.max(wall, member.logTime) as Stamp;
+  #decide(proposal: Proposal, member: Member, now: Now): void {
+    const stamp = this.#stamp(member, now);
     if (proposal.id !== undefined || proposal.expiry !== undefined) {
       member.remembered.expire(stamp);
       const known = proposal.id === undefined ? undefined : member.remembered.find(proposal.id);
@@ -229,6 +244,7 @@ export class GroupHost implements Groups {
     }
     member.index++;
     member.logTime = stamp;
+    if (stamp === now.wallMs) member.anchor = { stampMs: stamp, monotonicMs: now.monotonicMs };
     member.advanced = true;
     if (proposal.id !== undefined) {
       const expiryMs = proposal.expiry ?? stamp + this.#options.commandWindowMs;
@@ -244,7 +260,7 @@ export class GroupHost implements Groups {
       return new GroupError("group.unknown-outcome", "the command came after its expiry");
     if (expiry !== undefined && expiry > stamp + this.#options.commandWindowMs)
       return new GroupError("group.unknown-outcome", "the command's expiry lies beyond the command window");
-    if (proposal.id !== undefined && !member.remembered.hasRoom(stamp))
+    if (proposal.id !== undefined && !member.remembered.hasRoom)
       return new GroupError("group.overloaded", `${MAX_REMEMBERED_RESULTS} results are remembered already`);
     return undefined;
   }
@@ -259,11 +275,20 @@ interface Member {
   readonly voters: readonly NodeId[];
   readonly term: number;
   index: number;
+  /** Stamp of the last applied command. */
   logTime: Stamp;
+  /** The last stamp that came from the wall clock (or was loaded), and when that was: log time goes on from here. */
+  anchor: { readonly stampMs: number; readonly monotonicMs: number };
   machine: StateMachine<never, unknown> | undefined;
   /** In the present batch: has a proposal; has applied one. */
   touched: boolean;
   advanced: boolean;
+}
+
+/** Both clocks, read once per batch. */
+interface Now {
+  readonly wallMs: number;
+  readonly monotonicMs: number;
 }
 
 interface Proposal {

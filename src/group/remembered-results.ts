@@ -18,9 +18,7 @@ export class RememberedResults {
     return this.#results.get(id);
   }
 
-  /** Whether one more fits, after forgetting what has expired at `now`. */
-  hasRoom(now: Stamp): boolean {
-    if (this.#results.size >= this.#limit) this.#sweep(now);
+  get hasRoom(): boolean {
     return this.#results.size < this.#limit;
   }
 

@@ -17,6 +17,11 @@ export class ByteBudget {
   get waiting(): number {
     return this.#waiting.length;
   }
+  /** What must be given back before everyone who waits is served. */
+  get missingBytes(): number {
+    const wanted = this.#waiting.reduce((sum, { bytes }) => sum + bytes, 0);
+    return wanted === 0 ? 0 : Math.max(0, this.#heldBytes + wanted - this.limitBytes);
+  }
 
   /** Takes the bytes when they are free now and nobody waits. */
   tryTake(bytes: number): boolean {

@@ -10,6 +10,16 @@ export interface ByteSource {
   read(): Promise<Uint8Array | null>;
   /** Gives up: nothing more will be read. Frees what stands behind it; harmless when repeated or after the end. */
   cancel(): void;
+  /** Told by who streams it to a client, for sources that hold much memory: whom they may ask, and cut off when memory runs out. */
+  takenBy?(taker: Taker): void;
+}
+
+/** Who takes the pieces of a source. */
+export interface Taker {
+  /** For how long the client has taken (almost) nothing of the piece that is out; 0 when it takes, or no piece is out. Coarse: a second or so. */
+  readonly stalledMs: number;
+  /** Ends the stream: the source is cancelled soon after. */
+  cutOff(): void;
 }
 
 /** One piece of bytes as a source. */

@@ -2,7 +2,7 @@ import { BlockError, type BlockStore, type LentBlock } from "../../block/block-s
 import type { Groups } from "../../group/groups.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
 import type { ByteBudget } from "../../util/byte-budget.ts";
-import { type ByteSource, sourceOf } from "../../util/byte-source.ts";
+import { type ByteSource, sourceOf, type Taker } from "../../util/byte-source.ts";
 import { ServiceError } from "../object-service.ts";
 import { type BodyPiece, type BodyPlace, readPieces } from "../partition/body-reads.ts";
 import { readReference } from "../partition/reference-row.ts";
@@ -10,6 +10,7 @@ import type { Placement } from "../placement.ts";
 import type { BodyReading } from "./data-path.ts";
 import type { Holds } from "./holds.ts";
 import { serviceError } from "./service-errors.ts";
+import { type CuttableStream, StalledStreams } from "./stalled-streams.ts";
 
 export interface BodyReaderOptions {
   /** Blocks of one stream in memory or on their way, of a client that keeps taking them. Any other client's stream has one. */
@@ -33,11 +34,11 @@ export interface BodyReaderParts {
 /** Streams bodies; data-path.ts has the contract. */
 export class BodyReader implements BodyReading {
   readonly #options: BodyReaderOptions;
-  readonly #parts: BodyReaderParts;
+  readonly #parts: BodyStreamParts;
 
   constructor(options: BodyReaderOptions, parts: BodyReaderParts) {
     this.#options = options;
-    this.#parts = parts;
+    this.#parts = { ...parts, stalled: new StalledStreams(parts) };
   }
 
   open(place: BodyPlace, range?: { readonly start: number; readonly end: number }): ByteSource {
@@ -63,9 +64,13 @@ interface BodyStreamOptions extends BodyReaderOptions {
   readonly end: number;
 }
 
-class BodyStream implements ByteSource {
+interface BodyStreamParts extends BodyReaderParts {
+  readonly stalled: StalledStreams;
+}
+
+class BodyStream implements ByteSource, CuttableStream {
   readonly #options: BodyStreamOptions;
-  readonly #parts: BodyReaderParts;
+  readonly #parts: BodyStreamParts;
   readonly #heldAs: string;
   /** Pieces known but not asked for. */
   #pieces: readonly BodyPiece[] = [];
@@ -75,6 +80,7 @@ class BodyStream implements ByteSource {
   /** Asked for, in order. */
   readonly #coming: Coming[] = [];
   #sent: LentBlock | undefined;
+  #taker: Taker | undefined;
   /** Blocks that may be asked for together now. */
   #ahead = 1;
   /** When the last piece was handed out. */
@@ -82,7 +88,7 @@ class BodyStream implements ByteSource {
   #stalled: Timer | undefined;
   #open = true;
 
-  constructor(options: BodyStreamOptions, parts: BodyReaderParts) {
+  constructor(options: BodyStreamOptions, parts: BodyStreamParts) {
     this.#options = options;
     this.#parts = parts;
     this.#listedTo = options.start;
@@ -118,9 +124,28 @@ class BodyStream implements ByteSource {
     }
   }
 
+  takenBy(taker: Taker): void {
+    if (!this.#open) return;
+    this.#taker = taker;
+    this.#parts.stalled.add(this);
+  }
+
+  get stalledMs(): number {
+    return this.#sent === undefined ? 0 : (this.#taker?.stalledMs ?? 0);
+  }
+
+  get heldBytes(): number {
+    return this.#sent?.bytes.byteLength ?? 0;
+  }
+
+  cutOff(): void {
+    this.#taker?.cutOff();
+  }
+
   cancel(): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#parts.stalled.delete(this);
     this.#stalled?.cancel();
     this.#parts.holds.release(this.#heldAs);
     this.#sent?.release();
@@ -219,7 +244,9 @@ class BodyStream implements ByteSource {
     const { firstPatienceMs, budgetPatienceMs } = this.#options;
     const patienceMs = this.#handedMs === undefined ? firstPatienceMs : budgetPatienceMs;
     const timer = this.#parts.clock.timer(patienceMs, deadline.resolve);
-    const granted = await this.#parts.budget.take(bytes, deadline.promise);
+    const taking = this.#parts.budget.take(bytes, deadline.promise);
+    this.#parts.stalled.makeRoom();
+    const granted = await taking;
     timer.cancel();
     if (!granted) throw new ServiceError("service.slow-down", "too many bytes of downloads wait for their clients");
     if (this.#open) return;

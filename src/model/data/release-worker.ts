@@ -3,7 +3,7 @@ import type { Log } from "../../platform/log.ts";
 import type { Worker, WorkerStatus, WorkStep } from "../../task/worker.ts";
 import type { GroupId } from "../../util/ids.ts";
 import type { PartitionCommand } from "../commands.ts";
-import { type ReleaseCursor, releasedBlocks } from "../partition/data-reads.ts";
+import { type ReleaseCursor, type ReleasePiece, releasedBlocks } from "../partition/data-reads.ts";
 import { type OutboxEntry, readOutbox } from "../partition/outbox-row.ts";
 import type { Placement } from "../placement.ts";
 import type { Holds } from "./holds.ts";
@@ -21,9 +21,9 @@ export interface ReleaseWorkerParts {
   readonly log: Log;
 }
 
-/** Rows of one group taken in one round; entries of one round are gathered up to this many references. */
+/** Entries of one group taken in one round; of all, they are gathered up to this many references and rows. */
 const ENTRIES_PER_GROUP = 128;
-const REFERENCES_PER_ROUND = 8192;
+const WORK_PER_ROUND = 8192;
 
 /**
  * Carries out releases: what replaced or deleted versions, parts and uploads no longer need is in the outbox of their group; their references
@@ -83,13 +83,13 @@ export class ReleaseWorker implements Worker {
         }
         await this.#gather(round, group, entry);
         done++;
-        if (round.count < REFERENCES_PER_ROUND) continue;
+        if (round.work < WORK_PER_ROUND) continue;
         await round.carryOut();
-        this.#released += round.count;
+        this.#released += round.released;
         round = new Round(this.#parts);
       }
     await round.carryOut();
-    this.#released += round.count;
+    this.#released += round.released;
     this.#queue = Math.max(0, this.#queue - done);
     return { done, left };
   }
@@ -104,9 +104,9 @@ export class ReleaseWorker implements Worker {
     do {
       const at = cursor;
       const piece = await this.#parts.groups.read(group, (rows) => releasedBlocks(rows, group, entry, at));
-      round.add(piece.blocks);
+      round.add(piece);
       cursor = piece.next;
-      if (cursor && round.count >= REFERENCES_PER_ROUND) await round.dropNow();
+      if (cursor && round.work >= WORK_PER_ROUND) await round.dropNow();
     } while (cursor);
     round.finish(group, entry.sequence);
   }
@@ -118,13 +118,16 @@ class Round {
   readonly #drops = new Map<GroupId, ReferenceName[]>();
   readonly #finished = new Map<GroupId, number[]>();
   #gathered = 0;
-  count = 0;
+  /** References dropped or to be dropped. */
+  released = 0;
+  /** References and rows that go: bounds how long carrying out holds the event loop. */
+  work = 0;
 
   constructor(parts: ReleaseWorkerParts) {
     this.#parts = parts;
   }
 
-  add(blocks: readonly ReferenceName[]): void {
+  add({ blocks, parts }: ReleasePiece): void {
     for (const block of blocks) {
       const group = this.#parts.placement.ofHash(block.hash);
       const list = this.#drops.get(group);
@@ -132,7 +135,8 @@ class Round {
       else this.#drops.set(group, [block]);
     }
     this.#gathered += blocks.length;
-    this.count += blocks.length;
+    this.released += blocks.length;
+    this.work += blocks.length + parts;
   }
 
   finish(group: GroupId, sequence: number): void {

@@ -42,33 +42,43 @@ export function releasedBlocks(
   group: GroupId,
   entry: OutboxEntry,
   cursor: ReleaseCursor = { part: 0, page: 0 },
-): { readonly blocks: readonly ClaimedBlock[]; readonly next: ReleaseCursor | undefined } {
+): ReleasePiece {
   if (entry.kind === "body") {
     const piece = contentPage(rows, group, entry, entry, cursor.page);
-    return { blocks: piece.blocks, next: piece.more ? { part: 0, page: cursor.page + 1 } : undefined };
+    return { blocks: piece.blocks, parts: 0, next: piece.more ? { part: 0, page: cursor.page + 1 } : undefined };
   }
   const blocks: ClaimedBlock[] = [];
   let { page } = cursor;
+  let parts = 0;
   for (const number of partsFrom(rows, group, entry, cursor.part)) {
-    if (blocks.length >= RELEASE_PIECE) return { blocks, next: { part: number, page: 0 } };
-    const row = rows.get("bodies", partKey(group, entry.bucket, entry.key, entry.upload, number));
+    if (blocks.length >= RELEASE_PIECE || parts === RELEASE_PIECE) return { blocks, parts, next: { part: number, page: 0 } };
+    parts++;
+    const row = rows.view("bodies", partKey(group, entry.bucket, entry.key, entry.upload, number));
     if (row !== undefined) {
       const content = decodePart(row);
       for (let more = true; more; page++) {
         const piece = contentPage(rows, group, entry, content, page);
         blocks.push(...piece.blocks);
         more = piece.more;
-        if (more && blocks.length >= RELEASE_PIECE) return { blocks, next: { part: number, page: page + 1 } };
+        if (more && blocks.length >= RELEASE_PIECE) return { blocks, parts, next: { part: number, page: page + 1 } };
       }
     }
     page = 0;
   }
-  return { blocks, next: undefined };
+  return { blocks, parts, next: undefined };
 }
 
+export interface ReleasePiece {
+  readonly blocks: readonly ClaimedBlock[];
+  /** Part rows looked at: they go with the entry. */
+  readonly parts: number;
+  readonly next: ReleaseCursor | undefined;
+}
+
+/** Blocks, and parts, of one piece. */
 const RELEASE_PIECE = 1024;
 
-/** Numbers ≥ `from` of the parts that an entry releases, about as many as one piece needs. */
+/** Numbers ≥ `from` of the parts that an entry releases; as many as one piece may look at, and one more when there is one. */
 function partsFrom(
   rows: KvRead,
   group: GroupId,

@@ -29,7 +29,7 @@ function bodyRows(rows: KvRead, { group }: Entry, effect: OutboxEntry): readonly
 }
 
 function partRows(rows: KvRead, group: Entry["group"], place: OutboxEntry, part: Buffer): readonly Buffer[] {
-  const row = rows.get("bodies", part);
+  const row = rows.view("bodies", part);
   return row === undefined ? [] : [part, ...blockPages(place, decodePart(row), group)];
 }
 

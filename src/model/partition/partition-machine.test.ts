@@ -6,6 +6,7 @@ import type { BucketId, GroupId, Hash } from "../../util/ids.ts";
 import type { AddRefsResult, Body, CompleteResult, NewReference, PutCommand, PutResult, VerdictResult } from "../commands.ts";
 import { readPartIndex, readPieces } from "./body-reads.ts";
 import { pendingClaims } from "./claims.ts";
+import { type ReleaseCursor, releasedBlocks } from "./data-reads.ts";
 import { listParts } from "./list-uploads.ts";
 import { readOutbox } from "./outbox-row.ts";
 import { readHeadVersion } from "./read-version.ts";
@@ -299,6 +300,33 @@ describe("big bodies", () => {
     await world.propose(group, { op: "outbox-done", sequences: [entry.sequence] });
     assert.equal(await world.read((rows) => readPieces(rows, place, 0, 5)), undefined);
     assert.deepEqual(world.kv.stats().rows.bodies, 1);
+  });
+
+  test("an aborted upload releases every block, however many of its parts lie inline", async () => {
+    const { world, group } = await open();
+    const { id: bucket } = BUCKET;
+    const place = { bucket, key: "k", upload: uploadOf(1) } as const;
+    await world.propose(group, { op: "create-upload", ...place, headers: HEADERS });
+    const bodies = Array.from({ length: 2_500 }, (_, at) => (at % 1_200 === 1_199 ? blocks(2, at) : inline("x")));
+    await Promise.all(
+      bodies.map((body, at) =>
+        world.propose(group, { op: "put-part", ...place, part: at + 1, claim: claimOf(at + 1), etag: ETAG, body }),
+      ),
+    );
+    await world.propose(group, { op: "abort-upload", ...place });
+    const [entry] = await world.read((rows) => readOutbox(rows, group, { after: 0, limit: 10 }));
+    assert.ok(entry);
+    const released: Hash[] = [];
+    let cursor: ReleaseCursor | undefined;
+    do {
+      const at = cursor;
+      const piece = await world.read((rows) => releasedBlocks(rows, group, entry, at));
+      released.push(...piece.blocks.map(({ hash }) => hash));
+      cursor = piece.next;
+    } while (cursor !== undefined);
+    assert.deepEqual(released, [1_199, 1_200, 2_399, 2_400].map(hashOf));
+    await world.propose(group, { op: "outbox-done", sequences: [entry.sequence] });
+    assert.equal(world.kv.stats().rows.bodies, 0);
   });
 
   test("10,000 parts: completed by one command, found by position and by offset, listed in pages, released", async () => {

@@ -43,7 +43,7 @@ export class ControlWorld {
     this.host = await GroupHost.open(
       { partitions: PARTITIONS, member: MEMBER, commandWindowMs: WINDOW_MS },
       {
-        clock: { wallMs: () => this.wall.now },
+        clock: { wallMs: () => this.wall.now, monotonicMs: () => 0 },
         kv: this.kv,
         fatal,
         machine: (group) =>

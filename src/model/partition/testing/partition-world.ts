@@ -55,7 +55,7 @@ export class PartitionWorld {
     this.host = await GroupHost.open(
       { partitions: PARTITIONS, member: "ef".repeat(32) as NodeId, commandWindowMs: WINDOW_MS },
       {
-        clock: { wallMs: () => this.wall.now },
+        clock: { wallMs: () => this.wall.now, monotonicMs: () => 0 },
         kv: this.kv,
         fatal,
         machine: (group) => new PartitionMachine(group, { commandWindowMs: WINDOW_MS }),

@@ -1,0 +1,80 @@
+import type { Clock } from "../../platform/clock.ts";
+import type { ByteBudget } from "../../util/byte-budget.ts";
+
+/** A download that may be cut off. */
+export interface CuttableStream {
+  /** For how long its client has taken nothing. */
+  readonly stalledMs: number;
+  /** What cutting it off gives back. */
+  readonly heldBytes: number;
+  /** Gives the memory back soon, not at once. */
+  cutOff(): void;
+}
+
+/** Clients that took nothing for this long make room for others when there is none. */
+const STALLED_MS = 2_000;
+/** How often it is looked again while somebody waits. */
+const ROUND_MS = 200;
+
+/**
+ * Makes room when the memory for downloads has run out: clients that have stopped reading hold theirs until the transport gives them up
+ * (60 s), and as many of them as there are blocks of memory would keep everybody else out. Those that have stalled longest are cut off first,
+ * and no more than are needed: whoever is only slow outlives whoever is gone.
+ */
+export class StalledStreams {
+  readonly #clock: Clock;
+  readonly #budget: ByteBudget;
+  readonly #streams = new Set<CuttableStream>();
+  /** Cut off, and not gone yet. */
+  readonly #going = new Set<CuttableStream>();
+  #rounds = false;
+
+  constructor({ clock, budget }: { clock: Clock; budget: ByteBudget }) {
+    this.#clock = clock;
+    this.#budget = budget;
+  }
+
+  add(stream: CuttableStream): void {
+    this.#streams.add(stream);
+  }
+
+  delete(stream: CuttableStream): void {
+    this.#streams.delete(stream);
+    this.#going.delete(stream);
+  }
+
+  /** Somebody waits for memory: looks after it until nobody does. */
+  makeRoom(): void {
+    if (this.#rounds) return;
+    this.#rounds = true;
+    this.#round();
+  }
+
+  #round(): void {
+    if (this.#budget.waiting === 0) {
+      this.#rounds = false;
+      return;
+    }
+    let missing = this.#budget.missingBytes;
+    for (const stream of this.#going) missing -= stream.heldBytes;
+    if (missing > 0) {
+      for (const stream of this.#stalled()) {
+        missing -= stream.heldBytes;
+        this.#going.add(stream);
+        stream.cutOff();
+        if (missing <= 0) break;
+      }
+    }
+    this.#clock.timer(ROUND_MS, () => this.#round());
+  }
+
+  /** Longest first. */
+  #stalled(): CuttableStream[] {
+    const stalled: { readonly stream: CuttableStream; readonly forMs: number }[] = [];
+    for (const stream of this.#streams) {
+      const forMs = stream.stalledMs;
+      if (forMs >= STALLED_MS && stream.heldBytes > 0 && !this.#going.has(stream)) stalled.push({ stream, forMs });
+    }
+    return stalled.sort((a, b) => b.forMs - a.forMs).map(({ stream }) => stream);
+  }
+}
