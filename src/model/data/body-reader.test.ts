@@ -67,7 +67,56 @@ describe("memory of a stream", () => {
   });
 });
 
+/** A client of a stream, as the transport shows it; cut off, it cancels a little later, as a socket's end is noticed. */
+class Client {
+  stalledMs = 0;
+  cut = false;
+  readonly #cutOff: () => void;
+
+  constructor(cutOff: () => void) {
+    this.#cutOff = cutOff;
+  }
+
+  cutOff(): void {
+    this.cut = true;
+    this.#cutOff();
+  }
+}
+
 describe("memory of all streams", () => {
+  it("that is all in use is taken from those who have stalled longest, and from no more than needed", async () => {
+    const { world, object, read, heldBlocks } = await open(6);
+    const clients: Client[] = [];
+    for (let n = 0; n < BUDGET; n++) {
+      const source = object.open();
+      await read(source);
+      const client = new Client(() => world.node.clock.timer(50, () => source.cancel()));
+      source.takenBy?.(client);
+      clients.push(client);
+    }
+    // Client 7 is gone for longest, then 3; 5 has just stopped; all others take.
+    Object.assign(clients[7] as Client, { stalledMs: 9_000 });
+    Object.assign(clients[3] as Client, { stalledMs: 4_000 });
+    Object.assign(clients[5] as Client, { stalledMs: 1_500 });
+    const cut = (): number[] => clients.flatMap((client, n) => (client.cut ? [n] : []));
+
+    const newcomer = object.open();
+    await read(newcomer);
+    assert.deepEqual(cut(), [7]);
+    const [second, third] = [object.open(), object.open()];
+    const waiting = [second.read(), third.read()];
+    await world.settle(waiting[0] as Promise<unknown>);
+    assert.deepEqual(cut(), [3, 7]);
+    // Its time has come only now.
+    (clients[5] as Client).stalledMs = 2_500;
+    await world.settle(waiting[1] as Promise<unknown>);
+    assert.deepEqual(cut(), [3, 5, 7]);
+    assert.equal(heldBlocks(), BUDGET);
+    // Nobody is left to be cut off.
+    await assert.rejects(world.settle(object.open().read()), isSlowDown);
+    assert.deepEqual(cut(), [3, 5, 7]);
+  });
+
   it("is not kept by stalled ones: what they had read ahead serves others", async () => {
     const { world, bytes, object, read, heldBlocks } = await open(6);
     const stalled = Array.from({ length: BUDGET - 4 }, () => object.open());

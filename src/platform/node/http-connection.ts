@@ -54,6 +54,8 @@ export class HttpConnection {
   /** Since when, in time and in bytes taken, the client's rate is measured. */
   #windowMs = 0;
   #windowStart = 0;
+  #taken = 0;
+  #stalledMs = 0;
   #drainingMs = -1;
   #closeAnnounced = false;
 
@@ -82,6 +84,11 @@ export class HttpConnection {
   /** No further request will be read: answers say so. */
   get lastRequest(): boolean {
     return this.#broken || this.#owner.closing || this.surplus;
+  }
+
+  /** For how long the client has taken less than the least rate of what waits for it; grows by the server's interval. */
+  get stalledMs(): number {
+    return this.#stalledMs;
   }
 
   accept(exchange: QueuedExchange): void {
@@ -201,7 +208,8 @@ export class HttpConnection {
     if (pending === this.#watching) return;
     this.#watching = pending;
     this.#windowMs = 0;
-    this.#windowStart = this.#takenBytes;
+    this.#stalledMs = 0;
+    this.#windowStart = this.#taken = this.#takenBytes;
     this.#socket.setTimeout(pending ? this.limits.answerIdleMs : this.busy ? 0 : this.limits.keepAliveMs);
   }
 
@@ -209,8 +217,10 @@ export class HttpConnection {
   #watchRate(intervalMs: number): void {
     this.#windowMs += intervalMs;
     const { answerIdleMs, answerMinBytesPerSecond } = this.limits;
-    if (this.#windowMs < answerIdleMs) return;
     const taken = this.#takenBytes;
+    this.#stalledMs = (taken - this.#taken) * 1000 < answerMinBytesPerSecond * intervalMs ? this.#stalledMs + intervalMs : 0;
+    this.#taken = taken;
+    if (this.#windowMs < answerIdleMs) return;
     if ((taken - this.#windowStart) * 1000 < answerMinBytesPerSecond * this.#windowMs) this.cutOff();
     this.#windowMs = 0;
     this.#windowStart = taken;

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { assert } from "../../util/assert.ts";
-import type { ByteSource } from "../../util/byte-source.ts";
+import type { ByteSource, Taker } from "../../util/byte-source.ts";
 import type { HttpBodyFailure, HttpRequest, HttpResponse } from "../http.ts";
 import { RequestBody } from "./http-body.ts";
 import type { HttpConnection, QueuedExchange } from "./http-connection.ts";
@@ -14,7 +14,7 @@ export interface ExchangeRunner {
  * One request and its answer over node:http's objects. One class for both sides, and everything that most requests don't need (body, abort
  * signal) is made when it is first asked for: measured, the seam costs 2–4 CPU-µs over bare node:http.
  */
-export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange {
+export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange, Taker {
   readonly #message: IncomingMessage;
   readonly #answer: ServerResponse;
   readonly #connection: HttpConnection;
@@ -135,6 +135,7 @@ export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange {
     // The request's body may still be on its way through the handler: what is left of it is dealt with at the end.
     const announced = this.#writeHead(status, headers, { lengthBytes: undefined, closing: this.#connection.lastRequest });
     let sent = 0;
+    body.takenBy?.(this);
     try {
       while (piece !== null) {
         sent += piece.byteLength;
@@ -163,6 +164,14 @@ export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange {
     } finally {
       this.#finish();
     }
+  }
+
+  get stalledMs(): number {
+    return this.#finished ? 0 : this.#connection.stalledMs;
+  }
+
+  cutOff(): void {
+    if (!this.#finished) this.#connection.cutOff();
   }
 
   vanished(): void {

@@ -96,7 +96,7 @@ class NodeHttpServer implements HttpListener, HttpConnectionOwner, ExchangeRunne
       const { address, port } = this.#server.address() as AddressInfo;
       this.#address = { host: address, port };
     }
-    const intervalMs = Math.min(1_000, Math.max(10, Math.min(this.limits.bodyIdleMs, this.limits.answerIdleMs) / 10));
+    const intervalMs = Math.min(500, Math.max(10, Math.min(this.limits.bodyIdleMs, this.limits.answerIdleMs) / 10));
     this.#sweep = setInterval(() => {
       for (const connection of this.#connections.values()) connection.tick(intervalMs);
     }, intervalMs);
