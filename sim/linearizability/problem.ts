@@ -38,7 +38,7 @@ export interface Problem {
   readonly values: number;
 }
 
-/** Unknown gets say nothing and are left out. The order of `operations` does not matter; all must be of one key. */
+/** Unknown calls that change nothing say nothing and are left out. The order of `operations` does not matter; all must be of one key. */
 export function toProblem(operations: readonly Operation[]): Problem {
   const numbers = new Map<Value, number>();
   const numbered = (value: Value | null): number => {
@@ -70,10 +70,12 @@ export function toProblem(operations: readonly Operation[]): Problem {
       continue;
     }
     const guard = call.if === undefined ? GUARD_NONE : GUARD_IS;
+    const changesNothing = guard === GUARD_IS && guardValue === effect;
     if (outcome === "done") {
-      known.push({ invokedAt, returnedAt, guard, guardValue, effect });
+      known.push({ invokedAt, returnedAt, guard, guardValue, effect: changesNothing ? NO_EFFECT : effect });
       continue;
     }
+    if (changesNothing) continue;
     const name = `${guard},${guardValue},${effect}`;
     const group = classes.get(name) ?? { guard, guardValue, effect, invokedAt: [] };
     classes.set(name, group);
