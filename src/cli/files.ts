@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { type Config, parseConfig } from "../config/config.ts";
 import { fromEnvironment, type Overrides, resolveSecrets, type Secrets } from "../config/settings.ts";
 import { CommandError } from "./fail.ts";
@@ -13,7 +14,7 @@ export interface GlobalOptions {
   readonly adminTokenFile?: string;
   readonly metricsToken?: string;
   readonly metricsTokenFile?: string;
-  readonly allowWorldReadableSecrets?: boolean;
+  readonly allowWorldReadableSecrets?: string;
 }
 
 export interface Loaded {
@@ -47,6 +48,36 @@ export function loadConfig(options: GlobalOptions, { checkPermissions }: { reado
   };
 }
 
+/**
+ * `--rpc-host`, or its environment variable, may name the node whose metadata_dir is here: that is who is talked to anyway.
+ * @throws CommandError when it names another: this release doesn't reach it, and the answer of this one would be taken for the other's.
+ */
+export function refuseOtherHost(options: GlobalOptions, { config }: Loaded): void {
+  const wanted = options.rpcHost ?? fromEnvironment(process.env, "RPC_HOST");
+  if (wanted === undefined) return;
+  const source = options.rpcHost === undefined ? "HANGAR_RPC_HOST (or GARAGE_RPC_HOST)" : "--rpc-host";
+  const match = /^([0-9a-f]{64})(?:@[^@]+:\d+)?$/i.exec(wanted);
+  if (!match) throw new CommandError(`${source} ${wanted}: expects id@host:port, as \`hangar node id\` prints it`);
+  if ((match[1] as string).toLowerCase() !== nodeIdOf(config.metadataDir))
+    throw new CommandError(
+      `${source}: this release talks only to the daemon of ${config.metadataDir}, which is another; run the command on that node's machine`,
+    );
+}
+
+/** The id of the node that has this metadata_dir, from the public key that it wrote there; works while the daemon is stopped. @throws CommandError */
+export function nodeIdOf(metadataDir: string): string {
+  const file = join(metadataDir, "node_key.pub");
+  let id: string;
+  try {
+    id = readFileSync(file).toString("hex");
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new CommandError(code === "ENOENT" ? `${file} is not there yet: the daemon makes it at its first start` : message);
+  }
+  if (id.length !== 64) throw new CommandError(`${file} is damaged: it holds ${id.length / 2} bytes instead of 32`);
+  return id;
+}
+
 function defaultPath(): string {
   for (const path of ["/etc/hangar.toml", "/etc/garage.toml"]) {
     try {
@@ -61,11 +92,9 @@ function defaultPath(): string {
 
 function overrides(options: GlobalOptions, env: NodeJS.ProcessEnv): Overrides {
   const from = (given: string | undefined, name: string): string | undefined => given ?? fromEnvironment(env, name);
-  const lenient =
-    options.allowWorldReadableSecrets ??
-    (fromEnvironment(env, "ALLOW_WORLD_READABLE_SECRETS") === undefined
-      ? undefined
-      : /^(1|true)$/i.test(fromEnvironment(env, "ALLOW_WORLD_READABLE_SECRETS") ?? ""));
+  const lenient = from(options.allowWorldReadableSecrets, "ALLOW_WORLD_READABLE_SECRETS");
+  if (lenient !== undefined && !/^(1|0|true|false)$/i.test(lenient))
+    throw new CommandError(`allow-world-readable-secrets expects true or false, not "${lenient}"`);
   const all = {
     rpcSecret: from(options.rpcSecret, "RPC_SECRET"),
     rpcSecretFile: from(options.rpcSecretFile, "RPC_SECRET_FILE"),
@@ -73,7 +102,7 @@ function overrides(options: GlobalOptions, env: NodeJS.ProcessEnv): Overrides {
     adminTokenFile: from(options.adminTokenFile, "ADMIN_TOKEN_FILE"),
     metricsToken: from(options.metricsToken, "METRICS_TOKEN"),
     metricsTokenFile: from(options.metricsTokenFile, "METRICS_TOKEN_FILE"),
-    allowWorldReadableSecrets: lenient,
+    allowWorldReadableSecrets: lenient === undefined ? undefined : /^(1|true)$/i.test(lenient),
   };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as Overrides;
 }

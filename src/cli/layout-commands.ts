@@ -3,7 +3,7 @@ import { parseSize } from "../config/values.ts";
 import type { AdminClient } from "./admin-client.ts";
 import type { ClusterStatus, LayoutInfo, Role } from "./answers.ts";
 import { CommandError } from "./fail.ts";
-import { print, shortId, siSize, table } from "./text.ts";
+import { print, shortId, siSize, table, whole } from "./text.ts";
 
 /** `hangar layout …` */
 export function addLayoutCommands(program: Command, client: () => AdminClient): void {
@@ -76,7 +76,7 @@ export function addLayoutCommands(program: Command, client: () => AdminClient): 
           : /^\d+$/.test(options.redundancy)
             ? { atLeast: Number(options.redundancy) }
             : undefined;
-      if (zoneRedundancy === undefined) throw new CommandError(`-r ${options.redundancy}: expects max or a number`);
+      if (zoneRedundancy === undefined) throw new CommandError(`-r ${options.redundancy}: expects max, none or a number`);
       await client().post("UpdateClusterLayout", { parameters: { zoneRedundancy } });
       print("The new zone redundancy is staged; see `hangar layout show`.");
     });
@@ -166,7 +166,7 @@ export function addLayoutCommands(program: Command, client: () => AdminClient): 
     .description("wait no longer for nodes that are gone (clusters only)")
     .action(async (options: { version: string; allowMissingData?: boolean }) => {
       await client().post("ClusterLayoutSkipDeadNodes", {
-        version: Number(options.version),
+        version: whole("--version", options.version),
         allowMissingData: options.allowMissingData === true,
       });
     });

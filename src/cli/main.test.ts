@@ -1,7 +1,7 @@
 // The verbs that test/process/cli.test.ts does not drive, against a whole node in this process: each call is the real program.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { after, before, describe, test } from "node:test";
@@ -88,7 +88,55 @@ rpc_secret = "${RPC_SECRET}"
     await refuses(["layout", "skip-dead-nodes", "--version", "1"], /single node/);
     await refuses(["repair", "-a", "--yes", "tables"], /nothing to repair/);
     await refuses(["repair", "scrub", "polish"], /polish.*start, pause, resume, cancel/);
-    await refuses(["-h", `${NODE_ID}@127.0.0.1:3901`, "status"], /this machine/);
+    await refuses(["layout", "skip-dead-nodes", "--version", "last"], /--version last: expects a whole number/);
+    await refuses(["worker", "info", "first"], /worker first: expects a whole number/);
+    await says(["worker", "get", "-a"], /scrub-tranquility/);
+    await says(["worker", "set", "-a", "scrub-tranquility", "5"], /scrub-tranquility +5/);
+    await refuses(["layout", "config", "-r", "some"], /max, none or a number/);
+  });
+
+  test("--rpc-host may name the node that is here, and no other; an environment variable is not overlooked", async () => {
+    const here = `${NODE_ID}@192.0.2.1:3901`;
+    const other = `${"0".repeat(64)}@192.0.2.1:3901`;
+    writeFileSync(join(node.home, "meta/node_key.pub"), Buffer.from(NODE_ID, "hex"));
+    await says(["-h", here, "status"], /HEALTHY NODES/);
+    await says(["-h", NODE_ID, "status"], /HEALTHY NODES/);
+    await refuses(["-h", other, "status"], /--rpc-host: this release talks only to the daemon of .*another/);
+    await refuses(["-h", "somewhere", "status"], /--rpc-host somewhere: expects id@host:port/);
+    for (const name of ["HANGAR_RPC_HOST", "GARAGE_RPC_HOST"]) {
+      const { code, stdout, stderr } = await run(["key", "create", "elsewhere"], { env: { [name]: other } });
+      assert.deepEqual([code, stdout], [1, ""]);
+      assert.match(stderr, /^Error: HANGAR_RPC_HOST \(or GARAGE_RPC_HOST\): this release talks only/);
+      assert.equal((await run(["status"], { env: { [name]: here } })).code, 0);
+    }
+    await refuses(["key", "info", "elsewhere"], /elsewhere/);
+  });
+
+  test("node id is what other programs take: the address only when others can use it", async () => {
+    writeFileSync(join(node.home, "meta/node_key.pub"), Buffer.from(NODE_ID, "hex"));
+    for (const args of [
+      ["node", "id"],
+      ["node", "id", "-q"],
+    ])
+      assert.equal(await says(args), `${NODE_ID}\n`);
+    assert.match((await run(["node", "id"])).stderr, /rpc_public_addr is not set/);
+    assert.equal((await run(["node", "id", "-q"])).stderr, "");
+    const reachable = join(node.home, "reachable.toml");
+    writeFileSync(reachable, `rpc_public_addr = "s3.example.org:3901"\n${readFileSync(file, "utf8")}`);
+    for (const args of [
+      ["node", "id"],
+      ["node", "id", "-q"],
+    ])
+      assert.equal(await says(["-c", reachable, ...args]), `${NODE_ID}@s3.example.org:3901\n`);
+  });
+
+  test("--allow-world-readable-secrets takes true or false, as Garage's does", async () => {
+    await says(["--allow-world-readable-secrets", "true", "status"]);
+    await says(["--allow-world-readable-secrets=false", "status"]);
+    await refuses(["--allow-world-readable-secrets", "perhaps", "status"], /true or false, not "perhaps"/);
+    const { code, stderr } = await run(["status"], { env: { GARAGE_ALLOW_WORLD_READABLE_SECRETS: "perhaps" } });
+    assert.equal(code, 1);
+    assert.match(stderr, /true or false, not "perhaps"/);
   });
 
   test("status and layout speak the words that scripts look for", async () => {
@@ -155,6 +203,8 @@ rpc_secret = "${RPC_SECRET}"
     await says(["help"], /^Usage: hangar /);
     await says(["help", "bucket"], /^Usage: hangar bucket /);
     await says(["bucket", "help", "allow"], /^Usage: hangar bucket allow /);
+    await says(["help", "bucket", "allow"], /^Usage: hangar bucket allow /);
+    await refuses(["help", "bucket", "borrow"], /no verb bucket borrow/);
     await says(["bucket", "allow", "--help"], /--key <key>/);
     await says(["--version"], /^hangar \d/);
     await refuses(["buckte"], /Did you mean bucket/);

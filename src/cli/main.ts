@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 // The `hangar` command: options before the verb, then the verb. Everything but `server` and `quickstart` talks to the running daemon.
 import { readFileSync } from "node:fs";
-import { Command, CommanderError, Option } from "commander";
+import { Command, CommanderError } from "commander";
 import { AdminClient } from "./admin-client.ts";
 import { addBucketCommands } from "./bucket-commands.ts";
 import { CommandError } from "./fail.ts";
-import { type GlobalOptions, type Loaded, loadConfig } from "./files.ts";
+import { type GlobalOptions, type Loaded, loadConfig, refuseOtherHost } from "./files.ts";
 import { addKeyCommands } from "./key-commands.ts";
 import { addLayoutCommands } from "./layout-commands.ts";
 import { addMaintenanceCommands } from "./maintenance-commands.ts";
@@ -17,14 +17,21 @@ const version = (JSON.parse(readFileSync(new URL("../../package.json", import.me
 const program = new Command("hangar")
   .description("S3-compatible object store for people who run their own machines in several places")
   .option("-c, --config <file>", "configuration file [env: HANGAR_CONFIG_FILE, GARAGE_CONFIG_FILE; default: /etc/hangar.toml]")
-  .addOption(new Option("-h, --rpc-host <id@host:port>", "node to talk to (this release: only the one on this machine)"))
+  .option(
+    "-h, --rpc-host <id@host:port>",
+    "node to talk to; this release: only the one whose metadata_dir is here [env: HANGAR_RPC_HOST]",
+  )
   .option("-s, --rpc-secret <hex>", "network secret [env: HANGAR_RPC_SECRET]")
   .option("--rpc-secret-file <file>", "file with the network secret [env: HANGAR_RPC_SECRET_FILE]")
   .option("--admin-token <token>", "admin token, for server [env: HANGAR_ADMIN_TOKEN]")
   .option("--admin-token-file <file>", "file with the admin token [env: HANGAR_ADMIN_TOKEN_FILE]")
   .option("--metrics-token <token>", "metrics token, for server [env: HANGAR_METRICS_TOKEN]")
   .option("--metrics-token-file <file>", "file with the metrics token [env: HANGAR_METRICS_TOKEN_FILE]")
-  .option("--allow-world-readable-secrets", "accept secret files that others may read")
+  .option(
+    "--allow-world-readable-secrets <true|false>",
+    "accept secret files that others may read [env: HANGAR_ALLOW_WORLD_READABLE_SECRETS]",
+  )
+  .addHelpText("after", "\nEnvironment variables work with GARAGE_ instead of HANGAR_ as well.")
   .helpOption("--help", "show help")
   .version(`hangar ${version}`, "--version", "show the version")
   .enablePositionalOptions()
@@ -38,8 +45,7 @@ const loaded = (): Loaded => {
   return known;
 };
 const client = (): AdminClient => {
-  if (program.opts<GlobalOptions>().rpcHost !== undefined)
-    throw new CommandError("--rpc-host: this release talks only to the daemon on this machine; run the command there");
+  refuseOtherHost(program.opts<GlobalOptions>(), loaded());
   return new AdminClient(loaded());
 };
 
@@ -50,6 +56,7 @@ addBucketCommands(program, client);
 addKeyCommands(program, client);
 addTokenCommands(program, client);
 addMaintenanceCommands(program, client);
+addHelpCommand(program);
 inheritHelp(program);
 
 // `hangar key list | head -1`: who has read enough is no failure.
@@ -66,6 +73,23 @@ try {
     process.stderr.write(`Error: ${error.message}\n`);
     process.exitCode = 1;
   } else throw error;
+}
+
+/** `hangar help bucket create`: commander's own goes one level deep. */
+function addHelpCommand(top: Command): void {
+  top
+    .command("help")
+    .argument("[verbs...]")
+    .description("show the help of a verb")
+    .action((verbs: string[]) => {
+      let command = top;
+      for (const verb of verbs) {
+        const next = command.commands.find((one) => one.name() === verb || one.aliases().includes(verb));
+        if (!next) throw new CommandError(`there is no verb ${verbs.join(" ")} (\`hangar --help\` lists them)`);
+        command = next;
+      }
+      command.outputHelp();
+    });
 }
 
 /** `-h` is an option of ours, so help is `--help` in every verb; exits go through one place. */

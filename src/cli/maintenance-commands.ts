@@ -2,7 +2,7 @@ import { Argument, type Command } from "commander";
 import type { AdminClient } from "./admin-client.ts";
 import type { PerNode } from "./answers.ts";
 import { CommandError } from "./fail.ts";
-import { print, table } from "./text.ts";
+import { print, table, whole } from "./text.ts";
 
 /** `hangar worker`, `block`, `repair`, `meta`: what goes on in the background, and what is started by hand. */
 export function addMaintenanceCommands(program: Command, client: () => AdminClient): void {
@@ -44,7 +44,7 @@ export function addMaintenanceCommands(program: Command, client: () => AdminClie
     .action(async (id: string) => {
       print(
         JSON.stringify(
-          onlyNode((await client().post("GetWorkerInfo", { id: Number(id) }, { node: "self" })) as PerNode<WorkerInfo>),
+          onlyNode((await client().post("GetWorkerInfo", { id: whole("worker", id) }, { node: "self" })) as PerNode<WorkerInfo>),
           null,
           2,
         ),
@@ -53,6 +53,7 @@ export function addMaintenanceCommands(program: Command, client: () => AdminClie
   worker
     .command("get")
     .argument("[variable]")
+    .option("-a, --all-nodes", "of all nodes")
     .description("show variables of background work")
     .action(async (variable: string | undefined) => {
       const values = onlyNode(
@@ -66,6 +67,7 @@ export function addMaintenanceCommands(program: Command, client: () => AdminClie
     .command("set")
     .argument("<variable>")
     .argument("<value>")
+    .option("-a, --all-nodes", "on all nodes")
     .description("change a variable of background work")
     .action(async (variable: string, value: string) => {
       const set = onlyNode(

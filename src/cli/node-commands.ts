@@ -1,10 +1,9 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { Command } from "commander";
 import type { AdminClient } from "./admin-client.ts";
 import type { ClusterStatus, LayoutInfo, PerNode } from "./answers.ts";
 import { CommandError } from "./fail.ts";
-import type { Loaded } from "./files.ts";
+import { type Loaded, nodeIdOf } from "./files.ts";
 import { stagedTable } from "./layout-commands.ts";
 import { print, shortId, siSize, table } from "./text.ts";
 
@@ -38,8 +37,8 @@ export function addNodeCommands(program: Command, loaded: () => Loaded, client: 
   const node = program.command("node").description("this node's identity");
   node
     .command("id")
-    .option("-q, --quiet", "only the id")
-    .description("print the full id of this node")
+    .option("-q, --quiet", "without instructions")
+    .description("print the full id of this node: id@rpc_public_addr, or the id alone")
     .action((options: { quiet?: boolean }) => nodeId(loaded(), options.quiet === true));
   node
     .command("connect")
@@ -125,22 +124,17 @@ async function status(api: AdminClient): Promise<void> {
   }
 }
 
-/** Reads the key that the daemon made; works while it is stopped. */
+/** The full id on standard output, for scripts; what to do with it on standard error. Works while the daemon is stopped. */
 function nodeId({ config }: Loaded, quiet: boolean): void {
-  let id: string;
-  const file = join(config.metadataDir, "node_key.pub");
-  try {
-    id = readFileSync(file).toString("hex");
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new CommandError(code === "ENOENT" ? `${file} is not there yet: the daemon makes it at its first start` : message);
-  }
-  if (id.length !== 64) throw new CommandError(`${file} is damaged: it holds ${id.length / 2} bytes instead of 32`);
-  const address = config.rpcPublicAddr ?? config.rpcBindAddr;
-  print(quiet ? id : `${id}@${address}`);
+  const id = nodeIdOf(config.metadataDir);
+  print(config.rpcPublicAddr === undefined ? id : `${id}@${config.rpcPublicAddr}`);
   if (quiet) return;
   process.stderr.write(
-    `\nTo give this node a role:\n    hangar layout assign ${id.slice(0, 16)} -z dc1 -c 1T\n    hangar layout apply --version 1\n`,
+    `${config.rpcPublicAddr === undefined ? "\nrpc_public_addr is not set, so this is the id without the address at which other nodes find it.\n" : ""}
+To give this node a role:
+    hangar layout assign ${id.slice(0, 16)} -z dc1 -c 1T
+    hangar layout apply --version 1
+`,
   );
 }
 

@@ -1,3 +1,5 @@
+import { CommandError } from "./fail.ts";
+
 /** Rows as space-aligned columns; the last column is not padded. Names come from outside: what would move the cursor is shown as a dot. */
 export function table(cells: readonly (readonly string[])[], indent = ""): string {
   const rows = cells.map((row) => row.map(harmless));
@@ -65,6 +67,12 @@ export function localTime(iso: string | null | undefined): string {
 /** "RWO" with blanks for what is missing. */
 export function rwo(permissions: { readonly read: boolean; readonly write: boolean; readonly owner: boolean }): string {
   return (permissions.read ? "R" : " ") + (permissions.write ? "W" : " ") + (permissions.owner ? "O" : " ");
+}
+
+/** A whole number that was given as `what`. @throws CommandError */
+export function whole(what: string, text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new CommandError(`${what} ${text}: expects a whole number`);
+  return Number(text);
 }
 
 export function print(text: string): void {
