@@ -15,9 +15,18 @@ export interface HttpServerFactory {
 
 export interface HttpListenOptions {
   readonly socketMode?: number;
-  /** Renders the answer to bytes that are no HTTP request (400), too large headers (431), or a timeout (408): content type and body. */
-  readonly renderClientError?: (status: number, reason: string) => { contentType: string; body: string };
+  readonly renderClientError?: RenderClientError;
 }
+
+/**
+ * Renders an answer of the server's own: to bytes that are no HTTP request (400), too large headers (431), a timeout (408), too many
+ * connections (503) … `reason`: a sentence for the client. `requestId`: 16 upper-case hex digits, another one each time.
+ */
+export type RenderClientError = (
+  status: number,
+  reason: string,
+  requestId: string,
+) => { readonly contentType: string; readonly body: string; readonly headers?: readonly string[] };
 
 /** Handles one request. It must answer through `response` exactly once; a rejection is answered 500 without detail and logged. */
 export type HttpHandler = (request: HttpRequest, response: HttpResponse) => Promise<void> | void;

@@ -390,6 +390,21 @@ describe("refusals", () => {
       /^HTTP\/1.1 501 [\s\S]*<Error><Code>NotImplemented<\/Code>/,
     );
     assert.match(await sendRaw(server, `GET / HTTP/1.1\r\nHost: h\r\nX-Long: ${"v".repeat(70_000)}\r\n\r\n`), /^HTTP\/1.1 431 /);
+    assert.match(
+      await sendRaw(server, "PUT /house/z HTTP/1.1\r\nHost: h\r\nExpect: the best\r\nContent-Length: 1\r\n\r\nx"),
+      /^HTTP\/1.1 417 [\s\S]*<Error><Code>BadRequest<\/Code><Message>The only expectation/,
+    );
+  });
+
+  it("these answers have request ids too", async () => {
+    const seen = new Set<string>();
+    for (const bytes of ["no HTTP\r\n\r\n", "no HTTP\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n"]) {
+      const text = await sendRaw(server, bytes);
+      const id = /^x-amz-request-id: ([0-9A-F]{16})\r$/im.exec(text)?.[1] ?? "";
+      assert.match(text, new RegExp(`<RequestId>${id}</RequestId>`), text);
+      seen.add(id);
+    }
+    assert.equal(seen.size, 3);
   });
 
   it("virtual-host style", async () => {

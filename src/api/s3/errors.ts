@@ -404,11 +404,22 @@ export function finalErrorOf(thrown: unknown, { conditional }: { readonly condit
   return final("InternalError", "", "error");
 }
 
-/** Bytes that are no HTTP request, for `HttpListenOptions.renderClientError`. */
+/** Of an answer that the HTTP server gives itself, for `HttpListenOptions.renderClientError`. */
 export function clientErrorCode(status: number): S3ErrorCode {
-  if (status === 431) return "RequestHeaderSectionTooLarge";
-  if (status === 501) return "NotImplemented";
-  return status === 408 ? "RequestTimeout" : "BadRequest";
+  switch (status) {
+    case 408:
+      return "RequestTimeout";
+    case 431:
+      return "RequestHeaderSectionTooLarge";
+    case 500:
+      return "InternalError";
+    case 501:
+      return "NotImplemented";
+    case 503:
+      return "SlowDown";
+    default:
+      return "BadRequest";
+  }
 }
 
 function fromApiError(error: ApiError): FinalError {

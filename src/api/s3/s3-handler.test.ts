@@ -4,7 +4,28 @@ import { type MemoryServer, startMemoryServer } from "../../../test/support/memo
 import { ask } from "../../../test/support/request.ts";
 import { GroupError } from "../../group/groups.ts";
 import { ServiceError } from "../../model/object-service.ts";
+import { renderS3ClientError } from "./s3-handler.ts";
 import { createMetrics } from "../../platform/node/metrics.ts";
+
+it("answers of the connection itself: each status has its code, and what it says is the reason", () => {
+  for (const [status, code] of [
+    [400, "BadRequest"],
+    [408, "RequestTimeout"],
+    [413, "BadRequest"],
+    [417, "BadRequest"],
+    [431, "RequestHeaderSectionTooLarge"],
+    [500, "InternalError"],
+    [501, "NotImplemented"],
+    [503, "SlowDown"],
+  ] as const) {
+    const { body, headers } = renderS3ClientError(status, "because <so>", "0123456789ABCDEF");
+    assert.match(
+      body,
+      new RegExp(`<Code>${code}</Code><Message>because &lt;so&gt;</Message><RequestId>0123456789ABCDEF</RequestId>`),
+    );
+    assert.deepEqual(headers, ["x-amz-request-id", "0123456789ABCDEF"]);
+  }
+});
 
 describe("the store's own trouble", () => {
   const metrics = createMetrics();

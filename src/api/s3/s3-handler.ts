@@ -1,5 +1,5 @@
 import type { Clock } from "../../platform/clock.ts";
-import type { HttpHandler, HttpListenOptions, HttpRequest, HttpResponse } from "../../platform/http.ts";
+import type { HttpHandler, HttpRequest, HttpResponse, RenderClientError } from "../../platform/http.ts";
 import type { Log } from "../../platform/log.ts";
 import type { Counter, Durations, Metrics } from "../../platform/metrics.ts";
 import type { Random } from "../../platform/random.ts";
@@ -13,7 +13,7 @@ import { SignatureVerifier, type AuthenticatedRequest } from "../common/signatur
 import { addressOf, rootDomainOf, vhostBucketOf } from "./address.ts";
 import { Answer, type Call, type Services } from "./call.ts";
 import { FREE, runBound, type FreeOperation } from "./dispatch.ts";
-import { ERRORS, clientErrorCode, finalErrorOf, noSuchBucket, s3Error } from "./errors.ts";
+import { clientErrorCode, finalErrorOf, noSuchBucket, s3Error } from "./errors.ts";
 import { checkKey } from "./keys.ts";
 import { OPERATIONS, type LiveOperation, type Operation, type Right } from "./operations.ts";
 import { postObject } from "./post-object.ts";
@@ -51,11 +51,11 @@ export function createS3Handler(options: S3Options, parts: S3Parts): HttpHandler
 }
 
 /** For `HttpListenOptions.renderClientError`: what is no HTTP request gets S3's error document too. */
-export const renderS3ClientError: NonNullable<HttpListenOptions["renderClientError"]> = (status) => {
-  const code = clientErrorCode(status);
-  const { message } = ERRORS[code];
-  return { contentType: "application/xml", body: renderErrorXml({ code, message, elements: [] }, { requestId: "" }) };
-};
+export const renderS3ClientError: RenderClientError = (status, message, requestId) => ({
+  contentType: "application/xml",
+  headers: ["x-amz-request-id", requestId],
+  body: renderErrorXml({ code: clientErrorCode(status), message, elements: [] }, { requestId }),
+});
 
 class S3Server {
   readonly #services: Services;

@@ -9,7 +9,8 @@ export interface HttpConnectionOwner {
   readonly limits: HttpLimits;
   readonly garbage: YoungCollector;
   readonly closing: boolean;
-  rendered(status: number, reason: string): { contentType: string; body: string };
+  /** `headers`: all of the answer's but Content-Length and Connection. */
+  rendered(status: number, reason: string): { readonly headers: readonly string[]; readonly body: string };
 }
 
 /** A request as its connection sees it. */
@@ -141,11 +142,10 @@ export class HttpConnection {
   /** An answer of the connection's own, and the end of it. */
   refuse(status: number, reason: string): void {
     this.#broken = true;
-    const { contentType, body } = this.#owner.rendered(status, reason);
-    this.#socket.write(
-      `HTTP/1.1 ${status} ${REASONS[status] ?? "Error"}\r\nContent-Type: ${contentType}\r\n` +
-        `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-    );
+    const { headers, body } = this.#owner.rendered(status, reason);
+    let head = `HTTP/1.1 ${status} ${REASONS[status] ?? "Error"}\r\n`;
+    for (let at = 0; at < headers.length; at += 2) head += `${headers[at]}: ${headers[at + 1]}\r\n`;
+    this.#socket.write(`${head}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`);
     this.#linger();
   }
 

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { connect } from "node:net";
+import { randomBytes } from "node:crypto";
 import { chmod, lstat, unlink } from "node:fs/promises";
 import type { HttpHandler, HttpListener, HttpListenOptions, HttpServerFactory } from "../http.ts";
 import type { Log } from "../log.ts";
@@ -116,8 +117,11 @@ class NodeHttpServer implements HttpListener, HttpConnectionOwner, ExchangeRunne
     clearInterval(this.#sweep);
   }
 
-  rendered(status: number, reason: string): { contentType: string; body: string } {
-    return this.#options.renderClientError?.(status, reason) ?? { contentType: "text/plain; charset=utf-8", body: reason + "\n" };
+  rendered(status: number, reason: string): { readonly headers: readonly string[]; readonly body: string } {
+    const { renderClientError } = this.#options;
+    if (renderClientError === undefined) return { headers: ["Content-Type", "text/plain; charset=utf-8"], body: `${reason}\n` };
+    const { contentType, body, headers = [] } = renderClientError(status, reason, randomBytes(8).toString("hex").toUpperCase());
+    return { headers: ["Content-Type", contentType, ...headers], body };
   }
 
   async runExchange(exchange: HttpExchange): Promise<void> {
@@ -137,8 +141,8 @@ class NodeHttpServer implements HttpListener, HttpConnectionOwner, ExchangeRunne
   }
 
   #answerItself(exchange: HttpExchange, status: number, reason: string): void {
-    const { contentType, body } = this.rendered(status, reason);
-    exchange.send(status, ["Content-Type", contentType], body);
+    const { headers, body } = this.rendered(status, reason);
+    exchange.send(status, headers, body);
   }
 
   #connected(socket: Socket): void {
