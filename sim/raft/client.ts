@@ -36,9 +36,16 @@ export class Clients {
       const next = (): void => {
         if (left-- <= 0) return;
         const chosen = group ?? dice.below(profile.groups);
-        this.call(this.#chooseNode(chosen), this.#draw(chosen), 300 + dice.below(100), `c${client}`, () => {
+        const wish = this.#draw(chosen);
+        const node = this.#chooseNode(chosen);
+        // Where reads are the theme, one asks for every key at once.
+        if (profile.crowded && wish.kind === "get") {
+          for (let key = 0; key < profile.keys; key++)
+            if (key !== wish.key) this.call(node, { group: chosen, key, kind: "get" }, 300, `c${client}`);
+        }
+        this.call(node, wish, 300 + dice.below(100), `c${client}`, () => {
           this.#world.after(
-            dice.below(profile.focus === "lease" || profile.focus === "retry" || profile.focus === "reads" ? 25 : 90),
+            dice.below(profile.huntLeaders || profile.focus === "retry" || profile.focus === "reads" ? 25 : 90),
             next,
           );
         });
@@ -66,17 +73,18 @@ export class Clients {
     const { dice, nodes, profile } = world;
     const leaders = nodes.filter((node) => node.up && node.hosts.get(group)?.raft.role === "leader");
     // Leaders that should no longer be, and those that have just become: where a lease would go wrong.
-    if (profile.focus === "lease" && leaders.length > 0 && dice.chance(0.7)) {
+    if (profile.huntLeaders && leaders.length > 0 && dice.chance(0.7)) {
       leaders.sort((a, b) => a.hosts.get(group)!.raft.term - b.hosts.get(group)!.raft.term);
       return dice.chance(0.5) ? leaders[0]! : leaders.at(-1)!;
     }
     const members = nodes.filter((node) => node.up && isMemberOf(world, node, group));
+    if (profile.crowded && dice.chance(0.6)) return nodes[group % nodes.length]!;
     return members.length > 0 && dice.chance(0.8) ? dice.pick(members) : dice.pick(nodes);
   }
   /** A new leader: somebody writes there at once. */
   newLeader(host: HostPart): void {
     const { profile, dice, now } = this.#world;
-    if (profile.focus !== "lease" || now > HEAL_MS || this.#extraWrites-- <= 0) return;
+    if (!profile.huntLeaders || now > HEAL_MS || this.#extraWrites-- <= 0) return;
     const { group, node } = host;
     node.local(dice.random() * 3, () => this.call(node, { group, key: 0, kind: "put", value: ++this.#values }, 100, "extra"));
   }
@@ -173,7 +181,7 @@ export class Clients {
   #readElsewhere(node: NodePart, wish: Wish): void {
     const world = this.#world;
     const { dice, profile, nodes } = world;
-    if (profile.focus !== "lease" || world.healing) return;
+    if (!profile.huntLeaders || world.healing) return;
     for (const other of nodes) {
       if (other === node || !other.up || other.hosts.get(wish.group)?.raft.role !== "leader" || this.#extraReads-- <= 0) continue;
       world.after(dice.random() * dice.random() * 25, () =>

@@ -18,7 +18,8 @@ export class Faults {
     const log = profile.leaseMs < 50;
     if (profile.crash || profile.damage) this.#every(log ? 40 : 120, log ? 90 : 400, () => this.#crash());
     if (profile.pause) this.#every(120, 350, () => this.#victim().pause(40 + dice.below(400), dice.chance(0.5)));
-    if (profile.partition) this.#every(log ? 20 : profile.focus === "lease" ? 250 : 150, log ? 70 : 300, () => this.#partition());
+    if (profile.partition) this.#every(log ? 20 : profile.huntLeaders ? 250 : 150, log ? 70 : 300, () => this.#partition());
+    if (profile.slowWays) this.#every(60, 200, () => this.#slowWays());
     if (profile.transfer) this.#every(80, 300, () => this.#transfer());
     if (profile.wallJumps) this.#every(200, 500, () => dice.pick(world.nodes).clock.setWall(WALL_MS + dice.between(-250, 250)));
     world.after(HEAL_MS, () => this.#heal());
@@ -85,7 +86,7 @@ export class Faults {
     const { dice, nodes, profile } = world;
     world.blocked.clear();
     const leaders = this.#leaders();
-    if (profile.focus === "lease" && leaders.length > 0 && dice.chance(0.6)) {
+    if (profile.huntLeaders && leaders.length > 0 && dice.chance(0.6)) {
       this.#isolateLeader(dice.pick(leaders));
     } else {
       const victim = this.#victim().index;
@@ -105,6 +106,25 @@ export class Faults {
       if (dice.chance(0.3)) world.blocked.clear();
     }
     this.#noteBlocked();
+  }
+  #slowWays(): void {
+    const world = this.#world;
+    const { dice, nodes, slowWays, profile } = world;
+    slowWays.clear();
+    const leaders = this.#leaders();
+    if (leaders.length > 0 && dice.chance(0.6)) {
+      // One member hears late from the leader, the leader late from all others: they know what is committed before it does (rule 9).
+      const leader = dice.pick(leaders).node.index;
+      const late = (leader + 1 + dice.below(nodes.length - 1)) % nodes.length;
+      for (let other = 0; other < nodes.length; other++)
+        if (other !== leader)
+          slowWays.set(other === late ? leader * 8 + late : other * 8 + leader, dice.between(0.3, 0.9) * profile.leaseMs);
+    } else
+      for (let from = 0; from < nodes.length; from++)
+        for (let to = 0; to < nodes.length; to++)
+          if (from !== to && dice.chance(0.35)) slowWays.set(from * 8 + to, dice.between(0.1, 0.9) * profile.leaseMs);
+    world.count("ways made slow");
+    world.note(-1, () => `slow: ${[...slowWays].map(([way, ms]) => `${way >> 3}→${way & 7} ${ms.toFixed(0)} ms`).join(", ")}`);
   }
   /** The leader loses one member, or all, and then perhaps regains one: what leases and their epochs are about. */
   #isolateLeader(leader: HostPart): void {
@@ -169,6 +189,30 @@ export class Faults {
         this.#noteBlocked();
       });
     }
+  }
+
+  /**
+   * A configuration has become joint: cut the members apart so that one side has a majority of the new half, the other of the old. Each could
+   * do all it likes if it looked at its own half alone. Soon: before the entry has come everywhere, or just after.
+   */
+  joint(host: HostPart): void {
+    const world = this.#world;
+    const { dice, nodes, profile } = world;
+    const { voters, old } = host.raft.configuration;
+    if (profile.focus !== "joint" || world.healing || old === null || dice.chance(0.3)) return;
+    const joiners = voters.filter((member) => !old.includes(member));
+    const stayers = dice.some(
+      voters.filter((member) => old.includes(member)),
+      Math.max(0, (voters.length >> 1) + 1 - joiners.length),
+    );
+    const side = new Set([...joiners, ...stayers].map(nodeOf));
+    world.after(dice.random() * dice.random() * 30 * profile.haste, () => {
+      if (world.healing) return;
+      world.blocked.clear();
+      for (let a = 0; a < nodes.length; a++) for (let b = 0; b < a; b++) if (side.has(a) !== side.has(b)) world.block(a, b, true);
+      world.count("joint halves cut apart");
+      this.#noteBlocked();
+    });
   }
 }
 

@@ -137,7 +137,7 @@ export class GroupHost implements HostPart {
 
   /** Carries out what is to be done, now or, where the profile says so, together with what comes in the next moments. */
   drain(): void {
-    const { drainLagMs } = this.world.profile;
+    const drainLagMs = this.world.healing ? 0 : this.world.profile.drainLagMs;
     if (drainLagMs === 0) {
       this.#drain();
       return;

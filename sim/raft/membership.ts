@@ -41,6 +41,7 @@ export class MembershipDriver {
           host.group,
           () => `${host.name} proposes configuration ${outcome} ${describeConfiguration(host.raft.configuration)}`,
         );
+        this.#world.changing?.(host);
       }
       host.drain();
       if (i === 0 && !this.#world.dice.chance(0.3)) return;

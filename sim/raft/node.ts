@@ -141,6 +141,7 @@ export class SimNode implements NodePart {
     this.#options = raftOptions(this.self, this.leases, {
       electionMinMs: profile.electionMinMs,
       electionSpreadMs: profile.electionSpreadMs,
+      readTimeoutMs: profile.readTimeoutMs,
       ...(profile.appendEntries > 0
         ? { maxAppendEntries: profile.appendEntries, maxFlightEntries: 4 * profile.appendEntries }
         : {}),
@@ -322,7 +323,9 @@ export class SimNode implements NodePart {
     const { world } = this;
     const wakeMs = this.roster.nextWakeMs();
     if (wakeMs === Number.POSITIVE_INFINITY) return;
-    const delay = Math.max(0.05, this.clock.untilMono(wakeMs, world.now)) + world.dice.random() * 2 * world.profile.haste;
+    const delay =
+      Math.max(0.05, this.clock.untilMono(wakeMs, world.now)) +
+      world.dice.random() * (world.healing ? 2 * world.profile.haste : world.profile.timerLagMs);
     const at = world.now + delay;
     if (this.#armedAt <= at && this.#armedAt >= world.now) return;
     this.#armedAt = at;

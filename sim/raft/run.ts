@@ -61,6 +61,7 @@ export function runSeed(seed: number, options: RunOptions = {}): RunResult {
     clients.newLeader(host);
     faults.newLeader(host);
   };
+  world.changing = (host) => faults.joint(host);
   for (const node of world.nodes) node.boot();
   clients.start();
   membership.start();

@@ -57,11 +57,15 @@ export class World {
   readonly births: Configuration[] = [];
   /** from · 8 + to. */
   readonly blocked = new Set<number>();
+  /** What messages take longer on some ways, ms; from · 8 + to. */
+  readonly slowWays = new Map<number, number>();
   readonly stats: Record<string, number> = {};
   damaged = false;
   failure: string | null = null;
   /** Called for each new leader of a group. */
   newLeader: ((host: HostPart) => void) | null = null;
+  /** Called for each configuration that a leader has proposed. */
+  changing: ((host: HostPart) => void) | null = null;
 
   constructor(parts: WorldParts) {
     this.profile = parts.profile;
@@ -113,7 +117,7 @@ export class World {
     // "Calm" is when messages are quick beside election times; else votes split for ever.
     if (this.healing) return dice.between(0.01, 0.07) * profile.leaseMs;
     if (dice.chance(profile.late)) return dice.between(200, 800);
-    if (dice.chance(0.1)) return dice.between(15, 145) * profile.haste;
+    if (dice.chance(profile.slow)) return dice.between(15, 145) * profile.haste;
     return dice.between(1, 7) * profile.haste;
   }
   /** Delivers to another node, or not, or twice; in no order. `extraMs`: for what is big. */
@@ -123,7 +127,8 @@ export class World {
     const copies = !this.healing && this.dice.chance(this.profile.duplicate) ? 2 : 1;
     for (let i = 0; i < copies; i++) {
       if (this.blocked.has(from * 8 + to) || (!this.healing && this.dice.chance(this.profile.loss))) continue;
-      this.after(this.delay() + extraMs, () => node.deliver(deliver));
+      const slowMs = this.healing ? 0 : (this.slowWays.get(from * 8 + to) ?? 0);
+      this.after(this.delay() + slowMs + extraMs, () => node.deliver(deliver));
     }
   }
   cutOff(node: number): void {

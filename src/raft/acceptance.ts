@@ -115,8 +115,7 @@ function truncate<C>(core: Core<C>, from: number): void {
 /** rule 6: what the leader says is durable with it, as far as verified here, in this term. */
 function noteFlag<C>(core: Core<C>, append: Append<C>, verified: number): void {
   if (core.broken("early-unverified")) core.flagged = append.durable;
-  else core.flagged = Math.max(core.flaggedTerm === append.term ? core.flagged : 0, Math.min(append.durable, verified));
-  core.flaggedTerm = append.term;
+  else core.flagged = Math.max(core.flagged, Math.min(append.durable, verified));
 }
 
 /** Gathers the answers to a batch of appends: agreements become one; it leaves once all they brought is durable (rule 1). */

@@ -8,7 +8,7 @@ import { peerOf } from "./leadership.ts";
 export function advanceCommit<C>(core: Core<C>): void {
   const { leadership, log } = core;
   if (leadership === null) return;
-  const held = quorumValue(log.configuration, (member) => {
+  const held = quorumValue(core.deciding("commit-one-half"), (member) => {
     if (member === core.self) return core.broken("leader-unsynced") ? log.last : log.durable; // rule 1: its own share too
     return peerOf(leadership, member)?.match ?? 0;
   });
@@ -31,7 +31,6 @@ export function commitTo<C>(core: Core<C>, index: number): void {
 export function earlyCommit<C>(core: Core<C>): void {
   const { log, leader } = core;
   if (!core.options.earlyCommit || core.role !== "follower" || leader === null) return;
-  if (core.flaggedTerm !== core.term && !core.broken("early-any-term")) return; // the flag of the present term only
   const flagged = core.broken("early-no-flag") ? log.last : core.flagged;
   const index = Math.min(flagged, core.broken("early-volatile") ? log.last : log.durable, log.last); // durable there and here
   if (index <= core.commit) return;

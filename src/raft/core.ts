@@ -71,17 +71,17 @@ export interface WaitingRead {
   indices: readonly number[] | null;
   /** Leader: leadership was shown at some moment after the request came (rule 17). */
   confirmed: boolean;
-  /** Leader: the first round of confirmation begun after the request. Follower: the ask that carried it. 0: none yet. */
+  /** Leader: the first round of confirmation begun after the request; 0: none yet. */
   round: number;
-  /** Place in the question of that round, and so in its answer. */
-  place: number;
+  /** Follower: the questions that carried it, alternating ask and place in it: the answer to any of them will do. Null: none yet. */
+  asks: number[] | null;
   /** Follower: when it was last asked. */
   sentAtMs: number;
   readonly untilMs: number;
 }
 export interface Reads {
   waiting: WaitingRead[];
-  /** The last number given to a round or ask; begins anew, higher, with each boot. */
+  /** Leader: the last round of confirmation. Answers count in their own term only, so the numbers may begin anew with each process. */
   rounds: number;
   /** When the last round was sent. */
   roundSentAtMs: number;
@@ -114,9 +114,8 @@ export class Core<C> {
   /** The session of the newest append heeded in this term, and whether it was a farewell. */
   session = -1;
   dismissed = false;
-  /** Highest index flagged durable by the leader, valid in `flaggedTerm` only (rule 6). */
+  /** Highest index that the leader of this term flagged durable, as far as verified here (rule 6). Every term begins with 0 (`enterTerm`). */
   flagged = 0;
-  flaggedTerm = 0;
   /** When to campaign; NEVER while a promise, or not being a voter, holds it back. */
   electAtMs = NEVER;
   /** When the leader was last asked whether it leads (rule 19). */
@@ -177,6 +176,12 @@ export class Core<C> {
     return this.options.defects !== undefined && this.options.defects.has(defect);
   }
 
+  /** The newest configuration, for a decision that takes a majority of both halves while it is joint (rule 21). @param defect  looks at the new half only. */
+  deciding(defect: Defect): Configuration {
+    const { configuration } = this;
+    return this.broken(defect) ? { ...configuration, old: null } : configuration;
+  }
+
   /** Are term and vote, as they are now, not durable yet? */
   get hardStateUnsafe(): boolean {
     return this.hardDirty || this.storedSeq < this.hardSeq;
@@ -188,15 +193,18 @@ export class Core<C> {
     (this.out ??= []).push({ to, message, durable });
   }
 
+  /** The only place where the term grows: no vote given in it yet but this one, nothing flagged. */
+  enterTerm(term: number, vote: MemberId | null): void {
+    assert(term > this.term, "a term never falls");
+    this.term = term;
+    this.vote = vote; // one vote a term
+    this.hardDirty = true;
+    if (!this.broken("early-any-term")) this.flagged = 0; // rule 6: a flag speaks of its own term
+  }
+
   /** Becomes follower in `term`, of `leader` if known. Ends a campaign or leadership and all that hangs on them. */
   follow(term: number, leader: MemberId | null, now: Moment): void {
-    assert(term >= this.term, "a term never falls");
-    if (term > this.term) {
-      this.term = term;
-      this.vote = null; // one vote a term
-      this.hardDirty = true;
-      this.flagged = 0;
-    }
+    if (term !== this.term) this.enterTerm(term, null);
     if (this.role === "leader") {
       this.options.leases.steppedDown(); // rule 19
       if (this.out !== null) this.out = this.out.filter((outgoing) => outgoing.message.kind !== "append"); // rule 5

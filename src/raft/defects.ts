@@ -19,6 +19,8 @@ export type Defect =
   | "early-unverified"
   | "read-commit"
   | "read-own-term"
+  | "reads-by-place"
+  | "asks-anew"
   // leases and reads (rules 10–20)
   | "from-receipt"
   | "no-drift"
@@ -40,6 +42,10 @@ export type Defect =
   | "conf-two"
   | "conf-overlap"
   | "conf-own-term"
+  | "commit-one-half"
+  | "vote-one-half"
+  | "lease-one-half"
+  | "confirm-one-half"
   | "leaver-silent"
   // exactly once (rules 28–30)
   | "no-ids"

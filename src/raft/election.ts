@@ -58,11 +58,8 @@ function campaign<C>(core: Core<C>, pre: boolean, force: boolean, now: Moment): 
   core.failReads("no-leader");
   core.rest(now);
   if (!pre) {
-    core.term++;
-    core.vote = core.self;
-    core.hardDirty = true;
+    core.enterTerm(core.term + 1, core.self);
     core.ownVoteSeq = 0; // rule 1: its own vote counts once durable; `drain` notes the write, `stored` counts it
-    core.flagged = 0;
   }
   const { log } = core;
   const term = pre ? core.term + 1 : core.term;
@@ -164,7 +161,7 @@ function countVote<C>(core: Core<C>, from: MemberId, now: Moment): void {
   const { votes } = core;
   assert(votes !== null, "a campaign is under way");
   votes.add(from);
-  if (!isQuorum(core.configuration, (member) => votes.has(member))) return;
+  if (!isQuorum(core.deciding("vote-one-half"), (member) => votes.has(member))) return;
   if (core.role === "pre-candidate") campaign(core, false, false, now);
   else beginLeadership(core, now);
 }

@@ -103,7 +103,7 @@ export function leaseHeld<C>(core: Core<C>, now: Moment): boolean {
   const { leadership } = core;
   if (leadership === null || leadership.sealed) return false; // rule 16
   return core.options.leases.covers(
-    core.configuration,
+    core.deciding("lease-one-half"),
     (member) => {
       const peer = peerOf(leadership, member);
       return peer === null || peer.leaving ? -2 : peer.epoch;

@@ -105,6 +105,7 @@ export class Leases {
   /** Offset of each peer's wall clock to our boot-time clock, as last heard; errs on the slow side by the time under way. */
   readonly #wallOffsets = new Map<MemberId, number>();
   #stepDowns = 0;
+  #asks = 0;
   #messages: LeaseSend[] = [];
   #events: LeaseEvent[] = [];
 
@@ -294,9 +295,13 @@ export class Leases {
   get gen(): number {
     return this.#options.boot * COUNT_SPAN + this.#stepDowns;
   }
-  /** Where counters of this process begin, so that an answer to the process before it is taken for none of its own. */
-  get countFrom(): number {
-    return this.#options.boot * COUNT_SPAN;
+  /**
+   * A number for a question to another node, not given before: by no process of this store, and by no group of this process. (A group that was
+   * forgotten and came back must not take the answer to a question of before for one of its own: rule 18.)
+   */
+  nextAsk(): number {
+    this.#asks = (this.#asks + 1) % COUNT_SPAN;
+    return this.#options.boot * COUNT_SPAN + this.#asks;
   }
   /** A group of this node stopped leading. */
   steppedDown(): void {

@@ -291,7 +291,7 @@ export class Raft<C> {
   /** Follower: highest index durable here and flagged durable by the leader of this term; 0 else. What early commit looks at. */
   get flaggedIndex(): number {
     const core = this.#core;
-    if (core.role !== "follower" || core.leader === null || core.flaggedTerm !== core.term) return 0;
+    if (core.role !== "follower" || core.leader === null) return 0;
     return Math.min(core.flagged, core.log.durable);
   }
   /** The newest configuration in the log (rule 23). */

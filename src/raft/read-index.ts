@@ -29,7 +29,7 @@ export function leaderReadIndex<C>(core: Core<C>, leadership: Leadership, scope:
 }
 
 function readsOf<C>(core: Core<C>): Reads {
-  return (core.reads ??= { waiting: [], rounds: core.options.leases.countFrom, roundSentAtMs: Number.NEGATIVE_INFINITY });
+  return (core.reads ??= { waiting: [], rounds: 0, roundSentAtMs: Number.NEGATIVE_INFINITY });
 }
 
 /** A read at this member. Answered in the same drain if the leader holds a lease and its rows are applied far enough. */
@@ -49,7 +49,7 @@ export function beginRead<C>(core: Core<C>, id: number, scope: Scope, now: Momen
     indices,
     confirmed: false,
     round: 0,
-    place: 0,
+    asks: null,
     sentAtMs: now.monoMs,
     untilMs,
   });
@@ -66,25 +66,41 @@ export function onReadIndexRequest<C>(core: Core<C>, request: ReadIndexRequest, 
   const indices = request.scopes.map((scope) => leaderReadIndex(core, leadership, scope));
   const untilMs = now.monoMs + core.options.readTimeoutMs;
   const { ask: id, from, scopes } = request;
-  readsOf(core).waiting.push({ id, from, scopes, indices, confirmed: false, round: 0, place: 0, sentAtMs: now.monoMs, untilMs });
+  readsOf(core).waiting.push({
+    id,
+    from,
+    scopes,
+    indices,
+    confirmed: false,
+    round: 0,
+    asks: null,
+    sentAtMs: now.monoMs,
+    untilMs,
+  });
 }
 
 export function onReadIndexReply<C>(core: Core<C>, reply: ReadIndexReply): void {
   const { reads } = core;
   if (reads === null || core.role === "leader") return;
-  const asked = reads.waiting.filter((read) => read.from === null && read.indices === null && read.round === reply.ask);
+  const asked = reads.waiting.filter((read) => read.indices === null && placeIn(read, reply.ask) >= 0);
   if (reply.indices === null) {
     for (const read of asked) (core.answers ??= []).push({ id: read.id, ok: false, why: "not-leader" });
     reads.waiting = reads.waiting.filter((read) => !asked.includes(read));
     return;
   }
   // By their place in the question: some that were asked together may have timed out since, and each key has an index of its own.
-  for (const read of asked) {
-    const index = reply.indices[read.place];
+  for (const [k, read] of asked.entries()) {
+    const index = reply.indices[core.broken("reads-by-place") ? k : placeIn(read, reply.ask)];
     if (index === undefined) continue;
     read.indices = [index];
     read.confirmed = true;
   }
+}
+
+/** The place of a read in that question; −1 if it was not asked there. */
+function placeIn(read: WaitingRead, ask: number): number {
+  if (read.asks !== null) for (let k = 0; k < read.asks.length; k += 2) if (read.asks[k] === ask) return read.asks[k + 1]!;
+  return -1;
 }
 
 /** "Do you still follow me?" Adopting the term and answering is all; the answer leaves once the term is durable (rule 1). */
@@ -134,7 +150,8 @@ function confirmReads<C>(core: Core<C>, leadership: Leadership, reads: Reads, no
   if (reads.waiting.every((read) => read.confirmed)) return;
   reads.rounds++;
   reads.roundSentAtMs = now.monoMs;
-  for (const read of reads.waiting) if (!read.confirmed) read.round = reads.rounds;
+  // Not lifted by later rounds: answers slower than the retry count as well.
+  for (const read of reads.waiting) if (!read.confirmed && read.round === 0) read.round = reads.rounds;
   eachVoter(core.configuration, (member) => {
     if (member === core.self) return;
     core.send(member, { kind: "confirm", from: core.self, term: core.term, gen: core.options.leases.gen, round: reads.rounds });
@@ -144,7 +161,10 @@ function confirmReads<C>(core: Core<C>, leadership: Leadership, reads: Reads, no
 
 /** rule 18: a majority answered, in this term, a round begun after the request. */
 function roundConfirmed<C>(core: Core<C>, leadership: Leadership, round: number): boolean {
-  return isQuorum(core.configuration, (member) => member === core.self || (peerOf(leadership, member)?.round ?? 0) >= round);
+  return isQuorum(
+    core.deciding("confirm-one-half"),
+    (member) => member === core.self || (peerOf(leadership, member)?.round ?? 0) >= round,
+  );
 }
 
 /** Follower: one question for all reads not asked yet, and again for those without answer. */
@@ -155,12 +175,11 @@ function askLeader<C>(core: Core<C>, reads: Reads, now: Moment): void {
     return;
   }
   const lateMs = now.monoMs - core.options.retryMs;
-  const due = reads.waiting.filter((read) => read.indices === null && (read.round === 0 || read.sentAtMs <= lateMs));
+  const due = reads.waiting.filter((read) => read.indices === null && (read.asks === null || read.sentAtMs <= lateMs));
   if (due.length === 0) return;
-  const ask = ++reads.rounds;
+  const ask = core.broken("asks-anew") ? ++reads.rounds : core.options.leases.nextAsk();
   for (const [place, read] of due.entries()) {
-    read.round = ask;
-    read.place = place;
+    (read.asks ??= []).push(ask, place);
     read.sentAtMs = now.monoMs;
   }
   const scopes = due.map((read) => read.scopes[0]!);

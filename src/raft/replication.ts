@@ -132,7 +132,7 @@ export function onSnapshotDone<C>(core: Core<C>, to: MemberId, ok: boolean, now:
 /** Does this peer still lack something: entries, the commit index, or an append in the epoch in which it supports us now (rule 14)? */
 export function isBehind<C>(core: Core<C>, peer: Peer): boolean {
   if (peer.leaving) return peer.commit < core.log.configurationIndex;
-  return peer.match < core.log.last || peer.commit < core.commit || peer.epoch !== core.options.leases.supportEpoch(peer.id);
+  return peer.match < core.log.last || peer.commit < core.commit || peer.epoch < core.options.leases.supportEpoch(peer.id);
 }
 
 /** When a peer that is behind is to be sent to again. One that does not answer heartbeats is not: 'support-changed' says when it is back. */
@@ -140,8 +140,9 @@ export function retryAtMs<C>(core: Core<C>, peer: Peer): number {
   if (peer.state === "snapshot" || peer.state === "fetch" || !core.options.leases.reaches(peer.id) || !isBehind(core, peer)) {
     return Number.POSITIVE_INFINITY;
   }
-  // rule 14: its promise is a new one: the group is woken by one append at once, so that the lease covers it again.
-  if (core.options.leases.supportEpoch(peer.id) !== Math.max(peer.epoch, peer.wokenEpoch)) return Number.NEGATIVE_INFINITY;
+  // rule 14: its promise is a new one: the group is woken by one append at once, so that the lease covers it again. (An epoch acknowledged
+  // before the heartbeat that tells of it has come back needs no append, but that heartbeat.)
+  if (core.options.leases.supportEpoch(peer.id) > Math.max(peer.epoch, peer.wokenEpoch)) return Number.NEGATIVE_INFINITY;
   return peer.sentAtMs + core.options.retryMs;
 }
 
