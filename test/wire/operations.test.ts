@@ -255,6 +255,27 @@ describe("S3 operations through the SDK", () => {
       (await sdkError(s3.send(new CopyObjectCommand({ Bucket: "main", Key: "c2", CopySource: "main/absent" })))).name,
       "NoSuchKey",
     );
+    // A plus is a plus; where there is no such key it is the space that AWS reads, and that form encoders write.
+    for (const [key, body] of [
+      ["a b", "with a space"],
+      ["c d", "with a space"],
+      ["c+d", "with a plus"],
+    ] as const)
+      await s3.send(new PutObjectCommand({ Bucket: "main", Key: key, Body: body }));
+    for (const [from, body] of [
+      ["a+b", "with a space"],
+      ["a%20b", "with a space"],
+      ["c+d", "with a plus"],
+      ["c%2Bd", "with a plus"],
+    ] as const) {
+      await s3.send(new CopyObjectCommand({ Bucket: "main", Key: "plus", CopySource: `main/${from}` }));
+      const got = await s3.send(new GetObjectCommand({ Bucket: "main", Key: "plus" }));
+      assert.equal(await got.Body?.transformToString(), body, from);
+    }
+    assert.equal(
+      (await sdkError(s3.send(new CopyObjectCommand({ Bucket: "main", Key: "c2", CopySource: "main/a%2Bb" })))).name,
+      "NoSuchKey",
+    );
     assert.equal(
       (await sdkError(s3.send(new CopyObjectCommand({ Bucket: "main", Key: "c2", CopySource: "absent/k" })))).name,
       "NoSuchBucket",

@@ -138,6 +138,23 @@ describe("refusals", () => {
       as: server.other,
     });
     assert.equal(copy.code, "AccessDenied");
+    // Who may not read must not try out ETags either; whether a key is there at all it may ask.
+    const k = { target: "/house/k", as: server.other };
+    const known = (await ask(server, { method: "HEAD", target: "/house/k" })).headers["etag"] as string;
+    for (const etag of [known, '"0"']) {
+      const headers = { "If-Match": etag };
+      assert.equal((await ask(server, { ...k, method: "PUT", body: "x", headers })).code, "AccessDenied");
+      assert.equal((await ask(server, { ...k, method: "DELETE", headers })).code, "AccessDenied");
+      const body = `<Delete><Object><Key>k</Key><ETag>${etag}</ETag></Object></Delete>`;
+      const several = await ask(server, { ...k, method: "POST", target: "/house?delete", body });
+      assert.match(several.text, /<Error><Key>k<\/Key><Code>AccessDenied<\/Code>/);
+    }
+    const absent = { ...k, target: "/house/absent", headers: { "If-Match": "*" } };
+    assert.equal((await ask(server, { ...absent, method: "DELETE" })).code, "NoSuchKey");
+    assert.equal(
+      (await ask(server, { ...k, method: "PUT", body: "x", headers: { "If-None-Match": "*" } })).code,
+      "PreconditionFailed",
+    );
     assert.equal((await ask(server, { method: "DELETE", target: "/house", as: server.other })).code, "AccessDenied");
     assert.equal((await ask(server, { method: "PUT", target: "/mine", as: server.other })).code, "AccessDenied");
   });
@@ -239,8 +256,11 @@ describe("refusals", () => {
       assert.deepEqual([reply.status, reply.code], [501, "NotImplemented"], JSON.stringify(headers));
       assert.match(reply.text, new RegExp(`<Header>${Object.keys(headers)[0]}</Header>`));
     }
-    for (const query of ["newThing", "versioning", "versionId=null", "partNumber=1"])
-      assert.equal((await ask(server, { method: "PUT", target: `/house/p8?${query}`, body: "x" })).status, 501, query);
+    for (const query of ["newThing", "versioning", "versionId=null", "partNumber=1"]) {
+      const reply = await ask(server, { method: "PUT", target: `/house/p8?${query}`, body: "x" });
+      assert.equal(reply.status, 501, query);
+      assert.match(reply.text, new RegExp(`<ArgumentName>${query.split("=")[0]}</ArgumentName><Resource>/house/p8</Resource>`));
+    }
     assert.equal((await ask(server, { target: "/house/p8" })).status, 404);
     for (const headers of [
       { "x-amz-acl": "private" },
@@ -271,6 +291,9 @@ describe("refusals", () => {
     ] as const) {
       const reply = await ask(server, { method, target, body: "" });
       assert.deepEqual([reply.status, reply.code], [405, "MethodNotAllowed"], `${method} ${target}`);
+      // RFC 9110 §15.5.6
+      assert.match(reply.headers["allow"] ?? "", /^[A-Z]+(, [A-Z]+)*$/);
+      assert.ok(!reply.headers["allow"]?.split(", ").includes(method), `${method} ${target}`);
     }
     assert.equal((await ask(server, { target: "/house?acl&policy" })).code, "InvalidArgument");
     const preflight = await exchange(server, {
@@ -279,6 +302,13 @@ describe("refusals", () => {
       headers: ["Host", "h", "Origin", "http://o", "Access-Control-Request-Method", "GET"],
     });
     assert.deepEqual([preflight.status, preflight.code], [403, "AccessForbidden"]);
+    for (const headers of [
+      ["Host", "h", "Origin", "http://o"],
+      ["Host", "h", "Access-Control-Request-Method", "GET"],
+    ]) {
+      const half = await exchange(server, { method: "OPTIONS", target: "/house/k", headers });
+      assert.deepEqual([half.status, half.code], [400, "BadRequest"], headers.join());
+    }
   });
 
   it("lengths and sizes", async () => {

@@ -37,6 +37,8 @@ export type ErrorElements = readonly (readonly [name: string, value: string])[];
 
 export interface ApiErrorOptions {
   readonly elements?: ErrorElements;
+  /** Of the answer, beside those that every answer has: name, value, name, value … */
+  readonly headers?: readonly string[];
   readonly cause?: unknown;
 }
 
@@ -47,12 +49,14 @@ export interface ApiErrorOptions {
 export class ApiError<Code extends string = string> extends Error {
   readonly code: Code;
   readonly elements: ErrorElements;
+  readonly headers: readonly string[];
 
-  constructor(code: Code, message = "", { elements = [], cause }: ApiErrorOptions = {}) {
+  constructor(code: Code, message = "", { elements = [], headers = [], cause }: ApiErrorOptions = {}) {
     super(message, cause === undefined ? undefined : { cause });
     this.name = "ApiError";
     this.code = code;
     this.elements = elements;
+    this.headers = headers;
   }
 }
 

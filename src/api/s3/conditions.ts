@@ -1,3 +1,4 @@
+import type { AccessKey, Bucket } from "../../model/control-service.ts";
 import type { WriteCondition } from "../../model/object-service.ts";
 import type { HttpRequest } from "../../platform/http.ts";
 import { parseHttpDate } from "../common/dates.ts";
@@ -55,6 +56,23 @@ export function writeConditionOf(request: Pick<HttpRequest, "header">): WriteCon
     return { ifNoneMatch: "*" };
   }
   return ifMatch === undefined ? undefined : ifMatchCondition(ifMatch);
+}
+
+/**
+ * Comparing an ETag tells something of what is stored: AWS asks for the right to read as well, but not where the condition is only that there
+ * is something, or nothing. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+ *
+ * @throws ApiError AccessDenied
+ */
+export function checkMayCompare(condition: WriteCondition | undefined, { bucket, accessKey }: Comparer): void {
+  if (condition === undefined || !("ifMatch" in condition) || condition.ifMatch === "*" || bucket.rights(accessKey.id).read)
+    return;
+  throw s3Error("AccessDenied", "Access Denied: If-Match with an ETag needs the read right on the bucket too.");
+}
+
+interface Comparer {
+  readonly bucket: Bucket;
+  readonly accessKey: AccessKey;
 }
 
 /** @throws ApiError InvalidArgument when no ETag can be read from it. */

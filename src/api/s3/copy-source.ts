@@ -18,6 +18,8 @@ export interface CopySource {
 interface SourceName {
   readonly bucketName: string;
   readonly key: string;
+  /** Where the key holds a plus that was not escaped: the same with spaces. */
+  readonly spacedKey: string | undefined;
   readonly version: string | undefined;
 }
 
@@ -27,15 +29,20 @@ interface SourceName {
  */
 export async function findCopySource(call: BucketCall, services: Services): Promise<CopySource> {
   const { request } = call;
-  const { bucketName, key, version } = parseCopySource(request.header("x-amz-copy-source") ?? "");
-  checkKey(key);
+  const { bucketName, key: literalKey, spacedKey, version } = parseCopySource(request.header("x-amz-copy-source") ?? "");
+  checkKey(literalKey);
   const bucket = services.control.resolveBucket(bucketName, call.accessKey.id);
   if (bucket === undefined) throw noSuchBucket(bucketName);
   if (!bucket.rights(call.accessKey.id).read)
     throw s3Error("AccessDenied", "This access key may not read the bucket of the copy source.");
-  if (version !== undefined) checkVersionId(new Query([{ name: "versionId", value: version }]), key);
-  const object = await services.objects.lookup({ bucket, key });
-  if (object === null) throw noSuchKey(key);
+  if (version !== undefined) checkVersionId(new Query([{ name: "versionId", value: version }]), literalKey);
+  let key = literalKey;
+  let object = await services.objects.lookup({ bucket, key });
+  if (object === null && spacedKey !== undefined) {
+    key = spacedKey;
+    object = await services.objects.lookup({ bucket, key });
+  }
+  if (object === null) throw noSuchKey(literalKey);
   const verdict = judgeRead(object, {
     ifMatch: request.header("x-amz-copy-source-if-match"),
     ifUnmodifiedSince: request.header("x-amz-copy-source-if-unmodified-since"),
@@ -53,10 +60,14 @@ export async function findCopySource(call: BucketCall, services: Services): Prom
   return { bucket, key, object };
 }
 
-/** "[/]bucket/key[?versionId=id]", percent-encoded (a "?" of the key itself is %3F). */
+/**
+ * "[/]bucket/key[?versionId=id]", percent-encoded (a "?" of the key itself is %3F). A "+" that is not escaped is a plus for most clients; AWS
+ * reads a space, which is what those meant that encode as forms do: so the key with a plus is looked for first, then the one with a space.
+ */
 export function parseCopySource(header: string): SourceName {
   const mark = header.indexOf("?");
-  const path = uriDecode(mark < 0 ? header : header.slice(0, mark));
+  const source = mark < 0 ? header : header.slice(0, mark);
+  const path = uriDecode(source);
   let version: string | undefined;
   if (mark >= 0) {
     const match = /^versionId=([^&]*)$/.exec(header.slice(mark + 1));
@@ -76,5 +87,6 @@ export function parseCopySource(header: string): SourceName {
       "x-amz-copy-source",
       header,
     );
-  return { bucketName: path.slice(start, slash), key: path.slice(slash + 1), version };
+  const spacedKey = source.includes("+") ? uriDecode(source.replaceAll("+", " "))?.slice(slash + 1) : undefined;
+  return { bucketName: path.slice(start, slash), key: path.slice(slash + 1), spacedKey, version };
 }

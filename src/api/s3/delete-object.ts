@@ -1,5 +1,5 @@
 import type { BucketCall, Services } from "./call.ts";
-import { ifMatchCondition } from "./conditions.ts";
+import { checkMayCompare, ifMatchCondition } from "./conditions.ts";
 import { deleteRefusal } from "./errors.ts";
 import { deletesCurrent } from "./version-id.ts";
 
@@ -8,10 +8,9 @@ export async function deleteObject(call: BucketCall, services: Services): Promis
   const { bucket, key, request, answer } = call;
   if (!deletesCurrent(call.query.get("versionId"))) return answer.send(204, []);
   const ifMatch = request.header("if-match");
-  const target = { bucket, key };
-  const outcome = await services.objects.delete(
-    ifMatch === undefined ? target : { ...target, condition: ifMatchCondition(ifMatch) },
-  );
+  const condition = ifMatch === undefined ? undefined : ifMatchCondition(ifMatch);
+  checkMayCompare(condition, call);
+  const outcome = await services.objects.delete(condition === undefined ? { bucket, key } : { bucket, key, condition });
   if (!outcome.ok) throw deleteRefusal(outcome, call);
   answer.send(204, []);
 }

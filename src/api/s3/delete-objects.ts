@@ -1,9 +1,8 @@
-import type { Bucket } from "../../model/control-service.ts";
 import { readSmallBody } from "../common/payload.ts";
 import { XmlReader, parseXml, type XmlElement } from "../common/xml-read.ts";
 import { S3_NAMESPACE, XML_HEAD, element, escapeXml } from "../common/xml-write.ts";
 import type { BucketCall, Services } from "./call.ts";
-import { ifMatchCondition } from "./conditions.ts";
+import { checkMayCompare, ifMatchCondition } from "./conditions.ts";
 import { deleteRefusal, finalErrorOf, s3Error } from "./errors.ts";
 import { checkKey } from "./keys.ts";
 import { DELETE_CONCURRENCY, MAX_DELETE_KEYS, MAX_XML_BYTES } from "./limits.ts";
@@ -24,7 +23,7 @@ export async function deleteObjects(call: BucketCall, services: Services): Promi
   const work = async (): Promise<void> => {
     while (next < victims.length && !call.request.signal.aborted) {
       const at = next++;
-      results[at] = await deleteOne(call.bucket, call.bucketName, victims[at] as Victim, { quiet, services });
+      results[at] = await deleteOne(call, victims[at] as Victim, { quiet, services });
     }
   };
   await Promise.all(Array.from({ length: Math.min(DELETE_CONCURRENCY, victims.length) }, work));
@@ -40,8 +39,7 @@ interface Victim {
 }
 
 async function deleteOne(
-  bucket: Bucket,
-  bucketName: string,
+  call: BucketCall,
   { key, version, etag, unsupported }: Victim,
   { quiet, services }: { readonly quiet: boolean; readonly services: Services },
 ): Promise<string> {
@@ -50,9 +48,10 @@ async function deleteOne(
     if (unsupported !== undefined)
       throw s3Error("NotImplemented", `DeleteObjects does not support the condition ${unsupported}. Leave it out.`);
     if (deletesCurrent(version)) {
-      const outcome = await services.objects.delete(
-        etag === undefined ? { bucket, key } : { bucket, key, condition: ifMatchCondition(etag) },
-      );
+      const { bucket, bucketName } = call;
+      const condition = etag === undefined ? undefined : ifMatchCondition(etag);
+      checkMayCompare(condition, call);
+      const outcome = await services.objects.delete(condition === undefined ? { bucket, key } : { bucket, key, condition });
       if (!outcome.ok) throw deleteRefusal(outcome, { bucketName, key });
     }
     if (quiet) return "";

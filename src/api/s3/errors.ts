@@ -229,6 +229,19 @@ export function preconditionFailed(condition: string): ApiError<S3ErrorCode> {
   return s3Error("PreconditionFailed", "", [["Condition", condition]]);
 }
 
+/** Of a Range header; Content-Range tells what there is (RFC 9110 §15.5.17). */
+export function invalidRange(range: string, sizeBytes: number): ApiError<S3ErrorCode> {
+  return s3Error(
+    "InvalidRange",
+    "",
+    [
+      ["RangeRequested", range],
+      ["ActualObjectSize", String(sizeBytes)],
+    ],
+    { headers: ["Content-Range", `bytes */${sizeBytes}`] },
+  );
+}
+
 export function entityTooLarge(limit: number, proposed?: number): ApiError<S3ErrorCode> {
   const elements: [string, string][] = [["MaxSizeAllowed", String(limit)]];
   if (proposed !== undefined) elements.unshift(["ProposedSize", String(proposed)]);
@@ -386,6 +399,7 @@ export interface FinalError {
   readonly code: S3ErrorCode;
   readonly message: string;
   readonly elements: ErrorElements;
+  readonly headers: readonly string[];
   readonly log: "no" | "warn" | "error" | "gone";
 }
 
@@ -430,6 +444,7 @@ function fromApiError(error: ApiError): FinalError {
     code: error.code,
     message: error.message !== "" ? error.message : message,
     elements: error.elements,
+    headers: error.headers,
     log: status >= 500 && status !== 501 ? "error" : "no",
   };
 }
@@ -474,7 +489,7 @@ function fromGroup(error: GroupError, conditional: boolean): FinalError {
 
 function final(code: S3ErrorCode, message: string, log: FinalError["log"]): FinalError {
   const { status, message: text } = ERRORS[code];
-  return { status, code, message: message !== "" ? message : text, elements: [], log };
+  return { status, code, message: message !== "" ? message : text, elements: [], headers: [], log };
 }
 
 function isKnown(code: string): code is S3ErrorCode {

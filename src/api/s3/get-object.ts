@@ -2,7 +2,7 @@ import type { FoundObject, StoredChecksum } from "../../model/object-service.ts"
 import type { BucketCall, Services } from "./call.ts";
 import { pushChecksum } from "./checksum-answer.ts";
 import { judgeRead, rangeHolds } from "./conditions.ts";
-import { invalidArgument, noSuchKey, preconditionFailed, s3Error } from "./errors.ts";
+import { invalidArgument, invalidRange, noSuchKey, preconditionFailed, s3Error } from "./errors.ts";
 import { MAX_PART_NUMBER } from "./limits.ts";
 import { checkHeaderText, pushKeptHeaders, wireText } from "./object-headers.ts";
 import { parseRange, type ByteRange } from "./ranges.ts";
@@ -86,19 +86,23 @@ async function select(call: BucketCall, object: FoundObject, partNumber: number 
       ]);
     const range = { start: part.offset, end: part.offset + part.sizeBytes };
     // No Content-Range can be written for no bytes.
-    const checksum = object.partCount > 0 ? part.checksum : object.checksum;
-    return { range, partial: part.sizeBytes > 0, checksum };
+    return { range, partial: part.sizeBytes > 0, checksum: checksumOfPart(object, part.checksum) };
   }
   if (rangeHeader === undefined || !rangeHolds(request.header("if-range"), object))
     return { range: whole, partial: false, checksum: object.checksum };
   const range = parseRange(rangeHeader, object.sizeBytes);
   if (range === "whole") return { range: whole, partial: false, checksum: object.checksum };
-  if (range === "unsatisfiable")
-    throw s3Error("InvalidRange", "", [
-      ["RangeRequested", rangeHeader],
-      ["ActualObjectSize", String(object.sizeBytes)],
-    ]);
+  if (range === "unsatisfiable") throw invalidRange(rangeHeader, object.sizeBytes);
   return { range, partial: true, checksum: undefined };
+}
+
+/** The part's value; the type is the object's: it says how those of the parts make up its own. */
+function checksumOfPart(
+  { partCount, checksum: whole }: FoundObject,
+  part: StoredChecksum | undefined,
+): StoredChecksum | undefined {
+  if (partCount === 0) return whole;
+  return part === undefined || whole === undefined ? part : { ...part, type: whole.type };
 }
 
 function partNumberOf({ query }: BucketCall): number | undefined {

@@ -1,6 +1,7 @@
 import type { ObjectHeaders } from "../../model/object-service.ts";
 import type { HttpRequest } from "../../platform/http.ts";
 import { storedContentEncoding } from "../common/payload.ts";
+import { headerValues } from "../common/sigv4-canonical.ts";
 import { invalidArgument, s3Error } from "./errors.ts";
 
 /**
@@ -32,7 +33,7 @@ export function keptHeaders(request: Pick<HttpRequest, "rawHeaders" | "header">)
     const name = raw.toLowerCase();
     if (name.startsWith(META)) {
       user ??= [];
-      if (!has(user, name.slice(META.length))) user.push([name.slice(META.length), textOf(name, request.header(name) ?? "")]);
+      if (!has(user, name.slice(META.length))) user.push([name.slice(META.length), textOf(name, userValue(request, name))]);
     } else if (isKept(name) && !has(system, name)) {
       const text = textOf(name, request.header(name) ?? "");
       const value = name === "content-encoding" ? storedContentEncoding(text) : text;
@@ -106,6 +107,15 @@ export function isKept(name: string): boolean {
     default:
       return false;
   }
+}
+
+/** Repeated user metadata is one value, joined without spaces (AWS); the transport joins any header with them. */
+function userValue(request: Pick<HttpRequest, "rawHeaders" | "header">, name: string): string {
+  const joined = request.header(name) ?? "";
+  if (!joined.includes(", ")) return joined;
+  return headerValues(request.rawHeaders, name)
+    .map((value) => value.trim())
+    .join(",");
 }
 
 const NOT_ASCII = /[^\x00-\x7f]/;

@@ -4,7 +4,7 @@ import { openUpload } from "../common/payload.ts";
 import { limitLength } from "../common/post-policy.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { pushChecksum } from "./checksum-answer.ts";
-import { writeConditionOf } from "./conditions.ts";
+import { checkMayCompare, writeConditionOf } from "./conditions.ts";
 import { entityTooLarge, putRefusal, s3Error } from "./errors.ts";
 import { MAX_UPLOAD_BYTES } from "./limits.ts";
 import { keptHeaders } from "./object-headers.ts";
@@ -14,6 +14,7 @@ export async function putObject(call: BucketCall, services: Services): Promise<v
   const { request } = call;
   const headers = keptHeaders(request);
   const condition = writeConditionOf(request);
+  checkMayCompare(condition, call);
   const upload = uploadOf(call);
   const outcome = await services.objects.put(putRequest(call, { headers, condition, upload }));
   if (!outcome.ok) throw putRefusal(outcome, call, conditionName(condition));

@@ -18,8 +18,8 @@ export interface RouteInput {
 
 export type Route =
   | { readonly ok: true; readonly operation: Operation }
-  /** AWS: 405 MethodNotAllowed. `resource`: what the method was tried on. */
-  | { readonly ok: false; readonly why: "method"; readonly resource: string }
+  /** AWS: 405 MethodNotAllowed. `resource`: what the method was tried on; `allowed`: the methods it has. */
+  | { readonly ok: false; readonly why: "method"; readonly resource: string; readonly allowed: readonly string[] }
   /** AWS: 400 InvalidArgument "Conflicting query string parameters". */
   | { readonly ok: false; readonly why: "conflict"; readonly first: string; readonly second: string };
 
@@ -158,7 +158,12 @@ export function route(input: RouteInput): Route {
   if (method === "POST" && key === "" && word === "" && input.form) return found("PostObject");
   const selector = select(methods, method);
   if (selector === undefined)
-    return { ok: false, why: "method", resource: word !== "" ? word : key === "" ? "BUCKET" : "OBJECT" };
+    return {
+      ok: false,
+      why: "method",
+      resource: word !== "" ? word : key === "" ? "BUCKET" : "OBJECT",
+      allowed: Object.keys(methods),
+    };
   const operation = typeof selector === "function" ? selector(query) : selector;
   if (input.copySource) {
     if (operation === "PutObject") return found("CopyObject");
@@ -168,7 +173,7 @@ export function route(input: RouteInput): Route {
 }
 
 function service(method: string, query: Query): Route {
-  if (method !== "GET") return { ok: false, why: "method", resource: "SERVICE" };
+  if (method !== "GET") return { ok: false, why: "method", resource: "SERVICE", allowed: ["GET"] };
   return found(query.get("x-id") === "ListDirectoryBuckets" ? "ListDirectoryBuckets" : "ListBuckets");
 }
 

@@ -186,11 +186,7 @@ class S3Server {
     else if (failure.log === "warn")
       log.warn({ code: failure.code, reason: String(error), requestId, operation }, "an S3 request could not be served now");
     if (answer.started) return; // The transport has cut a broken answer off; a second one can't be sent.
-    const headers = ["Content-Type", "application/xml"];
-    if (failure.code === "InvalidRange") {
-      const size = failure.elements.find(([name]) => name === "ActualObjectSize");
-      if (size !== undefined) headers.push("Content-Range", `bytes */${size[1]}`);
-    }
+    const headers = ["Content-Type", "application/xml", ...failure.headers];
     if (request.method === "HEAD") {
       answer.send(failure.status, headers);
       return;
@@ -228,18 +224,25 @@ function routeRefusal(refused: Extract<ReturnType<typeof route>, { ok: false }>,
       ["ArgumentName", "ResourceType"],
       ["ArgumentValue", refused.first],
     ]);
-  return s3Error("MethodNotAllowed", "", [
-    ["Method", method],
-    ["ResourceType", refused.resource],
-  ]);
+  return s3Error(
+    "MethodNotAllowed",
+    "",
+    [
+      ["Method", method],
+      ["ResourceType", refused.resource],
+    ],
+    { headers: ["Allow", refused.allowed.join(", ")] },
+  );
 }
 
 /** CORS rules can't be set yet: every preflight is refused as AWS refuses it without rules. */
 function preflightRefusal(request: HttpRequest): Error {
   if (request.header("origin") === undefined)
     return s3Error("BadRequest", "Insufficient information. Origin request header needed.");
+  const wanted = request.header("access-control-request-method");
+  if (wanted === undefined) return s3Error("BadRequest", "Invalid Access-Control-Request-Method: null");
   return s3Error("AccessForbidden", "", [
-    ["Method", request.header("access-control-request-method") ?? ""],
+    ["Method", wanted],
     ["ResourceType", "BUCKET"],
   ]);
 }

@@ -60,7 +60,7 @@ function screenQuery(operation: LiveOperation, rules: Rules, query: Query): void
     const lower = name.toLowerCase();
     if (lower.startsWith("x-amz-") ? query.has("X-Amz-Signature") : lower.startsWith("x-")) continue;
     throw s3Error("NotImplemented", `${operation} does not support the query parameter "${name}". Remove it.`, [
-      ["Resource", name],
+      ["ArgumentName", name],
     ]);
   }
 }
