@@ -197,6 +197,27 @@ describe("requests and answers", () => {
     ok((await http.answer()).body.equals(body));
   });
 
+  test("the memory of a large piece goes back with the next read, not with the next collection", async (t) => {
+    const held: number[] = [];
+    const { client } = await serve(t, async (request, response) => {
+      let before: Uint8Array | undefined;
+      for (let piece = await request.body.read(); piece !== null; piece = await request.body.read()) {
+        if (before !== undefined && before.buffer.byteLength !== 0) held.push(before.buffer.byteLength);
+        before = piece;
+      }
+      ok(before !== undefined, "a body came");
+      await response.send(200, OK, Buffer.from(String(before.byteLength)));
+    });
+    const body = Buffer.alloc(3_000_000, "0123456789");
+    const http = await client();
+    http.send(`PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n`, body);
+    equal((await http.answer()).body.toString(), "0");
+    ok(
+      held.every((bytes) => bytes < 8 * 1024),
+      `held: ${held.join(" ")}`,
+    );
+  });
+
   test("pipelined requests are handled one after the other, in order", async (t) => {
     let atWork = 0;
     let most = 0;

@@ -2,11 +2,9 @@ import {
   closeSync,
   constants,
   fstatSync,
-  fsync,
   futimesSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readSync,
   renameSync,
   statSync,
@@ -18,6 +16,7 @@ import { hash as hashOnce } from "node:crypto";
 import { dirname } from "node:path";
 import { constants as zlibConstants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import type { BlockRead } from "../cpu.ts";
+import { DurableDirectories, syncFile } from "./durable-directories.ts";
 
 /**
  * A block's file on disk. Short calls (open, write, rename, stat) are synchronous, because a hop through libuv's pool costs more than
@@ -30,8 +29,7 @@ export class BlockFiles {
   /** Memory that is not aligned as the device wants it; learned by trying. */
   readonly #misaligned = new WeakSet<ArrayBufferLike>();
   #directRefusals = 0;
-  /** Per upper directory (ROOT/xx): the directories in it whose entries are known to be on disk. */
-  readonly #durable = new Map<string, Map<string, Promise<void> | true>>();
+  readonly #directories = new DurableDirectories();
   #scratch: Buffer = Buffer.alloc(0);
 
   constructor(asidePrefix: string) {
@@ -58,7 +56,7 @@ export class BlockFiles {
             futimesSync(fd, now, now);
             if (sync) {
               await syncFile(fd);
-              await this.#syncEntry(file);
+              await this.#directories.sync(file);
             }
             return { storedSize: size, corrupted };
           }
@@ -74,7 +72,7 @@ export class BlockFiles {
   async write(path: string, bytes: Uint8Array, sync: boolean): Promise<void> {
     const written = this.#isForDirect(bytes) && (await this.#writeAside(path, bytes, { sync, direct: true }));
     if (!written) await this.#writeAside(path, bytes, { sync, direct: false });
-    if (sync) await this.#syncEntry(path);
+    if (sync) await this.#directories.sync(path);
   }
 
   /** False when the bytes can't go past the page cache; nothing is left then. */
@@ -84,15 +82,17 @@ export class BlockFiles {
     { sync, direct }: { readonly sync: boolean; readonly direct: boolean },
   ): Promise<boolean> {
     const aside = `${path}.${this.#asidePrefix}${this.#asideCount++}${ASIDE}`;
-    const fd = this.#create(aside, direct);
+    const fd = this.#create(aside, { direct, sync });
     if (fd === undefined) return false;
     let complete = false;
     try {
       try {
         if (direct) {
           if (!(await this.#writeDirect(fd, bytes))) return false;
-        } else for (let done = 0; done < bytes.byteLength; ) done += writeSync(fd, bytes, done);
-        if (sync) await syncFile(fd);
+        } else {
+          for (let done = 0; done < bytes.byteLength; ) done += writeSync(fd, bytes, done);
+          if (sync) await syncFile(fd);
+        }
       } finally {
         closeSync(fd);
       }
@@ -181,12 +181,12 @@ export class BlockFiles {
     }
   }
 
-  /** Opens a new file; undefined where the file system has no direct writes. */
-  #create(aside: string, direct: boolean): number | undefined {
+  /** Opens a new file; undefined where the file system has no direct writes. Those of a durable file are on disk when they return: no fsync follows. */
+  #create(aside: string, { direct, sync }: { readonly direct: boolean; readonly sync: boolean }): number | undefined {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
-    if (!direct) return this.#open(aside, flags);
+    if (!direct) return this.#open(aside, flags, sync);
     try {
-      return this.#open(aside, flags | O_DIRECT);
+      return this.#open(aside, flags | O_DIRECT | (sync ? constants.O_DSYNC : 0), sync);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EINVAL") throw error;
       this.#directRefusals++;
@@ -195,7 +195,7 @@ export class BlockFiles {
     }
   }
 
-  #open(aside: string, flags: number): number {
+  #open(aside: string, flags: number, sync: boolean): number {
     try {
       return openSync(aside, flags, 0o600);
     } catch (error) {
@@ -208,39 +208,9 @@ export class BlockFiles {
         } catch (made) {
           if ((made as NodeJS.ErrnoException).code !== "EEXIST") throw made;
         }
+      if (sync) this.#directories.made(directory);
       return openSync(aside, flags, 0o600);
     }
-  }
-
-  /** Makes the name of a file durable: its directory and, once per process, that directory's own entry and the one above. */
-  async #syncEntry(file: string): Promise<void> {
-    const directory = dirname(file);
-    const upper = dirname(directory);
-    await syncDirectory(directory);
-    let known = this.#durable.get(upper);
-    if (known === undefined) {
-      known = new Map();
-      this.#durable.set(upper, known);
-      // What is there now may have been made by a process that was killed before its fsync.
-      const names = readdirSync(upper);
-      const done = syncDirectory(upper).then(() => syncDirectory(dirname(upper)));
-      for (const name of names) this.#learn(known, upper + "/" + name, done);
-    }
-    const state = known.get(directory) ?? this.#learn(known, directory, syncDirectory(upper));
-    if (state !== true) await state;
-  }
-
-  #learn(known: Map<string, Promise<void> | true>, directory: string, done: Promise<void>): Promise<void> {
-    const settled = done.then(
-      () => void known.set(directory, true),
-      (error: unknown) => {
-        known.delete(directory);
-        throw error;
-      },
-    );
-    settled.catch(() => {}); // Whoever waits for it sees the error.
-    known.set(directory, settled);
-    return settled;
   }
 }
 
@@ -341,17 +311,4 @@ function writeSome(fd: number, bytes: Uint8Array, from: number): Promise<number>
   return new Promise((resolve, reject) =>
     write(fd, bytes, from, bytes.byteLength - from, null, (error, count) => (error ? reject(error) : resolve(count))),
   );
-}
-
-function syncFile(fd: number): Promise<void> {
-  return new Promise((resolve, reject) => fsync(fd, (error) => (error ? reject(error) : resolve())));
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const fd = openSync(path, constants.O_RDONLY);
-  try {
-    await syncFile(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

@@ -1,7 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { ByteSource } from "../../util/byte-source.ts";
 import { HttpBodyError, type HttpBodyFailure } from "../http.ts";
-import type { YoungCollector } from "./garbage.ts";
 import type { HttpLimits } from "./http-limits.ts";
 
 /** Pieces kept ahead of the reader; beyond it the socket is not read (back pressure). */
@@ -14,7 +13,6 @@ const READ_AHEAD_BYTES = 128 * 1024;
 export class RequestBody implements ByteSource {
   readonly #message: IncomingMessage;
   readonly #limits: HttpLimits;
-  readonly #garbage: YoungCollector;
   /** Bytes announced by Content-Length; undefined = chunked. */
   readonly #length: number | undefined;
   readonly #beforeFirstRead: () => void;
@@ -25,6 +23,7 @@ export class RequestBody implements ByteSource {
   #discardLeft = 0;
   #receivedBytes = 0;
   #queue: Uint8Array[] = [];
+  #lent: Uint8Array | undefined;
   #queuedBytes = 0;
   #ended = false;
   #failure: HttpBodyError | undefined;
@@ -38,24 +37,20 @@ export class RequestBody implements ByteSource {
   /** @param beforeFirstRead  called once, when the body is first asked for ("100 Continue"). */
   constructor(
     message: IncomingMessage,
-    {
-      length,
-      limits,
-      garbage,
-      beforeFirstRead,
-    }: { length: number | undefined; limits: HttpLimits; garbage: YoungCollector; beforeFirstRead: () => void },
+    { length, limits, beforeFirstRead }: { length: number | undefined; limits: HttpLimits; beforeFirstRead: () => void },
   ) {
     this.#message = message;
     this.#length = length;
     this.#limits = limits;
-    this.#garbage = garbage;
     this.#beforeFirstRead = beforeFirstRead;
     if (length === 0) this.#ended = true;
   }
 
   read(): Promise<Uint8Array | null> {
+    this.#giveBack();
     const piece = this.#queue.shift();
     if (piece !== undefined) {
+      this.#lent = piece;
       this.#queuedBytes -= piece.byteLength;
       if (this.#paused && this.#queue.length === 0) this.#resume();
       return Promise.resolve(piece);
@@ -72,6 +67,7 @@ export class RequestBody implements ByteSource {
 
   /** What is left of it is dealt with when the answer goes out. */
   cancel(): void {
+    for (const piece of this.#queue) free(piece);
     this.#queue = [];
     this.#queuedBytes = 0;
   }
@@ -133,9 +129,9 @@ export class RequestBody implements ByteSource {
 
   #onData(piece: Uint8Array): void {
     this.#receivedBytes += piece.byteLength;
-    this.#garbage.add(piece.byteLength);
     if (this.#discarding) {
       this.#discardLeft -= piece.byteLength;
+      free(piece);
       if (this.#discardLeft < 0) this.#onDiscardLimit?.();
       return;
     }
@@ -146,6 +142,7 @@ export class RequestBody implements ByteSource {
     const resolve = this.#resolve;
     if (resolve !== undefined) {
       this.#resolve = this.#reject = undefined;
+      this.#lent = piece;
       resolve(piece);
       return;
     }
@@ -155,6 +152,12 @@ export class RequestBody implements ByteSource {
       this.#paused = true;
       this.#message.pause();
     }
+  }
+
+  /** The reader is done with its piece. */
+  #giveBack(): void {
+    if (this.#lent !== undefined) free(this.#lent);
+    this.#lent = undefined;
   }
 
   #onEnd(): void {
@@ -168,4 +171,17 @@ export class RequestBody implements ByteSource {
     this.#paused = false;
     this.#message.resume();
   }
+}
+
+/** Smaller pieces are left to the collector: giving one back costs about a microsecond. */
+const FREE_FROM_BYTES = 8 * 1024;
+
+/**
+ * Gives a piece's memory back at once. node:http allocates every piece anew, and V8 sees only the few small objects around that memory: left to
+ * the collector, bodies at full speed cost a full collection per 64 MiB (a fifth of the CPU of a 1 MiB PUT).
+ */
+function free(piece: Uint8Array): void {
+  const { buffer } = piece;
+  if (piece.byteLength >= FREE_FROM_BYTES && piece.byteLength === buffer.byteLength && buffer instanceof ArrayBuffer)
+    buffer.transfer(0);
 }

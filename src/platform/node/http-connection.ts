@@ -1,13 +1,11 @@
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { HttpBodyFailure } from "../http.ts";
-import type { YoungCollector } from "./garbage.ts";
 import type { HttpLimits } from "./http-limits.ts";
 
 /** What a connection needs of its server. */
 export interface HttpConnectionOwner {
   readonly limits: HttpLimits;
-  readonly garbage: YoungCollector;
   readonly closing: boolean;
   /** `headers`: all of the answer's but Content-Length and Connection. */
   rendered(status: number, reason: string): { readonly headers: readonly string[]; readonly body: string };
@@ -69,9 +67,6 @@ export class HttpConnection {
 
   get limits(): HttpLimits {
     return this.#owner.limits;
-  }
-  get garbage(): YoungCollector {
-    return this.#owner.garbage;
   }
   get remoteAddress(): string {
     return this.#socket.remoteAddress ?? "";

@@ -201,7 +201,6 @@ export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange, 
       this.#body = new RequestBody(this.#message, {
         length: chunked ? undefined : (this.contentLength ?? 0),
         limits: this.#connection.limits,
-        garbage: this.#connection.garbage,
         beforeFirstRead: () => this.#sendContinue(),
       });
     }

@@ -5,7 +5,6 @@ import { randomBytes } from "node:crypto";
 import { chmod, lstat, unlink } from "node:fs/promises";
 import type { HttpHandler, HttpListener, HttpListenOptions, HttpServerFactory } from "../http.ts";
 import type { Log } from "../log.ts";
-import { YoungCollector } from "./garbage.ts";
 import { HttpConnection, type HttpConnectionOwner } from "./http-connection.ts";
 import { type ExchangeRunner, HttpExchange } from "./http-exchange.ts";
 import { HTTP_LIMITS, type HttpLimits } from "./http-limits.ts";
@@ -22,12 +21,8 @@ export function createHttpServerFactory({ log, limits }: { log: Log; limits?: Pa
   };
 }
 
-/** Bytes of received bodies after which young garbage is collected. */
-const COLLECT_EVERY_BYTES = 16 * 1024 * 1024;
-
 class NodeHttpServer implements HttpListener, HttpConnectionOwner, ExchangeRunner {
   readonly limits: HttpLimits;
-  readonly garbage = new YoungCollector(COLLECT_EVERY_BYTES);
   readonly #handler: HttpHandler;
   readonly #log: Log;
   readonly #options: HttpListenOptions;

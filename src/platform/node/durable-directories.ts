@@ -1,0 +1,74 @@
+import { closeSync, constants, fsync, openSync, readdirSync } from "node:fs";
+import { dirname } from "node:path";
+
+/**
+ * Makes the names of block files durable. A file's own directory (ROOT/ab/cd) is synced for every file; the entries of that directory and of the one
+ * above it once per process, because what is there at a start may have been made by a process that was killed before its fsync.
+ */
+export class DurableDirectories {
+  /** By upper directory (ROOT/ab). */
+  readonly #uppers = new Map<string, Upper>();
+
+  /** Call when `directory` was just made: its way to the disk begins, and shares the file system's commit with what is written meanwhile. */
+  made(directory: string): void {
+    this.#syncAbove(directory);
+  }
+
+  /** Settles when the name of `file` is on disk, and every name above it up to the root's entries. */
+  async sync(file: string): Promise<void> {
+    const directory = dirname(file);
+    const above = this.#uppers.get(dirname(directory))?.lower.get(directory) ?? this.#syncAbove(directory);
+    if (above === true) await syncPath(directory);
+    else await Promise.all([syncPath(directory), above]);
+  }
+
+  #syncAbove(directory: string): Promise<void> {
+    const path = dirname(directory);
+    const upper = this.#uppers.get(path);
+    if (upper !== undefined) return learn(upper, directory, syncPath(path));
+    const own = syncPath(dirname(path));
+    const started: Upper = { own, lower: new Map() };
+    this.#uppers.set(path, started);
+    own.catch(() => this.#uppers.delete(path)); // The next file tries again.
+    const names = readdirSync(path);
+    const entries = syncPath(path);
+    for (const name of names) learn(started, `${path}/${name}`, entries);
+    return learn(started, directory, entries);
+  }
+}
+
+interface Upper {
+  /** The upper directory's own entry in the root. */
+  readonly own: Promise<void>;
+  /** Lower directories whose entries are on disk, or on their way. */
+  readonly lower: Map<string, Promise<void> | true>;
+}
+
+function learn({ own, lower }: Upper, directory: string, entry: Promise<void>): Promise<void> {
+  const done: Promise<void> = Promise.all([own, entry]).then(
+    () => {
+      if (lower.get(directory) === done) lower.set(directory, true);
+    },
+    (error: unknown) => {
+      if (lower.get(directory) === done) lower.delete(directory);
+      throw error;
+    },
+  );
+  done.catch(() => {}); // Whoever waits for it sees the error.
+  lower.set(directory, done);
+  return done;
+}
+
+/** fsync through libuv's pool, so that several overlap: it is where the time goes on a slow disk. */
+export function syncFile(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => fsync(fd, (error) => (error ? reject(error) : resolve())));
+}
+
+async function syncPath(path: string): Promise<void> {
+  const fd = openSync(path, constants.O_RDONLY);
+  try {
+    await syncFile(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
