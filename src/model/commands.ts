@@ -19,19 +19,22 @@ export type PartitionCommand =
       readonly untilMs: number;
       readonly renew?: boolean;
     }
+  /** The key's object row is damaged: it is made anew from the version row. */
+  | { readonly op: "mend-object"; readonly bucket: BucketId; readonly key: string }
   | { readonly op: "unpend"; readonly bucket: BucketId; readonly key: string; readonly claim: ClaimId }
   | CreateUploadCommand
   | PutPartCommand
   | CompleteUploadCommand
   | { readonly op: "abort-upload"; readonly bucket: BucketId; readonly key: string; readonly upload: UploadId }
-  /** Verdict (rule 36): is the claim live here? If not it is forbidden for good (until its expiry has passed). */
+  /** Verdict (rule 36), asked after the claim's expiry: is it live here? If not it is forbidden for as long as a command with it could come. */
   | {
       readonly op: "verdict";
       readonly bucket: BucketId;
       readonly key: string;
       readonly claim: ClaimId;
       readonly upload?: UploadId;
-      readonly expiryMs: number;
+      /** Goes with `upload`: only this part is looked at. */
+      readonly part?: number;
     }
   // ---- references: the group of the block's hash
   | { readonly op: "add-refs"; readonly refs: readonly NewReference[] }
@@ -61,7 +64,6 @@ export interface PutCommand {
   readonly etag: string;
   readonly checksum?: StoredChecksum;
   readonly body: Body;
-  /** For a metadata-only copy: commit only while this version is still the one at that place. Only when source and target share the group; else the references decide. */
 }
 
 /** What an object's bytes are. */

@@ -112,7 +112,7 @@ async function readAll(parts: AuditParts): Promise<AuditReport> {
   let references = 0;
   for (const group of allGroups(groups))
     await groups.read(group, (rows) => {
-      for (const { hash, claim, expiryMs } of unsettledReferences(rows, group, { beforeMs: 2 ** 47, limit: REFERENCE_PAGE })) {
+      for (const { hash, claim, expiryMs } of unsettledReferences(rows, group, { limit: REFERENCE_PAGE })) {
         unsettled.add(hash + claim);
         add("unsettled-reference", hash, claim, `expires ${expiryMs}`);
       }

@@ -7,9 +7,9 @@ import { ServiceError } from "../object-service.ts";
 import { type BodyPiece, type BodyPlace, readPieces } from "../partition/body-reads.ts";
 import { readReference } from "../partition/reference-row.ts";
 import type { Placement } from "../placement.ts";
+import { serviceFailure } from "../service-failure.ts";
 import type { BodyReading } from "./data-path.ts";
 import type { Holds } from "./holds.ts";
-import { serviceError } from "./service-errors.ts";
 import { type CuttableStream, StalledStreams } from "./stalled-streams.ts";
 
 export interface BodyReaderOptions {
@@ -120,7 +120,7 @@ class BodyStream implements ByteSource, CuttableStream {
       return lent.bytes.subarray(next.from, next.to);
     } catch (error) {
       this.cancel();
-      throw serviceError(error);
+      throw serviceFailure(error);
     }
   }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, it } from "node:test";
 import { crc32 } from "node:zlib";
-import { ServiceError, type Upload } from "../object-service.ts";
+import { type PutRequest, ServiceError, type Upload } from "../object-service.ts";
 import type { WrittenBody } from "./data-path.ts";
 import {
   BLOCK,
@@ -214,6 +214,27 @@ describe("a slow upload", () => {
     assert.ok(bytes.equals(await world.settle(readAll((found as NonNullable<typeof found>).open()))));
     const report = await world.clean();
     assert.deepEqual([report.broken, report.unfinished], [[], []]);
+  });
+
+  it("leaves no pending row when its put is refused", async () => {
+    const world = await DataWorld.open();
+    const { bucket } = world;
+    const bytes = someBytes(world.random, 3 * BLOCK);
+    const headers = { system: [], user: [] };
+    const put = (request: Omit<PutRequest, "headers">) => world.settle(world.objects.put({ headers, ...request }));
+    assert.ok((await put({ bucket, key: "k", upload: uploadOf(bytes, world.random) })).ok);
+    const slow = slowly(world, bytes, 2 * WINDOW_MS);
+    const refused = await put({ bucket, key: "k", upload: slow, condition: { ifNoneMatch: "*" } });
+    assert.deepEqual(refused, { ok: false, code: "precondition-failed" });
+    const full = { ...bucket, quotas: { maxSizeBytes: 1 } };
+    const over = await put({ bucket: full, key: "other", upload: slowly(world, bytes, 2 * WINDOW_MS) });
+    assert.ok(!over.ok && over.code === "quota-exceeded");
+    await world.settle(world.data.flush());
+    const { unfinished } = await world.settle(world.data.audit());
+    assert.deepEqual(
+      unfinished.filter(({ kind }) => kind === "pending-upload"),
+      [],
+    );
   });
 
   it("leaves nothing when it dies with its process", async () => {

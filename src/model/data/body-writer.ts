@@ -9,12 +9,12 @@ import type { AddRefsResult, BlockEntry, Body, NewReference, PartitionCommand } 
 import { ServiceError, type Upload, type UploadRefusal } from "../object-service.ts";
 import type { BodyPiece } from "../partition/body-reads.ts";
 import type { Placement } from "../placement.ts";
+import { serviceFailure } from "../service-failure.ts";
 import { BlockPlacer, newReference } from "./block-placer.ts";
 import { verifyUpload, wantedDigests } from "./checks.ts";
 import type { BodyWriting, UploadTarget, WrittenBody } from "./data-path.ts";
 import { LazyReferences, MAX_PER_COMMAND } from "./lazy-references.ts";
-import { PendingRow } from "./pending-row.ts";
-import { serviceError } from "./service-errors.ts";
+import { PendingRow, removePendingRow } from "./pending-row.ts";
 
 export interface BodyWriterOptions {
   /** Bodies up to this size ride in the command (`inline_threshold`). */
@@ -50,6 +50,7 @@ export class BodyWriter implements BodyWriting {
   readonly #parts: BodyWriterParts;
   readonly #placer: BlockPlacer;
   readonly #lazy: LazyReferences;
+  #unpending: Promise<unknown> = Promise.resolve();
 
   constructor(options: BodyWriterOptions, parts: BodyWriterParts) {
     this.#options = options;
@@ -72,13 +73,14 @@ export class BodyWriter implements BodyWriting {
     if (body.kind === "blocks") this.#lazy.add("settle-refs", claim, body.blocks);
   }
 
-  discard({ claim }: UploadTarget, body: Body): void {
-    if (body.kind === "blocks") this.#lazy.add("drop-refs", claim, body.blocks);
+  discard(target: UploadTarget, { body, needsPending }: { readonly body: Body; readonly needsPending?: boolean }): void {
+    if (body.kind === "blocks") this.#lazy.add("drop-refs", target.claim, body.blocks);
+    if (needsPending) this.#unpending = Promise.all([this.#unpending, removePendingRow(this.#parts.groups, target)]);
   }
 
   /** Carries out what was put off; for stopping and for tests. */
-  flush(): Promise<void> {
-    return this.#lazy.flush();
+  async flush(): Promise<void> {
+    await Promise.all([this.#unpending, this.#lazy.flush()]);
   }
 
   /** The whole body when it is small, else its first pieces (copied: a source's piece is valid only until the next read). */
@@ -105,7 +107,7 @@ export class BodyWriter implements BodyWriting {
 
   async #inline(upload: Upload, bytes: Uint8Array, expiry: Stamp): Promise<WrittenBody | UploadRefusal> {
     const digests = await this.#parts.cpu.digest(bytes, wantedDigests(upload)).catch((error: unknown) => {
-      throw serviceError(error);
+      throw serviceFailure(error);
     });
     const verified = verifyUpload(upload, bytes.byteLength, digests);
     if (!verified.ok) return verified;
@@ -121,7 +123,7 @@ export class BodyWriter implements BodyWriting {
     } catch (error) {
       upload.source.cancel();
       await this.#undo(target, body, pending);
-      throw serviceError(error);
+      throw serviceFailure(error);
     }
     if (!outcome.ok) {
       upload.source.cancel();
@@ -165,7 +167,7 @@ export class BodyWriter implements BodyWriting {
       if (results.every(({ added }) => added.every(Boolean))) return { blocks, expiry };
     } catch (error) {
       this.#lazy.add("drop-refs", target.claim, blocks);
-      throw serviceError(error);
+      throw serviceFailure(error);
     }
     this.#lazy.add("drop-refs", target.claim, blocks);
     return undefined;

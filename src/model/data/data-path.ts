@@ -43,8 +43,8 @@ export interface BodyWriting {
   write(upload: Upload, target: UploadTarget): Promise<WrittenBody | UploadRefusal>;
   /** The command committed: its references are marked as in use, lazily, off the path of the answer. */
   settled(target: UploadTarget, body: Body): void;
-  /** The command was refused: its references go, lazily. */
-  discard(target: UploadTarget, body: Body): void;
+  /** The command was refused: its references go, lazily, and the pending row of an upload that needed one. */
+  discard(target: UploadTarget, refused: { readonly body: Body; readonly needsPending?: boolean }): void;
   /**
    * A copy by metadata: adds references under the new claim wherever the source claim's reference still is (rule 34).
    * @returns undefined when a reference of the source is gone (what was added is dropped): copy the bytes with `write` instead.

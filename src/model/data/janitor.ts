@@ -1,9 +1,11 @@
-import type { BlockStore } from "../../block/block-store.ts";
+import { BlockError, type BlockStore } from "../../block/block-store.ts";
 import type { Groups } from "../../group/groups.ts";
+import { DiskError } from "../../platform/disk.ts";
 import type { Log } from "../../platform/log.ts";
 import type { Worker, WorkerStatus, WorkStep } from "../../task/worker.ts";
 import type { BucketId, ClaimId, GroupId, Hash } from "../../util/ids.ts";
 import type { PartitionCommand, VerdictResult } from "../commands.ts";
+import { isDamage } from "../partition/damage.ts";
 import { isReferenced, type Reference, unsettledReferences, zeroHashes, zeroSince } from "../partition/reference-row.ts";
 import { zeroKey } from "../partition/row-keys.ts";
 import type { Placement } from "../placement.ts";
@@ -72,9 +74,12 @@ export class Janitor implements Worker {
   /** One group a unit; after the last one it rests until something can have expired. */
   async work(): Promise<WorkStep> {
     const { gcDelayMs, commandWindowMs } = this.#options;
-    this.#add(await this.#lookAt(this.#group as GroupId));
-    if (++this.#group < this.#parts.groups.partitions) return { state: "busy" };
-    this.#group = 0;
+    const group = this.#group as GroupId;
+    const isLast = group + 1 === this.#parts.groups.partitions;
+    // Further on first: a group that can't be looked at must not keep the others waiting.
+    this.#group = isLast ? 0 : group + 1;
+    this.#add(await this.#lookAt(group));
+    if (!isLast) return { state: "busy" };
     this.#last = this.#round;
     this.#round = NOTHING;
     return { state: "idle", delayMs: Math.max(MIN_REST_MS, Math.min(gcDelayMs, commandWindowMs) / 4) };
@@ -94,7 +99,10 @@ export class Janitor implements Worker {
   }
 
   async #lookAt(group: GroupId): Promise<JanitorRound> {
-    return plus(await this.#judge(group), await this.#collect(group));
+    const [judged, collected] = await Promise.allSettled([this.#judge(group), this.#collect(group)]);
+    if (judged.status === "rejected") throw judged.reason;
+    if (collected.status === "rejected") throw collected.reason;
+    return plus(judged.value, collected.value);
   }
 
   async #judge(group: GroupId): Promise<JanitorRound> {
@@ -102,8 +110,7 @@ export class Janitor implements Worker {
     let round = NOTHING;
     // Those that must wait come first every time (oldest first), so look further as long as only they are found.
     for (let limit = LIMIT; ; limit *= 2) {
-      const beforeMs = groups.logTime(group);
-      const found = await groups.read(group, (rows) => unsettledReferences(rows, group, { beforeMs, limit }));
+      const found = await groups.read(group, (rows) => unsettledReferences(rows, group, { limit }));
       if (found.length === 0) return round;
       const { settle, drop, waiting } = await this.#verdicts(found);
       await this.#propose(group, "settle-refs", settle);
@@ -131,27 +138,35 @@ export class Janitor implements Worker {
       const verdict = await verdicts.get(claim);
       if (verdict === "live") settle.push({ hash, claim });
       else if (verdict === "dead") drop.push({ hash, claim });
-      else waiting++;
+      else if (verdict === "wait") waiting++;
     }
     return { settle, drop, waiting };
   }
 
-  async #verdict({ bucket, key, claim, upload, expiryMs }: Reference): Promise<Verdict> {
-    const { groups, homeOf } = this.#parts;
+  async #verdict({ bucket, key, claim, upload, part, expiryMs }: Reference): Promise<Verdict> {
+    const { groups, homeOf, log } = this.#parts;
     const home = await homeOf(bucket, key);
     if (home === undefined) return "dead";
-    // Asked before the expiry, a verdict would forbid an upload that is merely slow.
-    if (expiryMs >= groups.logTime(home)) return "wait";
+    const nowMs = groups.logTime(home);
+    // Asked before the expiry, a verdict would forbid an upload that is merely slow. No expiry lies further ahead than W, unless a clock
+    // was wrong for a moment; such a claim need not wait for the year that it read.
+    if (expiryMs >= nowMs && expiryMs <= nowMs + this.#options.commandWindowMs) return "early";
     const command: PartitionCommand = {
       op: "verdict",
       bucket,
       key,
       claim,
-      expiryMs,
-      ...(upload === undefined ? {} : { upload }),
+      ...(upload === undefined || part === undefined ? {} : { upload, part }),
     };
-    const result = await groups.propose<PartitionCommand, VerdictResult>(home, command);
-    return result.wait ? "wait" : result.live ? "live" : "dead";
+    try {
+      const result = await groups.propose<PartitionCommand, VerdictResult>(home, command);
+      return result.wait ? "wait" : result.live ? "live" : "dead";
+    } catch (error) {
+      // What can't be read may name the block: it stays.
+      if (!isDamage(error)) throw error;
+      log.warn({ err: error, bucket, key }, "a damaged row hides whether an upload is in use; its blocks stay");
+      return "wait";
+    }
   }
 
   async #propose(group: GroupId, op: "settle-refs" | "drop-refs", refs: readonly ReferenceName[]): Promise<void> {
@@ -162,27 +177,41 @@ export class Janitor implements Worker {
   }
 
   async #collect(group: GroupId): Promise<JanitorRound> {
-    const { groups, blocks } = this.#parts;
+    const { groups } = this.#parts;
     let round = NOTHING;
     for (let limit = LIMIT; ; limit *= 2) {
       const beforeMs = groups.logTime(group) - this.#options.gcDelayMs;
       const zeros = await groups.read(group, (rows) => zeroHashes(rows, group, { beforeMs, limit }));
       let gone = 0;
       let kept = 0;
-      for (const { hash } of zeros) {
-        const outcome = await blocks.removeUnneeded(hash, () => this.#isUnneeded(group, hash));
-        if (outcome === "touched" || outcome === "needed") {
-          kept++;
-          continue;
+      for (let at = 0; at < zeros.length; at += REMOVALS_TOGETHER) {
+        const some = zeros.slice(at, at + REMOVALS_TOGETHER);
+        for (const outcome of await Promise.all(some.map(({ hash }) => this.#letGo(group, hash)))) {
+          if (outcome === "kept") kept++;
+          else gone++;
+          if (outcome === "removed") round = plus(round, { ...NOTHING, removed: 1 });
         }
-        const command: PartitionCommand = { op: "forget-hash", hash };
-        await groups.propose(group, command);
-        gone++;
-        if (outcome === "removed") round = plus(round, { ...NOTHING, removed: 1 });
       }
       if (zeros.length < limit) return { ...round, kept };
       if (gone > 0) limit /= 2;
     }
+  }
+
+  async #letGo(group: GroupId, hash: Hash): Promise<"removed" | "absent" | "kept"> {
+    const { groups, blocks, log } = this.#parts;
+    let outcome: Awaited<ReturnType<BlockStore["removeUnneeded"]>>;
+    try {
+      outcome = await blocks.removeUnneeded(hash, () => this.#isUnneeded(group, hash));
+    } catch (error) {
+      // One file that can't be removed must not keep all others; it is tried again in the next round.
+      if (!(error instanceof BlockError || error instanceof DiskError)) throw error;
+      log.warn({ err: error, hash }, "a block that nobody needs could not be removed");
+      return "kept";
+    }
+    if (outcome === "touched" || outcome === "needed") return "kept";
+    const command: PartitionCommand = { op: "forget-hash", hash };
+    await groups.propose(group, command);
+    return outcome;
   }
 
   /** A fresh read, under the lock of the hash: still without references, and for long enough. */
@@ -195,7 +224,10 @@ export class Janitor implements Worker {
   }
 }
 
-type Verdict = "live" | "dead" | "wait";
+type Verdict = "live" | "dead" | "wait" | "early";
+
+/** Blocks let go of side by side: their removals share commits, and the disk is not flooded. */
+const REMOVALS_TOGETHER = 16;
 
 const MIN_REST_MS = 50;
 const NOTHING: JanitorRound = { settled: 0, dropped: 0, waiting: 0, removed: 0, kept: 0 };

@@ -4,6 +4,12 @@ import type { Stamp } from "../../util/ids.ts";
 import type { PartitionCommand } from "../commands.ts";
 import type { UploadTarget } from "./data-path.ts";
 
+/** Takes the pending row of an upload away that will never commit. Never rejects: a row that stays runs out, and others' take it away. */
+export async function removePendingRow(groups: Groups, { bucket, key, claim, group }: UploadTarget): Promise<void> {
+  const command: PartitionCommand = { op: "unpend", bucket, key, claim };
+  await groups.propose(group, command).catch(() => {});
+}
+
 /**
  * Keeps a long upload's claim from being judged dead (rule 36): after W/2 it writes a pending row in the object's group and renews it every
  * W/4. An upload that is done before needs none: its command carries `expiry`, and no verdict is asked before that.
@@ -56,10 +62,7 @@ export class PendingRow {
   async giveUp(): Promise<void> {
     this.#stop();
     await this.#underWay;
-    if (!this.#written) return;
-    const { bucket, key, claim, group } = this.#target;
-    const command: PartitionCommand = { op: "unpend", bucket, key, claim };
-    await this.#groups.propose(group, command).catch(() => {}); // It runs out by itself.
+    if (this.#written) await removePendingRow(this.#groups, this.#target);
   }
 
   #stop(): void {

@@ -3,6 +3,7 @@ import type { Log } from "../../platform/log.ts";
 import type { Worker, WorkerStatus, WorkStep } from "../../task/worker.ts";
 import type { GroupId } from "../../util/ids.ts";
 import type { PartitionCommand } from "../commands.ts";
+import { unlessDamaged } from "../partition/damage.ts";
 import { type ReleaseCursor, type ReleasePiece, releasedBlocks } from "../partition/data-reads.ts";
 import { type OutboxEntry, readOutbox } from "../partition/outbox-row.ts";
 import type { Placement } from "../placement.ts";
@@ -64,7 +65,8 @@ export class ReleaseWorker implements Worker {
     const found: { readonly group: GroupId; readonly entries: readonly OutboxEntry[] }[] = [];
     await groups.readAll(all, (rows) => {
       for (const group of all) {
-        const entries = readOutbox(rows, group, { after: 0, limit: ENTRIES_PER_GROUP });
+        // A damaged entry stops its own group only: what it would release stays.
+        const entries = unlessDamaged(() => readOutbox(rows, group, { after: 0, limit: ENTRIES_PER_GROUP })) ?? [];
         if (entries.length > 0) found.push({ group, entries });
       }
     });

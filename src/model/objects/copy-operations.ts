@@ -2,7 +2,7 @@ import type { Groups } from "../../group/groups.ts";
 import type { ByteSource } from "../../util/byte-source.ts";
 import { assert } from "../../util/assert.ts";
 import type { UploadTarget, WrittenBody } from "../data/data-path.ts";
-import type { Body, PutCommand, PutPartCommand } from "../commands.ts";
+import type { Body } from "../commands.ts";
 import {
   type ChecksumAlgorithm,
   type CopyPartRequest,
@@ -17,7 +17,7 @@ import {
 import { type BodyPiece, readPieces } from "../partition/body-reads.ts";
 import { Found } from "./found-object.ts";
 import { commitPut, newTarget, type OperationParts } from "./object-operations.ts";
-import { commitPart, partTarget, wantedChecksum } from "./upload-operations.ts";
+import { commitPart, type PartTarget, partTarget, wantedChecksum } from "./upload-operations.ts";
 
 const SOURCE_GONE = { ok: false, code: "source-gone" } as const;
 type SourceGone = typeof SOURCE_GONE;
@@ -32,54 +32,26 @@ export async function copyObject(parts: OperationParts, request: CopyRequest): P
   const headers = request.headers ?? source.headers;
   const written = await writeCopy(parts, source, () => newTarget(parts, bucket, key), { algorithm: request.algorithm, signal });
   if (!written.ok) return written;
-  const { target } = written;
-  const { body, etag, checksum } = written;
-  const command: PutCommand = {
-    op: "put",
-    bucket: bucket.id,
-    key,
-    claim: target.claim,
-    headers,
-    etag,
-    body,
-    ...(checksum === undefined ? undefined : { checksum }),
-    ...(condition === undefined ? undefined : { condition }),
-    ...(written.needsPending ? { needsPending: true } : undefined),
-  };
-  return commitPut(parts, bucket, target, command, written.expiry);
+  return commitPut(parts, bucket, written.target, { written, headers, condition });
 }
 
 /**
  * UploadPartCopy. Only a whole object that is no multipart one can be shared as a part: a part's ETag is the MD5 of its bytes.
- * `null` of the upload's row (no such upload) is answered before a byte is read.
+ * Whether the upload exists is asked before a byte is read.
  */
 export async function copyPart(parts: OperationParts, request: CopyPartRequest): Promise<PutPartOutcome | SourceGone> {
   const { bucket, part, range, signal } = request;
   const wanted = await wantedChecksum(parts, request);
   if (wanted === null) return { ok: false, code: "no-such-upload" };
   const source = asFound(request.source.object);
-  const newPart = (): UploadTarget => partTarget(parts, request, part);
+  const newPart = (): PartTarget => partTarget(parts, request, part);
   const isWhole = range === undefined || (range.start === 0 && range.end === source.sizeBytes);
   const written =
     isWhole && source.partCount === 0 && !source.etag.includes("-")
       ? await writeCopy(parts, source, newPart, { algorithm: wanted, signal })
       : await writeBytes(parts, source.open(range), newPart(), { algorithm: wanted, sizeBytes: sizeOf(source, range), signal });
   if (!written.ok) return written;
-  const { target } = written;
-  const { body, etag, checksum } = written;
-  const command: PutPartCommand = {
-    op: "put-part",
-    bucket: bucket.id,
-    key: request.key,
-    upload: request.upload,
-    part,
-    claim: target.claim,
-    etag,
-    body,
-    ...(checksum === undefined ? undefined : { checksum }),
-    ...(written.needsPending ? { needsPending: true } : undefined),
-  };
-  return commitPart(parts, bucket, target, command, written);
+  return commitPart(parts, bucket, written.target, written);
 }
 
 function sizeOf(source: Found, range: CopyPartRequest["range"]): number {
@@ -91,14 +63,14 @@ interface How {
   readonly signal: AbortSignal;
 }
 
-type Copied = WrittenBody & { readonly target: UploadTarget };
+type Copied<T extends UploadTarget> = WrittenBody & { readonly target: T };
 
-async function writeCopy(
+async function writeCopy<T extends UploadTarget>(
   parts: OperationParts,
   source: Found,
-  newAttempt: () => UploadTarget,
+  newAttempt: () => T,
   { algorithm, signal }: How,
-): Promise<Copied | UploadRefusal | SourceGone> {
+): Promise<Copied<T> | UploadRefusal | SourceGone> {
   const { checksum, etag, sizeBytes } = source;
   const hasIt = algorithm === undefined || (checksum?.algorithm === algorithm && checksum.type === "FULL_OBJECT");
   if (hasIt) {
@@ -149,12 +121,12 @@ async function allPieces(groups: Groups, { place }: Found): Promise<readonly Bod
 
 const PIECES_A_READ = 1024;
 
-async function writeBytes(
+async function writeBytes<T extends UploadTarget>(
   parts: OperationParts,
   source: ByteSource,
-  target: UploadTarget,
+  target: T,
   { algorithm, sizeBytes, signal }: How & { readonly sizeBytes: number },
-): Promise<Copied | UploadRefusal | SourceGone> {
+): Promise<Copied<T> | UploadRefusal | SourceGone> {
   const upload: Upload = { source, sizeBytes, signal, ...(algorithm === undefined ? {} : { algorithm }) };
   try {
     const written = await parts.writing.write(upload, target);

@@ -1,15 +1,32 @@
 import type { Groups } from "../../group/groups.ts";
 import { type Clock, sleep } from "../../platform/clock.ts";
+import type { KvRead } from "../../platform/kv.ts";
 import type { Random } from "../../platform/random.ts";
 import type { ClaimId, GroupId, Stamp } from "../../util/ids.ts";
-import type { BodyReading, BodyWriting, UploadTarget } from "../data/data-path.ts";
-import type { Body, DeleteCommand, DeleteResult, PartitionCommand, PutCommand, PutResult, Refusal } from "../commands.ts";
-import { type BucketRef, type DeleteOutcome, type PutOutcome, type PutRequest, ServiceError } from "../object-service.ts";
-import { readHeadVersion } from "../partition/read-version.ts";
+import type { BodyReading, BodyWriting, UploadTarget, WrittenBody } from "../data/data-path.ts";
+import type {
+  DeleteCommand,
+  DeleteResult,
+  PartitionCommand,
+  PutCommand,
+  PutPartCommand,
+  PutResult,
+  Refusal,
+} from "../commands.ts";
+import {
+  type BucketRef,
+  type DeleteOutcome,
+  type ObjectHeaders,
+  type PutOutcome,
+  type PutRequest,
+  ServiceError,
+  type WriteCondition,
+} from "../object-service.ts";
+import { readHead, readHeadVersion } from "../partition/read-version.ts";
 import type { Placement } from "../placement.ts";
+import { isKnownNotDone, serviceFailure } from "../service-failure.ts";
 import { Found } from "./found-object.ts";
-import type { QuotaLedger } from "./quota-ledger.ts";
-import { asServiceFailure, isKnownNotDone } from "./service-failures.ts";
+import type { Growth, QuotaLedger } from "./quota-ledger.ts";
 
 /** What the object operations work with. */
 export interface OperationParts {
@@ -27,42 +44,45 @@ export async function putObject(parts: OperationParts, request: PutRequest): Pro
   const target = newTarget(parts, bucket, key);
   const written = await parts.writing.write(request.upload, target);
   if (!written.ok) return written;
-  const { body, etag, checksum } = written;
+  return commitPut(parts, bucket, target, { written, headers, condition });
+}
+
+/** Checks the quotas, has the put of what was written decided, and lets go of the blocks when it was refused. */
+export async function commitPut(
+  parts: OperationParts,
+  bucket: BucketRef,
+  target: UploadTarget,
+  {
+    written,
+    headers,
+    condition,
+  }: {
+    readonly written: WrittenBody;
+    readonly headers: ObjectHeaders;
+    readonly condition: WriteCondition | undefined;
+  },
+): Promise<PutOutcome> {
+  const { body, sizeBytes, etag, checksum, needsPending } = written;
   const command: PutCommand = {
     op: "put",
     bucket: bucket.id,
-    key,
+    key: target.key,
     claim: target.claim,
     headers,
     etag,
     body,
     ...(checksum === undefined ? undefined : { checksum }),
     ...(condition === undefined ? undefined : { condition }),
-    ...(written.needsPending ? { needsPending: true } : undefined),
+    ...(needsPending ? { needsPending } : undefined),
   };
-  return commitPut(parts, bucket, target, command, written.expiry);
-}
-
-/** Checks the quotas, has the put decided, and lets go of the blocks when it was refused. */
-export async function commitPut(
-  parts: OperationParts,
-  bucket: BucketRef,
-  target: UploadTarget,
-  command: PutCommand,
-  expiry: Stamp,
-): Promise<PutOutcome> {
-  const { body } = command;
-  const sizeBytes = body.kind === "inline" ? body.bytes.byteLength : body.size;
-  const room = await reserveForObject(parts, bucket, target, sizeBytes, body);
+  const room = await reserve(parts, bucket, { target, written }, (rows) => {
+    const old = readHead(rows, target.group, bucket.id, target.key);
+    return { bytes: sizeBytes - (old?.sizeBytes ?? 0), objects: old === undefined ? 1 : 0 };
+  });
   if (!room.ok) return { ok: false, code: "quota-exceeded", detail: room.detail };
   try {
-    const result = await commitBody<PutResult>(parts, target, command, body, expiry);
-    if (result.ok) {
-      const { version, etag, stampMs, checksum } = result;
-      return checksum === undefined
-        ? { ok: true, version, etag, stampMs, sizeBytes }
-        : { ok: true, version, etag, stampMs, sizeBytes, checksum };
-    }
+    const result = await commitBody<PutResult>(parts, target, { command, written });
+    if (result.ok) return result;
     switch (result.refused) {
       case "precondition-failed":
       case "no-such-key":
@@ -75,17 +95,20 @@ export async function commitPut(
   }
 }
 
-async function reserveForObject(parts: OperationParts, bucket: BucketRef, target: UploadTarget, sizeBytes: number, body: Body) {
+/** Room in the quotas for what was written, which is let go of when there is none. */
+export async function reserve(
+  parts: OperationParts,
+  bucket: BucketRef,
+  { target, written }: { readonly target: UploadTarget; readonly written: WrittenBody },
+  growthOf: (rows: KvRead) => Growth,
+): ReturnType<QuotaLedger["reserve"]> {
   try {
-    const room = await parts.quotas.reserve(bucket, (rows) => {
-      const old = readHeadVersion(rows, target.group, bucket.id, target.key);
-      return { bytes: sizeBytes - (old?.content.sizeBytes ?? 0), objects: old === undefined ? 1 : 0 };
-    });
-    if (!room.ok) parts.writing.discard(target, body);
+    const room = await parts.quotas.reserve(bucket, growthOf);
+    if (!room.ok) parts.writing.discard(target, written);
     return room;
   } catch (error) {
-    parts.writing.discard(target, body);
-    throw asServiceFailure(error);
+    parts.writing.discard(target, written);
+    throw serviceFailure(error);
   }
 }
 
@@ -93,21 +116,20 @@ async function reserveForObject(parts: OperationParts, bucket: BucketRef, target
 export async function commitBody<R extends { readonly ok: boolean }>(
   parts: OperationParts,
   target: UploadTarget,
-  command: Extract<PartitionCommand, { op: "put" | "put-part" }>,
-  body: Body,
-  expiry: Stamp,
+  { command, written }: { readonly command: PutCommand | PutPartCommand; readonly written: WrittenBody },
 ): Promise<R> {
+  const { body, needsPending, expiry } = written;
   let result: R;
   try {
     // Inline bodies have no references: no verdict can be waiting for them.
-    const bound = body.kind === "inline" || command.needsPending ? undefined : { expiry };
+    const bound = body.kind === "inline" || needsPending ? undefined : { expiry };
     result = await proposeUnsealed<R>(parts, target.group, command, bound);
   } catch (error) {
-    if (isKnownNotDone(error)) parts.writing.discard(target, body);
-    throw asServiceFailure(error);
+    if (isKnownNotDone(error)) parts.writing.discard(target, written);
+    throw serviceFailure(error);
   }
   if (result.ok) parts.writing.settled(target, body);
-  else parts.writing.discard(target, body);
+  else parts.writing.discard(target, written);
   return result;
 }
 
@@ -115,10 +137,17 @@ export async function lookupObject(parts: OperationParts, bucket: BucketRef, key
   const group = parts.placement.ofKey(bucket, key);
   try {
     const found = await parts.groups.read(group, (rows) => readHeadVersion(rows, group, bucket.id, key));
+    if (found?.rebuilt) mendObject(parts, bucket, key);
     return found === undefined ? null : new Found({ group, bucket: bucket.id, key }, found.version, found.content, parts);
   } catch (error) {
-    throw asServiceFailure(error);
+    throw serviceFailure(error, `of ${JSON.stringify(key)} in bucket ${bucket.id}`);
   }
+}
+
+/** A row of the key was found damaged and rebuilt for the answer; off its path it is written anew. Who meets it again tries again. */
+export function mendObject({ groups, placement }: OperationParts, bucket: BucketRef, key: string): void {
+  const command: PartitionCommand = { op: "mend-object", bucket: bucket.id, key };
+  groups.propose(placement.ofKey(bucket, key), command).catch(() => {});
 }
 
 export async function deleteObject(
@@ -147,7 +176,7 @@ export async function propose<R>(parts: OperationParts, group: GroupId, command:
   try {
     return await proposeUnsealed<R>(parts, group, command);
   } catch (error) {
-    throw asServiceFailure(error);
+    throw serviceFailure(error);
   }
 }
 

@@ -8,10 +8,10 @@ import type { BucketRef, ObjectService } from "../object-service.ts";
 import { listObjects } from "../partition/list-objects.ts";
 import { listParts, listUploads } from "../partition/list-uploads.ts";
 import type { Placement } from "../placement.ts";
+import { serviceFailure } from "../service-failure.ts";
 import { copyObject, copyPart } from "./copy-operations.ts";
-import { deleteObject, lookupObject, type OperationParts, putObject } from "./object-operations.ts";
+import { deleteObject, lookupObject, mendObject, type OperationParts, putObject } from "./object-operations.ts";
 import { QuotaLedger, sumUsage } from "./quota-ledger.ts";
-import { asServiceFailure } from "./service-failures.ts";
 import { abortUpload, completeUpload, createUpload, putPart, uploadInfo } from "./upload-operations.ts";
 
 export interface ObjectServiceOptions {
@@ -38,7 +38,7 @@ export function createObjectService(options: ObjectServiceOptions, modules: Obje
     try {
       return await groups.readAll(placement.groupsOf(bucket), fn);
     } catch (error) {
-      throw asServiceFailure(error);
+      throw serviceFailure(error);
     }
   };
 
@@ -47,9 +47,13 @@ export function createObjectService(options: ObjectServiceOptions, modules: Obje
     lookup: ({ bucket, key }) => lookupObject(parts, bucket, key),
     delete: (request) => deleteObject(parts, request),
     copy: (request) => copyObject(parts, request),
-    list: (request) => {
+    list: async (request) => {
       const { bucket } = request;
-      return readBucket(bucket, (rows) => listObjects(rows, placement.groupsOf(bucket), { ...request, bucket: bucket.id }));
+      const damaged: string[] = [];
+      const wanted = { ...request, bucket: bucket.id, onDamaged: (key: string) => void damaged.push(key) };
+      const page = await readBucket(bucket, (rows) => listObjects(rows, placement.groupsOf(bucket), wanted));
+      for (const key of damaged) mendObject(parts, bucket, key);
+      return page;
     },
     createUpload: (request) => createUpload(parts, request),
     putPart: (request) => putPart(parts, request),

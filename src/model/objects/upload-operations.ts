@@ -1,7 +1,6 @@
-import type { Stamp, UploadId } from "../../util/ids.ts";
-import { isHex } from "../../util/ids.ts";
+import { isHex, type UploadId } from "../../util/ids.ts";
 import { MAX_U48, writeU48 } from "../../codec/slices.ts";
-import type { UploadTarget } from "../data/data-path.ts";
+import type { UploadTarget, WrittenBody } from "../data/data-path.ts";
 import type {
   CompleteResult,
   CompleteUploadCommand,
@@ -21,11 +20,11 @@ import type {
   UploadInfo,
   UploadRef,
 } from "../object-service.ts";
-import { readPart } from "../partition/body-reads.ts";
-import { readHeadVersion } from "../partition/read-version.ts";
+import { readPartHead } from "../partition/body-reads.ts";
+import { readHead } from "../partition/read-version.ts";
 import { readUpload } from "../partition/upload-row.ts";
-import { commitBody, newTarget, noBucket, type OperationParts, propose } from "./object-operations.ts";
-import { asServiceFailure } from "./service-failures.ts";
+import { serviceFailure } from "../service-failure.ts";
+import { commitBody, newTarget, noBucket, type OperationParts, propose, reserve } from "./object-operations.ts";
 
 /** Upload ids begin with the time of their creation (ms, 48 bits), so that those of one key are listed in its order; the rest is drawn. */
 export async function createUpload(
@@ -52,7 +51,7 @@ export async function createUpload(
 }
 
 export async function putPart(parts: OperationParts, request: PutPartRequest): Promise<PutPartOutcome> {
-  const { bucket, key, upload, part, body } = request;
+  const { bucket, part, body } = request;
   const wanted = await wantedChecksum(parts, request);
   if (wanted === null) {
     body.source.cancel();
@@ -63,24 +62,13 @@ export async function putPart(parts: OperationParts, request: PutPartRequest): P
   const bytes = body.algorithm === undefined && wanted !== undefined ? { ...body, algorithm: wanted } : body;
   const written = await parts.writing.write(bytes, target);
   if (!written.ok) return written;
-  const { etag, checksum } = written;
-  const command: PutPartCommand = {
-    op: "put-part",
-    bucket: bucket.id,
-    key,
-    upload,
-    part,
-    claim: target.claim,
-    etag,
-    body: written.body,
-    ...(checksum === undefined ? undefined : { checksum }),
-    ...(written.needsPending ? { needsPending: true } : undefined),
-  };
-  return commitPart(parts, bucket, target, command, written);
+  return commitPart(parts, bucket, target, written);
 }
 
+export type PartTarget = UploadTarget & { readonly upload: UploadId; readonly part: number };
+
 /** A fresh attempt at a part. */
-export function partTarget(parts: OperationParts, { bucket, key, upload }: UploadRef, part: number): UploadTarget {
+export function partTarget(parts: OperationParts, { bucket, key, upload }: UploadRef, part: number): PartTarget {
   return { ...newTarget(parts, bucket, key), upload, part };
 }
 
@@ -99,34 +87,38 @@ export async function uploadInfo(parts: OperationParts, { bucket, key, upload }:
     const { createdMs, checksum } = row;
     return checksum === undefined ? { createdMs } : { createdMs, checksum };
   } catch (error) {
-    throw asServiceFailure(error);
+    throw serviceFailure(error);
   }
 }
 
-/** Checks the quotas, has the part decided, and lets go of its blocks when it was refused. */
+/** Checks the quotas, has the part that was written decided, and lets go of its blocks when it was refused. */
 export async function commitPart(
   parts: OperationParts,
   bucket: BucketRef,
-  target: UploadTarget,
-  command: PutPartCommand,
-  { sizeBytes, expiry }: { readonly sizeBytes: number; readonly expiry: Stamp },
+  target: PartTarget,
+  written: WrittenBody,
 ): Promise<PutPartOutcome> {
-  const { body, etag, checksum, upload, part, key } = command;
-  const room = await parts.quotas
-    .reserve(bucket, (rows) => {
-      const old = readPart(rows, { group: target.group, bucket: bucket.id, key }, upload, part);
-      return { bytes: sizeBytes - (old?.sizeBytes ?? 0), objects: 0, besideParts: true };
-    })
-    .catch((error: unknown) => {
-      parts.writing.discard(target, body);
-      throw asServiceFailure(error);
-    });
-  if (!room.ok) {
-    parts.writing.discard(target, body);
-    return { ok: false, code: "quota-exceeded", detail: room.detail };
-  }
+  const { group, key, claim, upload, part } = target;
+  const { body, sizeBytes, etag, checksum, needsPending } = written;
+  const command: PutPartCommand = {
+    op: "put-part",
+    bucket: bucket.id,
+    key,
+    upload,
+    part,
+    claim,
+    etag,
+    body,
+    ...(checksum === undefined ? undefined : { checksum }),
+    ...(needsPending ? { needsPending } : undefined),
+  };
+  const room = await reserve(parts, bucket, { target, written }, (rows) => {
+    const old = readPartHead(rows, { group, bucket: bucket.id, key }, upload, part);
+    return { bytes: sizeBytes - (old?.sizeBytes ?? 0), objects: 0, besideParts: true };
+  });
+  if (!room.ok) return { ok: false, code: "quota-exceeded", detail: room.detail };
   try {
-    const result = await commitBody<PutPartResult>(parts, target, command, body, expiry);
+    const result = await commitBody<PutPartResult>(parts, target, { command, written });
     if (result.ok) return { ok: true, etag, stampMs: result.stampMs, sizeBytes, ...(checksum === undefined ? {} : { checksum }) };
     switch (result.refused) {
       case "no-such-upload":
@@ -152,14 +144,14 @@ export async function completeUpload(
     .reserve(bucket, (rows) => {
       // Without its row this is a repeated completion: it adds nothing.
       if (readUpload(rows, group, bucket.id, key, upload) === undefined) return { bytes: 0, objects: 0 };
-      const old = readHeadVersion(rows, group, bucket.id, key);
-      let bytes = -(old?.content.sizeBytes ?? 0);
+      const old = readHead(rows, group, bucket.id, key);
+      let bytes = -(old?.sizeBytes ?? 0);
       for (const { part } of request.parts)
-        bytes += readPart(rows, { group, bucket: bucket.id, key }, upload, part)?.sizeBytes ?? 0;
+        bytes += readPartHead(rows, { group, bucket: bucket.id, key }, upload, part)?.sizeBytes ?? 0;
       return { bytes, objects: old === undefined ? 1 : 0 };
     })
     .catch((error: unknown) => {
-      throw asServiceFailure(error);
+      throw serviceFailure(error);
     });
   if (!room.ok) return { ok: false, code: "quota-exceeded", detail: room.detail };
   const command: CompleteUploadCommand = {

@@ -4,8 +4,10 @@ import type { BlockEntry } from "../commands.ts";
 import { pageKey, partKey, ROW } from "./row-keys.ts";
 import {
   type Content,
+  type ContentHead,
   decodeBlockPage,
   decodePart,
+  decodePartHead,
   decodePartPage,
   PAGE_ENTRIES,
   type PartEntry,
@@ -74,6 +76,17 @@ export function readPart(
 ): Content | undefined {
   const row = rows.get("bodies", partKey(place.group, place.bucket, place.key, upload, part));
   return row === undefined ? undefined : decodePart(row);
+}
+
+/** The same without its blocks: counting looks at thousands. */
+export function readPartHead(
+  rows: KvRead,
+  place: Pick<BodyPlace, "group" | "bucket" | "key">,
+  upload: UploadId,
+  part: number,
+): ContentHead | undefined {
+  const row = rows.view("bodies", partKey(place.group, place.bucket, place.key, upload, part));
+  return row === undefined ? undefined : decodePartHead(row);
 }
 
 /** Number of parts of a multipart version, 0 for others. */

@@ -29,10 +29,17 @@ export function applyPend(
   const refused = context.guards.refusal(rows, command.bucket);
   if (refused) return { ok: false, refused };
   if (isForbidden(rows, entry, command.claim)) return { ok: false, refused: "claim-forbidden" };
-  const key = claimKey(entry.group, ROW.pending, command.claim);
+  const { group, stamp } = entry;
+  const { commandWindowMs } = context;
+  const key = claimKey(group, ROW.pending, command.claim);
   // A renewal that comes after the verdict must not bring the claim back, however late it is.
   if (command.renew && rows.view("rows", key) === undefined) return { ok: false, refused: "pending-lost" };
-  const writer = new ByteWriter(64 + command.key.length).u8(CODEC).u48(command.untilMs).hex(command.bucket, 32);
+  // Uploads without a reference left get no verdict, so nobody else takes their rows away.
+  const abandoned = claimsUntil(rows, group, ROW.pending, stamp - commandWindowMs);
+  for (const claim of abandoned) if (claim !== command.claim) rows.remove("rows", claimKey(group, ROW.pending, claim));
+  // Later than W from now it could only be by a clock that was wrong for a moment; the claim would outlive its upload by as much.
+  const untilMs = Math.min(command.untilMs, stamp + commandWindowMs);
+  const writer = new ByteWriter(64 + command.key.length).u8(CODEC).u48(untilMs).hex(command.bucket, 32);
   rows.put("rows", key, writer.bytes(Buffer.from(command.key)).finish());
   return { ok: true };
 }
@@ -56,7 +63,7 @@ export function claimRefusal(
 
 /**
  * Live: a version, a part that counts, or (then with `wait`: ask again later, settle nothing) an upload that is still renewed. Otherwise
- * the claim is forbidden until no command that could still use it can be applied: its expiry, and W beyond this moment.
+ * the claim is forbidden until no command that could still use it can be applied: W beyond this moment, for no expiry lies further ahead.
  */
 export function applyVerdict(
   context: PartitionContext,
@@ -64,17 +71,18 @@ export function applyVerdict(
   command: Extract<PartitionCommand, { op: "verdict" }>,
   entry: Entry,
 ): VerdictResult {
-  const { bucket, key, claim, upload } = command;
+  const { bucket, key, claim, upload, part } = command;
   const { group, stamp } = entry;
   const isUploadLive = upload !== undefined && rows.view("rows", uploadKey(group, bucket, key, upload)) !== undefined;
-  if (isLiveClaim(rows, group, { bucket, key, claim, upload }, isUploadLive)) return { live: true };
+  if (isLiveClaim(rows, group, { bucket, key, claim, upload, ...(part === undefined ? {} : { part }) }, isUploadLive))
+    return { live: true };
   const pendingKey = claimKey(group, ROW.pending, claim);
   const pending = rows.view("rows", pendingKey);
   if (pending !== undefined && readU48(pending, 1) >= stamp) return { live: true, wait: true };
-  const expired = expiredVerdicts(rows, group, stamp);
+  const expired = claimsUntil(rows, group, ROW.forbidden, stamp);
   rows.remove("rows", pendingKey);
   for (const old of expired) rows.remove("rows", claimKey(group, ROW.forbidden, old));
-  const untilMs = Math.max(command.expiryMs, stamp + context.commandWindowMs);
+  const untilMs = stamp + context.commandWindowMs;
   rows.put("rows", claimKey(group, ROW.forbidden, claim), new ByteWriter(7).u8(CODEC).u48(untilMs).finish());
   return { live: false };
 }
@@ -84,16 +92,22 @@ function isForbidden(rows: KvRead, entry: Entry, claim: ClaimId): boolean {
   return row !== undefined && readU48(row, 1) >= entry.stamp;
 }
 
-const MAX_VERDICTS_CLEARED = 64;
+const MAX_CLAIMS_CLEARED = 64;
 
-function expiredVerdicts(rows: KvRead, group: GroupId, stamp: number): readonly ClaimId[] {
-  const expired: ClaimId[] = [];
-  rows.scan("rows", rowsOf(group, ROW.forbidden), (row) => {
+/** Claims of pending or forbidden rows that ended before `beforeMs`. Both are few: uploads of more than W/2, and uploads that died within W. */
+function claimsUntil(
+  rows: KvRead,
+  group: GroupId,
+  type: typeof ROW.pending | typeof ROW.forbidden,
+  beforeMs: number,
+): readonly ClaimId[] {
+  const ended: ClaimId[] = [];
+  rows.scan("rows", rowsOf(group, type), (row) => {
     const at = row.keyStart + FIELDS_START;
-    if (readU48(row.value, row.valueStart + 1) < stamp) expired.push(hexSlice(row.key, at, at + 16) as ClaimId);
-    return expired.length === MAX_VERDICTS_CLEARED ? STOP : undefined;
+    if (readU48(row.value, row.valueStart + 1) < beforeMs) ended.push(hexSlice(row.key, at, at + 16) as ClaimId);
+    return ended.length === MAX_CLAIMS_CLEARED ? STOP : undefined;
   });
-  return expired;
+  return ended;
 }
 
 /** Long uploads that have not ended, in no particular order. */

@@ -4,8 +4,9 @@ import type { ClaimId, VersionId } from "../../util/ids.ts";
 import type { CompleteResult, CompleteUploadCommand } from "../commands.ts";
 import { readPartIndex } from "./body-reads.ts";
 import { combinedChecksum, combinedEtag } from "./combined-checksum.ts";
-import { addToOutbox, failedCondition, type Head, readHead, releaseOf, versionIdOf, writeVersion } from "./object-commands.ts";
+import { addToOutbox, failedCondition, releaseOf, versionIdOf, writeVersion } from "./object-commands.ts";
 import type { PartitionContext } from "./partition-context.ts";
+import { type Head, readHead } from "./read-version.ts";
 import { objectKey, pageKey, partKey, ROW, uploadKey, versionKey } from "./row-keys.ts";
 import { eachPartOfUpload } from "./upload-commands.ts";
 import { readUpload } from "./upload-row.ts";
@@ -35,7 +36,7 @@ export function applyCompleteUpload(
   const refused = context.guards.refusal(rows, bucket);
   if (refused) return { ok: false, refused };
   const objectAt = objectKey(group, bucket, key);
-  const head = readHead(rows, objectAt);
+  const head = readHead(rows, group, bucket, key);
   const uploadRow = readUpload(rows, group, bucket, key, upload);
   if (uploadRow === undefined) {
     // A client that did not hear of its success asks again: while the version is current the answer is the same.

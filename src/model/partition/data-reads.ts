@@ -2,6 +2,7 @@ import { readOrdered } from "../../codec/key-order.ts";
 import { hexSlice } from "../../codec/slices.ts";
 import { type KvRead, STOP } from "../../platform/kv.ts";
 import type { BucketId, ClaimId, GroupId, Hash, UploadId } from "../../util/ids.ts";
+import { isDamage, unlessDamaged } from "./damage.ts";
 import { type OutboxEntry, readOutbox } from "./outbox-row.ts";
 import {
   FIELDS_START,
@@ -14,7 +15,15 @@ import {
   rowsOf,
   rowsOfKey,
 } from "./row-keys.ts";
-import { type Content, decodeBlockPage, decodePart, decodePartPage, decodeVersion } from "./version-row.ts";
+import {
+  type Content,
+  decodeBlockPage,
+  decodePart,
+  decodePartHead,
+  decodePartPage,
+  decodeVersion,
+  type StoredBody,
+} from "./version-row.ts";
 
 /**
  * What the data path reads of a partition's rows besides bodies (body-reads.ts), the outbox (outbox-row.ts) and references (reference-row.ts):
@@ -35,7 +44,8 @@ export interface ReleaseCursor {
 
 /**
  * The references that an outbox entry releases, a bounded piece at a time (about 1,024). Begin without a cursor; go on with `next` until it
- * is undefined; then drop-refs has to be done for all of them and the entry can be ticked off. Rows already gone are skipped.
+ * is undefined; then drop-refs has to be done for all of them and the entry can be ticked off. Rows already gone are skipped, and so are
+ * damaged ones: what they named keeps its references (the audit names them), everything else goes.
  */
 export function releasedBlocks(
   rows: KvRead,
@@ -44,8 +54,9 @@ export function releasedBlocks(
   cursor: ReleaseCursor = { part: 0, page: 0 },
 ): ReleasePiece {
   if (entry.kind === "body") {
-    const piece = contentPage(rows, group, entry, entry, cursor.page);
-    return { blocks: piece.blocks, parts: 0, next: piece.more ? { part: 0, page: cursor.page + 1 } : undefined };
+    const { page } = cursor;
+    const blocks = unlessDamaged(() => contentPage(rows, group, entry, entry, page)) ?? [];
+    return { blocks, parts: 0, next: page + 1 < pageCount(entry.stored) ? { part: 0, page: page + 1 } : undefined };
   }
   const blocks: ClaimedBlock[] = [];
   let { page } = cursor;
@@ -53,13 +64,13 @@ export function releasedBlocks(
   for (const number of partsFrom(rows, group, entry, cursor.part)) {
     if (blocks.length >= RELEASE_PIECE || parts === RELEASE_PIECE) return { blocks, parts, next: { part: number, page: 0 } };
     parts++;
-    const row = rows.view("bodies", partKey(group, entry.bucket, entry.key, entry.upload, number));
+    const at = partKey(group, entry.bucket, entry.key, entry.upload, number);
+    const row = unlessDamaged(() => rows.view("bodies", at));
     if (row !== undefined) {
       const content = decodePart(row);
       for (let more = true; more; page++) {
-        const piece = contentPage(rows, group, entry, content, page);
-        blocks.push(...piece.blocks);
-        more = piece.more;
+        blocks.push(...(unlessDamaged(() => contentPage(rows, group, entry, content, page)) ?? []));
+        more = page + 1 < pageCount(content.stored);
         if (more && blocks.length >= RELEASE_PIECE) return { blocks, parts, next: { part: number, page: page + 1 } };
       }
     }
@@ -86,27 +97,65 @@ function partsFrom(
   from: number,
 ): readonly number[] {
   if (entry.numbers !== "all") return entry.numbers.filter((number) => number >= from);
+  return partNumbers(rows, group, entry, { from, limit: RELEASE_PIECE + 1 });
+}
+
+/** Numbers ≥ `from` of the parts of an upload, at most `limit`, those of damaged rows too. */
+export function partNumbers(
+  rows: KvRead,
+  group: GroupId,
+  place: Parameters<typeof partsOfUpload>[1],
+  { from, limit }: { readonly from: number; readonly limit: number },
+): readonly number[] {
+  const { bucket, key, upload } = place;
   const numbers: number[] = [];
-  rows.scan("bodies", partsOfUpload(group, entry, from), (row) => {
-    numbers.push(partOfKey(row.key, row.keyEnd));
-    return numbers.length > RELEASE_PIECE ? STOP : undefined;
-  });
+  for (let next = from; next <= MAX_PARTS && numbers.length < limit; ) {
+    try {
+      rows.scan("bodies", partsOfUpload(group, place, next), (row) => {
+        numbers.push(partOfKey(row.key, row.keyEnd));
+        return numbers.length >= limit ? STOP : undefined;
+      });
+      break;
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+    }
+    // Which number it was: the first one behind those found that can't be read.
+    next = Math.max(next, (numbers.at(-1) ?? 0) + 1);
+    while (next <= MAX_PARTS && !isDamagedRow(rows, partKey(group, bucket, key, upload, next))) next++;
+    if (next <= MAX_PARTS) numbers.push(next++);
+  }
   return numbers;
 }
 
-/** The claimed blocks of one page of a body (page 0 of a riding list = all of it). */
+function isDamagedRow(rows: KvRead, at: Uint8Array): boolean {
+  try {
+    rows.view("bodies", at);
+    return false;
+  } catch (error) {
+    if (isDamage(error)) return true;
+    throw error;
+  }
+}
+
+/** Of one upload, as S3 allows. */
+export const MAX_PARTS = 10_000;
+
+/** The claimed blocks of one page of a body, 0 ..= pageCount − 1 (page 0 of a riding list = all of it). */
 function contentPage(
   rows: KvRead,
   group: GroupId,
   place: { readonly bucket: BucketId; readonly key: string },
   { claim, stored }: Pick<Content, "claim" | "stored">,
   page: number,
-): { readonly blocks: readonly ClaimedBlock[]; readonly more: boolean } {
-  if (stored.kind === "blocks") return { blocks: stored.blocks.map(({ hash }) => ({ hash, claim })), more: false };
-  if (stored.kind !== "block-pages") return { blocks: [], more: false };
+): readonly ClaimedBlock[] {
+  if (stored.kind === "blocks") return stored.blocks.map(({ hash }) => ({ hash, claim }));
+  if (stored.kind !== "block-pages") return [];
   const row = rows.get("bodies", pageKey(group, ROW.blockPage, { ...place, owner: claim, page }));
-  const blocks = row === undefined ? [] : decodeBlockPage(row).map(({ hash }) => ({ hash, claim }));
-  return { blocks, more: page + 1 < stored.starts.length };
+  return row === undefined ? [] : decodeBlockPage(row).map(({ hash }) => ({ hash, claim }));
+}
+
+function pageCount(stored: StoredBody): number {
+  return stored.kind === "block-pages" ? stored.starts.length : 1;
 }
 
 /** Who makes a claim on a block. */
@@ -122,11 +171,8 @@ export interface Claimant extends ClaimedBlock {
  */
 export function eachClaim(rows: KvRead, group: GroupId, visit: (claimant: Claimant) => void): void {
   const claimed = (by: Claimant["by"], bucket: BucketId, key: string, content: Pick<Content, "claim" | "stored">): void => {
-    for (let page = 0, more = true; more; page++) {
-      const piece = contentPage(rows, group, { bucket, key }, content, page);
-      for (const block of piece.blocks) visit({ ...block, by, bucket, key });
-      more = piece.more;
-    }
+    for (let page = 0; page < pageCount(content.stored); page++)
+      for (const block of contentPage(rows, group, { bucket, key }, content, page)) visit({ ...block, by, bucket, key });
   };
   // Rows are gathered in pieces: no scan may run inside another.
   for (const [by, type] of [
@@ -161,7 +207,14 @@ export function eachClaim(rows: KvRead, group: GroupId, visit: (claimant: Claima
 export function isLiveClaim(
   rows: KvRead,
   group: GroupId,
-  place: { readonly bucket: BucketId; readonly key: string; readonly claim: ClaimId; readonly upload: UploadId | undefined },
+  place: {
+    readonly bucket: BucketId;
+    readonly key: string;
+    readonly claim: ClaimId;
+    readonly upload: UploadId | undefined;
+    /** Known: no other part of the upload is looked at. */
+    readonly part?: number;
+  },
   isUploadLive: boolean,
 ): boolean {
   const { bucket, key, claim, upload } = place;
@@ -175,27 +228,13 @@ export function isLiveClaim(
     return live ? STOP : undefined;
   });
   if (live || upload === undefined) return live;
-  const number = partOfClaim(rows, group, bucket, key, upload, claim);
+  let number: number | undefined;
+  rows.scan("bodies", partsOfUpload(group, { bucket, key, upload }, place.part), (row) => {
+    if (decodePartHead(row.value.subarray(row.valueStart, row.valueEnd)).claim === claim) number = partOfKey(row.key, row.keyEnd);
+    return number !== undefined || place.part !== undefined ? STOP : undefined;
+  });
   if (number === undefined) return false;
   return isUploadLive || (version !== undefined && holdsPart(rows, group, { bucket, key }, version, number));
-}
-
-function partOfClaim(
-  rows: KvRead,
-  group: GroupId,
-  bucket: BucketId,
-  key: string,
-  upload: UploadId,
-  claim: ClaimId,
-): number | undefined {
-  let number: number | undefined;
-  rows.scan("bodies", partsOfUpload(group, { bucket, key, upload }), (row) => {
-    const content = decodePart(Buffer.from(row.value.subarray(row.valueStart, row.valueEnd)));
-    if (content.claim !== claim) return undefined;
-    number = partOfKey(row.key, row.keyEnd);
-    return STOP;
-  });
-  return number;
 }
 
 function holdsPart(

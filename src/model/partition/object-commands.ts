@@ -5,9 +5,11 @@ import type { BucketId, ClaimId, GroupId, VersionId } from "../../util/ids.ts";
 import type { DeleteCommand, DeleteResult, PutCommand, PutResult } from "../commands.ts";
 import type { ObjectHeaders, WriteCondition } from "../object-service.ts";
 import { claimRefusal } from "./claims.ts";
-import { encodeObjectRow, etagOf, isInlineHead, sizeOf, versionOf } from "./object-row.ts";
+import { isDamage } from "./damage.ts";
+import { encodeObjectRow } from "./object-row.ts";
 import { encodeOutboxRow, type Release } from "./outbox-row.ts";
 import type { PartitionContext } from "./partition-context.ts";
+import { type Head, readHead, rebuiltObjectRow } from "./read-version.ts";
 import { claimKey, objectKey, outboxKey, pageKey, ROW, versionKey } from "./row-keys.ts";
 import { type Content, decodeVersion, encodeVersion, layOut } from "./version-row.ts";
 
@@ -22,7 +24,7 @@ export function applyPut(context: PartitionContext, rows: KvWrite, command: PutC
     if (lost) return { ok: false, refused: lost };
   }
   const objectAt = objectKey(group, bucket, key);
-  const head = readHead(rows, objectAt);
+  const head = readHead(rows, group, bucket, key);
   const failed = failedCondition(command.condition, head);
   if (failed) return { ok: false, refused: failed };
   const usage = context.usage.of(rows, bucket);
@@ -55,7 +57,7 @@ export function applyDelete(context: PartitionContext, rows: KvWrite, command: D
   const refused = context.guards.refusal(rows, bucket);
   if (refused) return { ok: false, refused };
   const objectAt = objectKey(group, bucket, key);
-  const head = readHead(rows, objectAt);
+  const head = readHead(rows, group, bucket, key);
   const failed = failedCondition(command.condition, head);
   if (failed) return { ok: false, refused: failed };
   if (head === undefined) return { ok: true, existed: false };
@@ -69,20 +71,6 @@ export function applyDelete(context: PartitionContext, rows: KvWrite, command: D
   usage.versions--;
   usage.bytes -= head.sizeBytes;
   return { ok: true, existed: true };
-}
-
-/** What commands need of the present head version. */
-export interface Head {
-  readonly version: VersionId;
-  readonly sizeBytes: number;
-  readonly inline: boolean;
-  readonly etag: string;
-}
-
-export function readHead(rows: KvRead, objectAt: Uint8Array): Head | undefined {
-  const row = rows.view("rows", objectAt);
-  if (row === undefined) return undefined;
-  return { version: versionOf(row, 0), sizeBytes: sizeOf(row, 0), inline: isInlineHead(row, 0), etag: etagOf(row, 0) };
 }
 
 export function failedCondition(
@@ -108,9 +96,16 @@ export function releaseOf(
   next?: ClaimId,
 ): Release | undefined {
   if (head.inline) return undefined;
-  const row = rows.get("bodies", versionKey(group, bucket, key, head.version));
-  assert(row !== undefined, "an object row's version exists");
-  const content = decodeVersion(row);
+  let content: Content;
+  try {
+    const row = rows.get("bodies", versionKey(group, bucket, key, head.version));
+    assert(row !== undefined, "an object row's version exists");
+    content = decodeVersion(row);
+  } catch (error) {
+    // Nobody can read it any more, and whoever replaces or deletes it must be able to. Its references stay: the audit names them.
+    if (isDamage(error)) return undefined;
+    throw error;
+  }
   return content.claim === next ? undefined : releaseOfContent(content);
 }
 
@@ -151,6 +146,25 @@ export function writeVersion(
   const { stampMs, sizeBytes, etag, checksum, stored } = content;
   rows.put("rows", objectAt, encodeObjectRow({ inline: stored.kind === "inline", stampMs, sizeBytes, version, etag, checksum }));
   rows.put("bodies", versionKey(place.group, place.bucket, place.key, version), encodeVersion(content));
+}
+
+/** Writes a damaged object row anew, from its version row; a row that is whole stays as it is. */
+export function applyMendObject(
+  rows: KvWrite,
+  { bucket, key }: { readonly bucket: BucketId; readonly key: string },
+  { group }: Entry,
+): { readonly ok: boolean } {
+  const at = objectKey(group, bucket, key);
+  try {
+    rows.view("rows", at);
+    return { ok: true };
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+  }
+  const rebuilt = rebuiltObjectRow(rows, group, bucket, at);
+  if (rebuilt === undefined || Buffer.compare(rebuilt.key, at) !== 0) return { ok: false };
+  rows.put("rows", at, rebuilt.value);
+  return { ok: true };
 }
 
 /** Log index and claim: versions of a key sort by the order of their commits. */

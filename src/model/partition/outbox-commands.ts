@@ -1,8 +1,10 @@
 import type { Entry } from "../../group/groups.ts";
-import type { KvRange, KvRead, KvWrite, Tree } from "../../platform/kv.ts";
+import type { KvRead, KvWrite, Tree } from "../../platform/kv.ts";
+import { isDamage } from "./damage.ts";
+import { MAX_PARTS, partNumbers } from "./data-reads.ts";
 import { type OutboxEntry, outboxEntry } from "./outbox-row.ts";
-import { outboxKey, pageKey, pagesOf, partKey, partsOfUpload, ROW } from "./row-keys.ts";
-import { type Content, decodePart } from "./version-row.ts";
+import { outboxKey, pageKey, partKey, ROW } from "./row-keys.ts";
+import { type Content, decodePart, PAGE_ENTRIES } from "./version-row.ts";
 
 /** The effects are carried out: their entries go, and with them the rows that only they still needed. */
 export function applyOutboxDone(rows: KvWrite, sequences: readonly number[], entry: Entry): { readonly ok: true } {
@@ -19,18 +21,24 @@ export function applyOutboxDone(rows: KvWrite, sequences: readonly number[], ent
 
 function bodyRows(rows: KvRead, { group }: Entry, effect: OutboxEntry): readonly Buffer[] {
   if (effect.kind === "body") return blockPages(effect, effect, group);
-  const { bucket, key, upload, numbers } = effect;
-  if (numbers === "all") {
-    const keys = keysOf(rows, partsOfUpload(group, effect));
-    const indexes = keysOf(rows, pagesOf(group, ROW.partPage, { bucket, key, owner: upload }));
-    return [...keys.flatMap((part) => partRows(rows, group, effect, part)), ...indexes];
-  }
-  return numbers.flatMap((number) => partRows(rows, group, effect, partKey(group, bucket, key, upload, number)));
+  const { bucket, key, upload } = effect;
+  const rowsOfParts = (numbers: readonly number[]): readonly Buffer[] =>
+    numbers.flatMap((number) => partRows(rows, group, effect, partKey(group, bucket, key, upload, number)));
+  if (effect.numbers !== "all") return rowsOfParts(effect.numbers);
+  const pages = Array.from({ length: Math.ceil(MAX_PARTS / PAGE_ENTRIES) }, (_, page) =>
+    pageKey(group, ROW.partPage, { bucket, key, owner: upload, page }),
+  );
+  return [...rowsOfParts(partNumbers(rows, group, effect, { from: 1, limit: MAX_PARTS })), ...pages];
 }
 
 function partRows(rows: KvRead, group: Entry["group"], place: OutboxEntry, part: Buffer): readonly Buffer[] {
-  const row = rows.view("bodies", part);
-  return row === undefined ? [] : [part, ...blockPages(place, decodePart(row), group)];
+  try {
+    const row = rows.view("bodies", part);
+    return row === undefined ? [] : [part, ...blockPages(place, decodePart(row), group)];
+  } catch (error) {
+    if (isDamage(error)) return [part];
+    throw error;
+  }
 }
 
 function blockPages(
@@ -40,13 +48,4 @@ function blockPages(
 ): readonly Buffer[] {
   if (stored.kind !== "block-pages") return [];
   return stored.starts.map((_start, page) => pageKey(group, ROW.blockPage, { bucket, key, owner: claim, page }));
-}
-
-function keysOf(rows: KvRead, range: KvRange): readonly Buffer[] {
-  const keys: Buffer[] = [];
-  rows.scan("bodies", range, (row) => {
-    keys.push(Buffer.from(row.key.subarray(row.keyStart, row.keyEnd)));
-    return undefined;
-  });
-  return keys;
 }

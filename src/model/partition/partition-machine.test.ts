@@ -187,15 +187,14 @@ describe("references", () => {
 });
 
 describe("claims", () => {
-  const verdictOf = (claim: number, expiryMs: number) =>
-    ({ op: "verdict", bucket: BUCKET.id, key: "k", claim: claimOf(claim), expiryMs }) as const;
+  const verdictOf = (claim: number) => ({ op: "verdict", bucket: BUCKET.id, key: "k", claim: claimOf(claim) }) as const;
 
   test("rule 36: a dead claim is forbidden for as long as a command with it could come; a live one is not touched", async () => {
     const { world, group, put } = await open();
     const { now } = world.wall;
     await put("k", blocks(2), { claim: claimOf(50) });
-    assert.deepEqual(await world.propose<VerdictResult>(group, verdictOf(50, now)), { live: true });
-    assert.deepEqual(await world.propose<VerdictResult>(group, verdictOf(51, now)), { live: false });
+    assert.deepEqual(await world.propose<VerdictResult>(group, verdictOf(50)), { live: true });
+    assert.deepEqual(await world.propose<VerdictResult>(group, verdictOf(51)), { live: false });
     assert.deepEqual(await put("k", blocks(2), { claim: claimOf(51) }), { ok: false, refused: "claim-forbidden" });
     const pend = { op: "pend", bucket: BUCKET.id, key: "k", claim: claimOf(51), untilMs: now + 1 } as const;
     assert.deepEqual(await world.propose(group, pend), { ok: false, refused: "claim-forbidden" });
@@ -205,7 +204,7 @@ describe("claims", () => {
     const late = world.propose(group, putOf("k", 51, blocks(2)), now + WINDOW_MS);
     await assert.rejects(late, { code: "group.unknown-outcome" }, "what was under way has expired by now");
     await put("k", inline("other"));
-    assert.deepEqual(await world.propose<VerdictResult>(group, verdictOf(50, now)), { live: false }, "replaced");
+    assert.deepEqual(await world.propose<VerdictResult>(group, verdictOf(50)), { live: false }, "replaced");
   });
 
   test("an upload that renews its pending row lives; one whose row ran out is dead, and no late renewal revives it", async () => {
@@ -226,22 +225,38 @@ describe("claims", () => {
       ok: false,
       refused: "pending-lost",
     });
-    assert.deepEqual(await world.propose(group, verdictOf(1, start)), { live: true, wait: true });
+    assert.deepEqual(await world.propose(group, verdictOf(1)), { live: true, wait: true });
     assert.deepEqual(await pend(1, start + 300, true), { ok: true });
     world.wall.now = start + 200;
-    assert.deepEqual(await world.propose(group, verdictOf(1, start)), { live: true, wait: true });
+    assert.deepEqual(await world.propose(group, verdictOf(1)), { live: true, wait: true });
     assert.equal((await world.read((rows) => pendingClaims(rows, group))).length, 1);
     assert.ok((await put("k", blocks(1), { claim: claimOf(1), needsPending: true })).ok);
     assert.deepEqual(await world.read((rows) => pendingClaims(rows, group)), [], "the commit takes the row away");
     await pend(3, start + 300);
     world.wall.now = start + 301;
-    assert.deepEqual(await world.propose(group, verdictOf(3, start)), { live: false });
+    assert.deepEqual(await world.propose(group, verdictOf(3)), { live: false });
     world.wall.now += 10 * WINDOW_MS;
     assert.deepEqual(await pend(3, world.wall.now + 100, true), { ok: false, refused: "pending-lost" });
     assert.deepEqual(await put("k", blocks(1), { claim: claimOf(3), needsPending: true }), {
       ok: false,
       refused: "pending-lost",
     });
+  });
+
+  test("a pending row that nobody renews goes with the next one of its partition, and none reaches further ahead than W", async () => {
+    const { world, group } = await open();
+    const pend = (claim: number, untilMs: number) =>
+      world.propose(group, { op: "pend", bucket: BUCKET.id, key: "k", claim: claimOf(claim), untilMs });
+    const pending = async () => (await world.read((rows) => pendingClaims(rows, group))).map(({ claim }) => claim);
+    const start = world.wall.now;
+    await pend(1, start + 50 * WINDOW_MS);
+    await pend(2, start + WINDOW_MS);
+    world.wall.now = start + 2 * WINDOW_MS;
+    await pend(3, world.wall.now + WINDOW_MS);
+    assert.deepEqual(await pending(), [claimOf(1), claimOf(2), claimOf(3)], "late, but perhaps alive");
+    world.wall.now += 1;
+    await pend(4, world.wall.now + WINDOW_MS);
+    assert.deepEqual(await pending(), [claimOf(3), claimOf(4)]);
   });
 
   test("parts: live with their upload, with the version that took them, and never when left out or replaced", async () => {
@@ -266,8 +281,13 @@ describe("claims", () => {
       [3, 14],
     ] as const)
       await part(number, claim);
-    const live = async (claim: number) =>
-      (await world.propose<VerdictResult>(group, { ...verdictOf(claim, world.wall.now), upload })).live;
+    const partOf: Readonly<Record<number, number>> = { 11: 1, 12: 2, 13: 2, 14: 3 };
+    const live = async (claim: number): Promise<boolean> => {
+      const asked = { ...verdictOf(claim), upload };
+      const verdict = await world.propose<VerdictResult>(group, { ...asked, part: partOf[claim] as number });
+      assert.deepEqual(await world.propose<VerdictResult>(group, asked), verdict, "all parts are looked at");
+      return verdict.live;
+    };
     assert.deepEqual([await live(11), await live(13), await live(14)], [true, true, true]);
     const parts = [1, 2].map((number) => ({ part: number, etag: ETAG }));
     assert.ok((await world.propose<CompleteResult>(group, { op: "complete-upload", ...place, parts, minPartSize: 0 })).ok);

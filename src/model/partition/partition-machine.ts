@@ -15,7 +15,7 @@ import type {
 } from "../commands.ts";
 import { applyPend, applyUnpend, applyVerdict, type PendResult } from "./claims.ts";
 import { applyCompleteUpload } from "./completion.ts";
-import { applyDelete, applyPut } from "./object-commands.ts";
+import { applyDelete, applyMendObject, applyPut } from "./object-commands.ts";
 import { applyOutboxDone } from "./outbox-commands.ts";
 import { PartitionContext } from "./partition-context.ts";
 import { applyAddRefs, applyDropRefs, applyForgetHash, applySettleRefs } from "./reference-commands.ts";
@@ -49,6 +49,8 @@ export class PartitionMachine implements StateMachine<PartitionCommand, Partitio
         return applyPut(context, rows, command, entry);
       case "delete":
         return applyDelete(context, rows, command, entry);
+      case "mend-object":
+        return applyMendObject(rows, command, entry);
       case "pend":
         return applyPend(context, rows, command, entry);
       case "unpend":

@@ -1,21 +1,75 @@
-import type { KvRead } from "../../platform/kv.ts";
+import { type KvRead, type RowView, STOP } from "../../platform/kv.ts";
 import { assert } from "../../util/assert.ts";
 import type { BucketId, GroupId, VersionId } from "../../util/ids.ts";
-import { versionOf } from "./object-row.ts";
-import { objectKey, versionKey } from "./row-keys.ts";
+import { isDamage } from "./damage.ts";
+import { encodeObjectRow, etagOf, isInlineHead, sizeOf, versionOf } from "./object-row.ts";
+import { objectKey, readVersionKey, ROW, rowsOf, versionKey, versionsFrom } from "./row-keys.ts";
 import { decodeVersion, type Version } from "./version-row.ts";
 
-/** The head version of a key with its headers and body; undefined when there is none. Inline bytes are the caller's own. */
+/** What commands need of the present head version. */
+export interface Head {
+  readonly version: VersionId;
+  readonly sizeBytes: number;
+  readonly inline: boolean;
+  readonly etag: string;
+}
+
+export function readHead(rows: KvRead, group: GroupId, bucket: BucketId, key: string): Head | undefined {
+  const row = objectRow(rows, group, bucket, key)?.row;
+  if (row === undefined) return undefined;
+  return { version: versionOf(row, 0), sizeBytes: sizeOf(row, 0), inline: isInlineHead(row, 0), etag: etagOf(row, 0) };
+}
+
+/**
+ * The head version of a key with its headers and body; undefined when there is none. Inline bytes are the caller's own.
+ * `rebuilt`: its object row is damaged and should be written anew (mend-object).
+ */
 export function readHeadVersion(
   rows: KvRead,
   group: GroupId,
   bucket: BucketId,
   key: string,
-): { readonly version: VersionId; readonly content: Version } | undefined {
-  const head = rows.view("rows", objectKey(group, bucket, key));
+): { readonly version: VersionId; readonly content: Version; readonly rebuilt: boolean } | undefined {
+  const head = objectRow(rows, group, bucket, key);
   if (head === undefined) return undefined;
-  const version = versionOf(head, 0);
+  const version = versionOf(head.row, 0);
   const row = rows.get("bodies", versionKey(group, bucket, key, version));
   assert(row !== undefined, "an object row's version exists");
-  return { version, content: decodeVersion(row) };
+  return { version, content: decodeVersion(row), rebuilt: head.rebuilt };
+}
+
+/** A key's object row, from its version row where it is damaged. `row` is valid until the next read. */
+function objectRow(
+  rows: KvRead,
+  group: GroupId,
+  bucket: BucketId,
+  key: string,
+): { readonly row: Buffer; readonly rebuilt: boolean } | undefined {
+  const at = objectKey(group, bucket, key);
+  try {
+    const row = rows.view("rows", at);
+    return row && { row, rebuilt: false };
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    const row = rebuiltObjectRow(rows, group, bucket, at);
+    if (row === undefined || Buffer.compare(row.key, at) !== 0) throw error;
+    return { row: row.value, rebuilt: true };
+  }
+}
+
+/**
+ * The object row with the least key ≥ `from` (the row key of an object, or of any text) as the version rows say it is: each object row has
+ * its version row, which holds all that it says. Undefined when there is none.
+ */
+export function rebuiltObjectRow(rows: KvRead, group: GroupId, bucket: BucketId, from: Uint8Array): RowView | undefined {
+  let found: RowView | undefined;
+  rows.scan("bodies", { start: versionsFrom(from), end: rowsOf(group, ROW.version, bucket).end }, (row) => {
+    const { key, version } = readVersionKey(row.key, row.keyStart);
+    const content = decodeVersion(Buffer.from(row.value.subarray(row.valueStart, row.valueEnd)));
+    const at = objectKey(group, bucket, key);
+    const value = encodeObjectRow({ ...content, inline: content.stored.kind === "inline", version });
+    found = { key: at, keyStart: 0, keyEnd: at.byteLength, value, valueStart: 0, valueEnd: value.byteLength };
+    return STOP;
+  });
+  return found;
 }

@@ -94,17 +94,18 @@ export function eachReference(
   );
 }
 
-/** References that are not settled and whose expiry lies before `beforeMs` (log time of their object's group), oldest first. */
+/** References that are not settled, those that expire first before others; with `beforeMs` (log time of their object's group) only those that expire before it. */
 export function unsettledReferences(
   rows: KvRead,
   group: GroupId,
-  { beforeMs, limit }: { readonly beforeMs: number; readonly limit: number },
+  { beforeMs, limit }: { readonly beforeMs?: number; readonly limit: number },
 ): readonly Reference[] {
   const names: { hash: Hash; claim: ClaimId }[] = [];
   if (limit <= 0) return [];
-  const { start } = rowsOf(group, ROW.unsettled);
-  const end = unsettledKey(group, beforeMs, "" as Hash, "" as ClaimId).subarray(0, FIELDS_START + 6);
-  rows.scan("rows", { start, end }, (row) => {
+  const all = rowsOf(group, ROW.unsettled);
+  const end =
+    beforeMs === undefined ? all.end : unsettledKey(group, beforeMs, "" as Hash, "" as ClaimId).subarray(0, FIELDS_START + 6);
+  rows.scan("rows", { start: all.start, end }, (row) => {
     const at = row.keyStart + FIELDS_START + 6;
     names.push({ hash: hexSlice(row.key, at, at + 32) as Hash, claim: hexSlice(row.key, at + 32, at + 48) as ClaimId });
     return names.length === limit ? STOP : undefined;

@@ -98,6 +98,22 @@ export function versionKey(group: GroupId, bucket: BucketId, key: string, versio
   return row;
 }
 
+/** Key and id of a version row. */
+export function readVersionKey(row: Buffer, start: number): { readonly key: string; readonly version: VersionId } {
+  const { text, end } = readOrdered(row, start + BUCKET_END);
+  const version = Buffer.from(row.subarray(end, end + 16));
+  for (let i = 0; i < 8; i++) version[i] = ~(version[i] as number);
+  return { key: text, version: version.toString("hex") as VersionId };
+}
+
+/** Start of the version rows of all keys that are not less than the one of an object row (or any bytes in its place). */
+export function versionsFrom(objectRow: Uint8Array): Buffer {
+  const bytes = Buffer.from(objectRow);
+  bytes[2] = ROW.version;
+  const text = bytes.toString("latin1", BUCKET_END).replaceAll("\0", "\0\xff");
+  return Buffer.concat([bytes.subarray(0, BUCKET_END), Buffer.from(text, "latin1")]);
+}
+
 /** A page of blocks (type blockPage, of a claim) or of parts (type partPage, of an upload). */
 export function pageKey(
   group: GroupId,
@@ -109,16 +125,6 @@ export function pageKey(
   row.write(place.owner, at, "hex");
   row.writeUInt16BE(place.page, at + 16);
   return row;
-}
-
-/** Range of all pages of one owner. */
-export function pagesOf(
-  group: GroupId,
-  type: typeof ROW.blockPage | typeof ROW.partPage,
-  place: { readonly bucket: BucketId; readonly key: string; readonly owner: ClaimId | UploadId },
-): { readonly start: Buffer; readonly end: Buffer } {
-  const start = pageKey(group, type, { ...place, page: 0 });
-  return { start, end: successor(start.subarray(0, start.byteLength - 2)) };
 }
 
 export function uploadKey(group: GroupId, bucket: BucketId, key: string, upload: UploadId): Buffer {

@@ -32,7 +32,7 @@ export class DataWorld {
   readonly bucket: BucketRef = { id: "b".repeat(64) as BucketId, indexShards: 4, quotas: {} };
   readonly image = new SimDiskImage();
   readonly random: () => number;
-  readonly #kvDisk = new MemoryKvDisk();
+  readonly kvDisk = new MemoryKvDisk();
   readonly #hashers: Hashers;
   #lives = 0;
   #claims = 0;
@@ -79,7 +79,7 @@ export class DataWorld {
     this.disk = new SimDisk({ image, clock: lateClock, delayMs: () => 0.2 + delays() * 4, fault });
     this.cpu = new SimCpu({ hashers: this.#hashers, disk: this.disk, asideToken: `life${this.#lives}` });
     const parts = { disk: this.disk, cpu: this.cpu } as unknown as Parameters<typeof simPlatform>[0]["parts"];
-    this.node = simPlatform({ seed: this.#lives, time, parts, kvDisk: this.#kvDisk });
+    this.node = simPlatform({ seed: this.#lives, time, parts, kvDisk: this.kvDisk });
     later.clock = this.node.clock;
     const { clock, kv, log, random } = this.node.platform;
     await this.settle(

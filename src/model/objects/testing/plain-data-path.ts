@@ -56,7 +56,7 @@ export class PlainDataPath implements BodyWriting, BodyReading {
     this.#later("settle-refs", target.claim, body);
   }
 
-  discard(target: UploadTarget, body: Body): void {
+  discard(target: UploadTarget, { body }: { readonly body: Body }): void {
     this.#later("drop-refs", target.claim, body);
   }
 
@@ -128,8 +128,9 @@ export class PlainDataPath implements BodyWriting, BodyReading {
       const old = await world.read((rows) =>
         unsettledReferences(rows, group, { beforeMs: world.host.logTime(group), limit: 10_000 }),
       );
-      for (const { hash, claim, bucket, key, upload, expiryMs } of old) {
-        const command = { op: "verdict", bucket, key, claim, expiryMs, ...(upload === undefined ? {} : { upload }) } as const;
+      for (const { hash, claim, bucket, key, upload, part } of old) {
+        const named = upload === undefined || part === undefined ? {} : { upload, part };
+        const command = { op: "verdict", bucket, key, claim, ...named } as const;
         const verdict = await world.propose<VerdictResult>(homeOf(key, bucket), command);
         if (verdict.wait) continue;
         await world.propose(group, { op: verdict.live ? "settle-refs" : "drop-refs", refs: [{ hash, claim }] });

@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { partKey, ROW, rowsOf, zeroKey } from "../partition/row-keys.ts";
+import { isReferenced, zeroSince } from "../partition/reference-row.ts";
+import type { Hash } from "../../util/ids.ts";
+import { BLOCK, DataWorld, GC_DELAY_MS, someBytes, uploadOf, WINDOW_MS } from "./testing/data-world.ts";
+
+const HEADERS = { system: [], user: [] };
+const YEARS_MS = 70 * 365 * 24 * 3600 * 1000;
+
+async function put(world: DataWorld, key: string, blocks: number): Promise<void> {
+  const upload = uploadOf(someBytes(world.random, blocks * BLOCK), world.random);
+  const outcome = await world.settle(world.objects.put({ bucket: world.bucket, key, headers: HEADERS, upload }));
+  assert.ok(outcome.ok, JSON.stringify(outcome));
+}
+
+async function remove(world: DataWorld, key: string): Promise<void> {
+  assert.ok((await world.settle(world.objects.delete({ bucket: world.bucket, key }))).ok);
+}
+
+/** Hashes of the stored blocks, by their files. */
+function hashes(world: DataWorld): readonly Hash[] {
+  const files = [...world.image.names.keys()].flatMap((path) => /\/([0-9a-f]{64})(\.zst)?$/.exec(path)?.[1] ?? []);
+  return files as Hash[];
+}
+
+describe("a clock that was once years ahead", () => {
+  it("keeps no garbage: not of deleted objects, nor of uploads that died with their process", async () => {
+    const world = await DataWorld.open();
+    world.node.clock.jumpWall(YEARS_MS);
+    for (let n = 0; n < 8; n++) await put(world, `k${n}`, 3);
+    for (let n = 0; n < 4; n++) {
+      const pieces = [someBytes(world.random, 2 * BLOCK + 10)];
+      const source = { read: () => Promise.resolve(pieces.shift() ?? new Promise<never>(() => {})), cancel() {} };
+      void world.data.writer.write({ source, signal: new AbortController().signal }, world.target(`dead${n}`));
+    }
+    await world.pass(WINDOW_MS);
+    world.node.clock.jumpWall(-YEARS_MS);
+    await world.crash();
+    for (let n = 0; n < 8; n++) await remove(world, `k${n}`);
+    const report = await world.clean();
+    assert.deepEqual([report.references, report.files, report.broken, report.unfinished], [0, 0, [], []]);
+  });
+});
+
+describe("a damaged row", () => {
+  /** Works as the runner does: errors are seen, and the next unit comes all the same. */
+  async function rounds(world: DataWorld, count: number): Promise<number> {
+    const { janitor, release } = world.data.workers;
+    let errors = 0;
+    for (let round = 0; round < count; round++) {
+      await world.settle(world.data.flush());
+      await world.settle(release.runOnce());
+      for (let unit = 0; unit < 64; unit++)
+        await world.settle(janitor.work()).catch((error: unknown) => {
+          assert.match(String(error), /damaged/);
+          errors++;
+        });
+      await world.pass(GC_DELAY_MS);
+    }
+    return errors;
+  }
+
+  it("among the references or the unneeded blocks keeps its own, and nobody else's", async () => {
+    const world = await DataWorld.open();
+    for (let n = 0; n < 6; n++) await put(world, `k${n}`, 3);
+    const all = hashes(world);
+    assert.equal(all.length, 18);
+    const stuck = all[7] as Hash;
+    const group = world.placement.ofHash(stuck);
+    for (let n = 0; n < 6; n++) await remove(world, `k${n}`);
+    await world.settle(world.data.flush());
+    await world.settle(world.data.workers.release.runOnce());
+    assert.ok(await world.host.read(group, (rows) => zeroSince(rows, zeroKey(group, stuck)) !== undefined));
+    world.kvDisk.damage("rows", zeroKey(group, stuck));
+    const neighbours = all.filter((hash) => world.placement.ofHash(hash) === group);
+    assert.ok((await rounds(world, 4)) >= 4, "the worker says so every round");
+    assert.deepEqual(new Set(hashes(world)), new Set(neighbours));
+  });
+
+  it("of a key hides whether its uploads are in use, so their blocks stay; all others are judged", async () => {
+    const world = await DataWorld.open();
+    for (const key of ["bad", "good"]) {
+      const upload = uploadOf(someBytes(world.random, 2 * BLOCK), world.random);
+      assert.ok((await world.settle(world.data.writer.write(upload, world.target(key)))).ok);
+    }
+    await put(world, "bad", 1);
+    const { bucket } = world;
+    const group = world.placement.ofKey(bucket, "bad");
+    await world.settle(world.data.flush());
+    await world.settle(
+      world.host.read(group, (rows) => {
+        rows.scan("bodies", rowsOf(group, ROW.version), (row) => {
+          world.kvDisk.damage("bodies", Buffer.from(row.key.subarray(row.keyStart, row.keyEnd)));
+          return undefined;
+        });
+      }),
+    );
+    await world.pass(2 * WINDOW_MS);
+    assert.equal(await rounds(world, 4), 0);
+    assert.equal(hashes(world).length, 3, "two of the damaged key's dead upload, one of its version");
+  });
+
+  it("of a part that nobody needs any more keeps that part's blocks only, and its upload is released", async () => {
+    const world = await DataWorld.open();
+    const { bucket } = world;
+    const created = await world.settle(world.objects.createUpload({ bucket, key: "k", headers: HEADERS }));
+    assert.ok(created.ok);
+    const { upload } = created;
+    for (let part = 1; part <= 3; part++) {
+      const body = uploadOf(someBytes(world.random, 2 * BLOCK), world.random);
+      assert.ok((await world.settle(world.objects.putPart({ bucket, key: "k", upload, part, body }))).ok);
+    }
+    await world.settle(world.data.flush());
+    assert.ok((await world.settle(world.objects.abortUpload({ bucket, key: "k", upload }))).ok);
+    const group = world.placement.ofKey(bucket, "k");
+    world.kvDisk.damage("bodies", partKey(group, bucket.id, "k", upload, 2), 200);
+    assert.equal(await rounds(world, 4), 0);
+    const left = hashes(world);
+    assert.equal(left.length, 2);
+    for (const hash of left)
+      assert.ok(await world.host.read(group, (rows) => isReferenced(rows, world.placement.ofHash(hash), hash)));
+    const report = await world.settle(world.data.audit());
+    assert.deepEqual([...new Set(report.broken.map(({ kind }) => kind))], ["reference-without-claim"]);
+    assert.deepEqual(report.unfinished, []);
+  });
+});

@@ -1,0 +1,140 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import fc from "fast-check";
+import { sourceOf } from "../../util/byte-source.ts";
+import { type ListEntry, type ListRequest, ServiceError, type WriteCondition } from "../object-service.ts";
+import { readHeadVersion } from "../partition/read-version.ts";
+import { objectKey, versionKey } from "../partition/row-keys.ts";
+import { bucketRef, checkRows, outboxLength, PartitionWorld } from "../partition/testing/partition-world.ts";
+import { createObjectService } from "./object-store.ts";
+import { hastyClock } from "./testing/hasty-clock.ts";
+import { PlainDataPath } from "./testing/plain-data-path.ts";
+
+const HEADERS = { system: [], user: [] };
+const signal = new AbortController().signal;
+
+async function open(indexShards: number) {
+  const world = await PartitionWorld.open();
+  const bucket = bucketRef(1, indexShards);
+  await world.makeBucket(bucket);
+  const data = new PlainDataPath(world);
+  let drawn = 0;
+  const random = {
+    below: () => 0,
+    bytes: (count: number) => {
+      const bytes = Buffer.alloc(count);
+      bytes.writeUInt32BE(++drawn);
+      return bytes;
+    },
+  };
+  const { host: groups, placement } = world;
+  const service = createObjectService(
+    { minPartSize: 1 },
+    { groups, placement, writing: data, reading: data, clock: hastyClock(), random },
+  );
+  const put = (key: string, text: string, condition?: WriteCondition) => {
+    const upload = { source: sourceOf(Buffer.from(text)), signal };
+    return service.put({ bucket, key, headers: HEADERS, upload, ...(condition ? { condition } : {}) });
+  };
+  const text = async (key: string): Promise<string | undefined> => {
+    const source = (await service.lookup({ bucket, key }))?.open();
+    if (source === undefined) return undefined;
+    const all: Buffer[] = [];
+    for (let piece = await source.read(); piece !== null; piece = await source.read()) all.push(Buffer.from(piece));
+    return Buffer.concat(all).toString();
+  };
+  const pages = async (request: Pick<ListRequest, "prefix" | "delimiter" | "limit">): Promise<readonly ListEntry[]> => {
+    const all: ListEntry[] = [];
+    for (let next = { after: "", skipPrefix: false }; ; ) {
+      const page = await service.list({ bucket, ...request, ...next });
+      all.push(...page.entries);
+      if (page.next === undefined) return all;
+      next = page.next;
+    }
+  };
+  const damageObjectRow = (key: string): void =>
+    world.disk.damage("rows", objectKey(placement.ofKey(bucket, key), bucket.id, key), 77);
+  const damageVersionRow = async (key: string): Promise<void> => {
+    const group = placement.ofKey(bucket, key);
+    const head = await world.read((rows) => readHeadVersion(rows, group, bucket.id, key));
+    assert.ok(head);
+    world.disk.damage("bodies", versionKey(group, bucket.id, key, head.version), 99);
+  };
+  return { world, bucket, data, service, put, text, pages, damageObjectRow, damageVersionRow };
+}
+
+const isDamaged = (error: unknown) => error instanceof ServiceError && error.code === "object.damaged";
+/** Longer than any commit of a kv in memory. */
+const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+describe("a damaged object row", () => {
+  test("changes nothing that a list or a lookup says, and is written anew", async () => {
+    const { put, pages, text, damageObjectRow, world } = await open(4);
+    const key = fc.stringMatching(/^[ab/\0é]{1,5}$/);
+    const keys = fc.sample(fc.uniqueArray(key, { minLength: 60, maxLength: 60 }), { numRuns: 1, seed: 4 })[0] as string[];
+    for (const one of keys) assert.ok((await put(one, one.length % 2 === 0 ? `inline ${one}` : `blocks of ${one}`.repeat(9))).ok);
+    for (const prefix of ["", "a", "a/", "b\0"])
+      for (const delimiter of ["", "/", "b/"])
+        for (const limit of [1, 2, 7, 1_000]) {
+          const whole = await pages({ prefix, delimiter, limit });
+          for (const one of keys) if ((one.length + limit) % 3 !== 0) damageObjectRow(one);
+          assert.deepEqual(await pages({ prefix, delimiter, limit }), whole, JSON.stringify({ prefix, delimiter, limit }));
+          for (const one of keys) assert.ok((await text(one))?.includes(one));
+          await settled();
+          const { damagedRows } = world.kv.stats();
+          await world.read((rows) => checkRows(rows, world));
+          assert.equal(world.kv.stats().damagedRows, damagedRows, "all are whole again");
+        }
+  });
+
+  test("is judged by conditions, replaced and deleted like any other", async () => {
+    const { put, damageObjectRow, service, bucket, text, world, data } = await open(1);
+    const first = await put("k", "x".repeat(100));
+    assert.ok(first.ok);
+    damageObjectRow("k");
+    assert.deepEqual(await put("k", "no", { ifNoneMatch: "*" }), { ok: false, code: "precondition-failed" });
+    assert.ok((await put("k", "y".repeat(100), { ifMatch: [first.etag] })).ok);
+    assert.equal(await text("k"), "y".repeat(100));
+    damageObjectRow("k");
+    assert.deepEqual(await service.delete({ bucket, key: "k" }), { ok: true, existed: true });
+    assert.equal(await text("k"), undefined);
+    await world.read((rows) => checkRows(rows, world));
+    await data.drain();
+    await data.release();
+    assert.deepEqual(await data.references(), []);
+  });
+});
+
+describe("a damaged version row", () => {
+  test("is never served, named by its key, and stops nothing else", async () => {
+    const { put, text, pages, damageVersionRow, service, bucket, world } = await open(1);
+    for (const key of ["a", "k", "z"]) await put(key, key.repeat(100));
+    await damageVersionRow("k");
+    await assert.rejects(text("k"), (error) => isDamaged(error) && /"k" in bucket/.test((error as Error).message));
+    const all = { prefix: "", delimiter: "", limit: 2 };
+    assert.deepEqual(
+      (await pages(all)).map(({ key }) => key),
+      ["a", "k", "z"],
+    );
+    assert.equal(await text("z"), "z".repeat(100));
+    const { etag } = (await pages(all))[1] as ListEntry;
+    assert.deepEqual(await put("k", "no", { ifNoneMatch: "*" }), { ok: false, code: "precondition-failed" });
+    assert.ok((await put("k", "new", { ifMatch: [etag] })).ok, "its owner may replace it");
+    assert.equal(await text("k"), "new");
+    await damageVersionRow("a");
+    assert.deepEqual(await service.delete({ bucket, key: "a" }), { ok: true, existed: true });
+    assert.equal(await text("a"), undefined);
+    await world.read((rows) => checkRows(rows, world));
+    assert.equal(await world.read((rows) => outboxLength(rows, world)), 0, "nobody knows which blocks it had");
+    assert.equal((await service.usage(bucket)).objects, 2);
+  });
+
+  test("with its object row damaged too fails the lists that meet it: nobody knows the key any more", async () => {
+    const { put, pages, damageObjectRow, damageVersionRow } = await open(1);
+    for (const key of ["a", "k", "z"]) await put(key, key.repeat(100));
+    await damageVersionRow("k");
+    damageObjectRow("k");
+    await assert.rejects(pages({ prefix: "", delimiter: "", limit: 1_000 }), isDamaged);
+    assert.equal((await pages({ prefix: "z", delimiter: "", limit: 1_000 })).length, 1);
+  });
+});
