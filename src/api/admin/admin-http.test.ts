@@ -55,7 +55,9 @@ describe("doors that need no token", () => {
     await api.post("CreateBucket", { globalAlias: "nosite.example.net" });
     await api.post("UpdateBucket", { websiteAccess: { enabled: true, indexDocument: "index.html" } }, { id });
     const check = (domain: string) => api.call(`/check?domain=${domain}`, { token: null });
-    for (const domain of ["checked.s3.example.org", "CHECKED.s3.Example.org", "site.example.net"]) {
+    const { id: full } = (await api.post("CreateBucket", { globalAlias: "full.s3.example.org" })).json;
+    await api.post("UpdateBucket", { websiteAccess: { enabled: true, indexDocument: "index.html" } }, { id: full });
+    for (const domain of ["checked.s3.example.org", "CHECKED.s3.Example.org", "site.example.net", "full.s3.example.org"]) {
       const answer = await check(domain);
       assert.equal(answer.status, 200, domain);
       assert.match(answer.text, /is managed by/);
@@ -181,7 +183,19 @@ describe("requests", () => {
     refused(await api.call("/v2/ListKeys", { method: "DELETE" }), 400, "InvalidRequest");
     refused(await api.call("/v2/NoSuchThing"), 400, "InvalidRequest", /NoSuchThing/);
     const post = (raw: string | Uint8Array) => api.call("/v2/CreateKey", { method: "POST", raw });
-    for (const raw of ["{", "not json", '{"name":1}', "[]", '"x"', "7", Buffer.from([0xff, 0xfe]), '{"nmae":"x"}', "\u0000"])
+    for (const raw of [
+      "{",
+      "not json",
+      '{"name":1}',
+      "[]",
+      "null",
+      " null ",
+      '"x"',
+      "7",
+      Buffer.from([0xff, 0xfe]),
+      '{"nmae":"x"}',
+      "\u0000",
+    ])
       refused(await post(raw), 400, "InvalidRequest");
     refused(await post('{"nmae":"x"}'), 400, "InvalidRequest", /nmae/);
     refused(await post(Buffer.alloc(MAX_BODY_BYTES + 1, 0x20)), 400, "InvalidRequest", /larger/);
@@ -226,6 +240,9 @@ describe("requests", () => {
     assert.equal((await call("DeleteKey", { id: made.accessKeyId })) ?? null, null);
     assert.match((await call("GetKeyInfo", { id: made.accessKeyId })).message, /no access key/);
     assert.match((await call("ListKeys", { colour: "red" })).message, /colour/);
+    assert.match((await call("CreateKey", null)).message, /object/);
+    assert.equal((await call("UpdateKey", { id: "GKnobody", body: null })).code, "InvalidRequest");
+    assert.ok(Array.isArray(await call("ListKeys", null)), "an operation that takes nothing");
   });
 
   test("a full disk and a stopping store are 503, and an unexpected failure is 500 without detail", async () => {

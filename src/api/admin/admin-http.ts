@@ -1,4 +1,5 @@
 import { GroupError } from "../../group/groups.ts";
+import type { BucketView } from "../../model/control/control-view.ts";
 import { ServiceError } from "../../model/object-service.ts";
 import { HttpBodyError, type HttpHandler, type HttpRequest, type HttpResponse } from "../../platform/http.ts";
 import type { Log } from "../../platform/log.ts";
@@ -110,11 +111,13 @@ async function health(context: AdminContext, response: HttpResponse): Promise<vo
 function check({ control, node }: AdminContext, query: URLSearchParams, response: HttpResponse): void {
   const domain = query.get("domain")?.toLowerCase();
   if (!domain) throw new AdminError("InvalidRequest", "give the query parameter domain");
+  const bucketOf = (name: string): BucketView | undefined => {
+    const id = control.view.aliases.get(name);
+    return id === undefined ? undefined : control.bucket(id);
+  };
   const root = node.rootDomain?.replace(/^\./, "").toLowerCase();
-  const name = root && domain.endsWith(`.${root}`) ? domain.slice(0, -root.length - 1) : domain;
-  const id = control.view.aliases.get(name);
-  const bucket = id === undefined ? undefined : control.bucket(id);
-  if (!bucket || (name === domain && !bucket.website))
+  const underRoot = root && domain.endsWith(`.${root}`) ? bucketOf(domain.slice(0, -root.length - 1)) : undefined;
+  if (!underRoot && !bucketOf(domain)?.website)
     throw new AdminError("InvalidRequest", `Domain '${domain}' is not managed by Hangar`);
   response.send(200, [...CORS, "Content-Type", "text/plain"], `Domain '${domain}' is managed by Hangar\n`);
 }

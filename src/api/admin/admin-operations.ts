@@ -45,7 +45,7 @@ export async function runOperation(
   if (!operation) throw new AdminError("InvalidRequest", `there is no operation ${name}`);
   const { node: wantedNode, ...ownQuery } = input.query;
   const query = checked(operation.query ?? z.strictObject({}), operation.perNode ? ownQuery : input.query, "query parameter");
-  const body = operation.body ? checked(operation.body, input.body ?? {}, "body") : undefined;
+  const body = operation.body ? checked(operation.body, input.body === undefined ? {} : input.body, "body") : undefined;
   if (!operation.body && !isNothing(input.body)) throw new AdminError("InvalidRequest", `${name} takes no body`);
   if (!operation.perNode) return operation.response.encode(await operation.run(context, { query, body }));
   const { id } = context.node;
