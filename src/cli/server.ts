@@ -1,10 +1,11 @@
 // The daemon's process: configuration and secrets in, platform made, node started, signals handled. All that is not the process is in src/node.
-import { accessSync, chmodSync, constants, mkdirSync, statfsSync } from "node:fs";
+import { accessSync, chmodSync, constants, mkdirSync, statfsSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { Config } from "../config/config.ts";
 import { fromEnvironment, type Secrets } from "../config/settings.ts";
 import { createNode, type HangarNode } from "../node/node.ts";
+import type { Space } from "../node/node-options.ts";
 import { METADATA_RESERVE_BYTES } from "../node/write-gate.ts";
 import { NodeCpu } from "../platform/node/cpu.ts";
 import { NodeDisk } from "../platform/node/disk.ts";
@@ -15,24 +16,36 @@ import { createLog } from "../platform/node/log.ts";
 import { createMetrics } from "../platform/node/metrics.ts";
 import { loadNodeKey } from "../platform/node/node-key.ts";
 import { nodeRandom } from "../platform/node/random.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { Kv } from "../platform/kv.ts";
 import type { Log } from "../platform/log.ts";
 import type { Platform } from "../platform/platform.ts";
 import { localSocketPath } from "../util/local-socket.ts";
 import { CommandError } from "./fail.ts";
 import { type GlobalOptions, loadConfig } from "./files.ts";
+import { readLogLevel } from "./log-level.ts";
 import type { ServerFlags } from "./server-commands.ts";
 
 /** How long requests under way may take after a stop was asked for. */
 const STOP_GRACE_MS = 10_000;
+/** When the whole stop has to be through; a disk that hangs would hold it up for ever. The next start makes up for what was cut off. */
+const STOP_DEADLINE_MS = 30_000;
 
 export async function runServer(options: GlobalOptions, flags: ServerFlags, version: string): Promise<void> {
   const { config, secrets, warnings } = loadConfig(options, { checkPermissions: true });
-  const log = createLog({ level: logLevel() });
-  for (const warning of warnings) log.warn({}, warning);
+  const { level, warning: odd } = readLogLevel(fromEnvironment(process.env, "LOG"), process.env["RUST_LOG"]);
+  const log = createLog({ level });
+  for (const warning of [...warnings, ...(odd ? [odd] : []), ...withoutEffect()]) log.warn({}, warning);
   const daemon = await startDaemon({ config, secrets, log, version, flags });
   log.info({ id: daemon.node.id, s3: daemon.node.s3Address, admin: daemon.node.adminAddress }, `hangar ${version} is ready`);
   await daemon.untilSignal();
+}
+
+/** Garage's variables that mean something this release does not have. */
+function withoutEffect(): string[] {
+  return ["LOG_TO_SYSLOG", "LOG_TO_JOURNALD"]
+    .filter((name) => /^(1|true)$/i.test(fromEnvironment(process.env, name) ?? ""))
+    .map((name) => `${name}: this release logs to standard error only, one JSON object a line`);
 }
 
 /** The OpenAPI document of the Admin API, as JSON. */
@@ -58,6 +71,7 @@ export async function startDaemon(parts: {
   readonly flags: ServerFlags;
 }): Promise<Daemon> {
   const { secrets, log, version, flags } = parts;
+  const stops = watchSignals(log);
   const config = absolute(parts.config);
   if (secrets.rpcSecret === undefined)
     throw new CommandError("rpc_secret (or rpc_secret_file) is required: `openssl rand -hex 32` makes one");
@@ -95,13 +109,17 @@ export async function startDaemon(parts: {
         defaults,
         socket: localSocket(config.metadataDir),
         space: () => ({
-          data: space(config.dataDirs.filter((dir) => !dir.readOnly).map((dir) => dir.path)),
-          metadata: space([config.metadataDir]),
+          get data() {
+            return dataSpace(config);
+          },
+          get metadata() {
+            return spaceOf(config.metadataDir);
+          },
         }),
       },
       platform,
     );
-    return { node, lock, untilSignal: () => untilSignal(node, log) };
+    return { node, lock, untilSignal: async () => stopNode(node, { signal: await stops.next(), log, clock }) };
   } catch (error) {
     await kv?.close().catch(() => undefined);
     lock?.close();
@@ -192,47 +210,75 @@ async function lockMetadata(metadataDir: string): Promise<{ close(): void }> {
 
 const SQLITE_BUSY = 5;
 
-function space(paths: readonly string[]): { availableBytes: number; totalBytes: number } {
-  let availableBytes = 0;
-  let totalBytes = 0;
-  const seen = new Set<string>();
-  for (const path of paths) {
-    const fs = statfsSync(path);
-    const device = `${fs.type}:${fs.blocks}:${fs.bfree}`;
-    if (seen.has(device)) continue;
-    seen.add(device);
-    availableBytes += fs.bavail * fs.bsize;
-    totalBytes += fs.blocks * fs.bsize;
+/** Disks of several directories count once; a directory that is not there has no space. */
+function dataSpace(config: Config): Space {
+  const sum = { availableBytes: 0, totalBytes: 0 };
+  const seen = new Set<number>();
+  for (const { path, readOnly } of config.dataDirs) {
+    if (readOnly) continue;
+    try {
+      const { dev } = statSync(path);
+      if (seen.has(dev)) continue;
+      seen.add(dev);
+      const one = spaceOf(path);
+      sum.availableBytes += one.availableBytes;
+      sum.totalBytes += one.totalBytes;
+    } catch {
+      // Its blocks can't be reached either, and those who want them are told.
+    }
   }
-  return { availableBytes, totalBytes };
+  return sum;
 }
 
-function startFailure(error: unknown): Error {
-  if (error instanceof CommandError) return error;
+function spaceOf(path: string): Space {
+  const fs = statfsSync(path);
+  return { availableBytes: fs.bavail * fs.bsize, totalBytes: fs.blocks * fs.bsize };
+}
+
+/** What the operator is told of a failed start: a sentence, or for a bug of ours all there is. */
+function startFailure(error: unknown): unknown {
+  if (error instanceof CommandError || !(error instanceof Error)) return error;
+  if (BUGS.has(error.name)) return error;
   const { code, message, path } = error as NodeJS.ErrnoException;
   if (code === "EADDRINUSE") return new CommandError(`an address is in use already: ${message}. Is another daemon running?`);
   if (code === "EACCES" || code === "EPERM" || code === "EROFS" || code === "ENOTDIR")
     return new CommandError(`no access to ${path ?? "a file"}: ${message}`);
-  if (code !== undefined || (error as Error).constructor?.name === "DataDirectoryError" || error instanceof Error)
-    return new CommandError(message);
-  return error as Error;
+  return new CommandError(message);
 }
 
-function logLevel(): "debug" | "info" | "warn" | "error" {
-  const asked = fromEnvironment(process.env, "LOG") ?? process.env["RUST_LOG"] ?? "info";
-  const own = /(?:^|,)(?:(?:hangar|garage)=)?(trace|debug|info|warn|error)(?:,|$)/.exec(asked)?.[1] ?? "info";
-  return own === "trace" ? "debug" : (own as "debug" | "info" | "warn" | "error");
+const BUGS = new Set(["TypeError", "ReferenceError", "RangeError", "AssertionError"]);
+
+/**
+ * Settles with the first SIGINT or SIGTERM once somebody waits for it; a second one ends the process at once, as does the first while
+ * the node starts: every start makes up for what the one before left undone. (As process 1 of a container it would not even be noticed
+ * without a handler.)
+ */
+function watchSignals(log: Log): Stops {
+  let stop: ((signal: Signal) => void) | undefined;
+  const on = (signal: Signal): void => {
+    const first = stop;
+    stop = undefined;
+    if (first) first(signal);
+    else process.exit(128 + SIGNALS[signal]);
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => on(signal));
+  process.on("SIGHUP", () => log.info({}, "SIGHUP is ignored"));
+  return { next: () => new Promise((resolvePromise) => (stop = resolvePromise)) };
 }
 
-async function untilSignal(node: HangarNode, log: Log): Promise<void> {
-  const signal = await new Promise<string>((resolvePromise) => {
-    for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => resolvePromise(name));
-    process.on("SIGHUP", () => log.info({}, "SIGHUP is ignored"));
-  });
-  const atOnce = (): void => process.exit(130);
-  process.once("SIGINT", atOnce);
-  process.once("SIGTERM", atOnce);
+type Signal = "SIGINT" | "SIGTERM";
+const SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const;
+
+interface Stops {
+  next(): Promise<Signal>;
+}
+
+async function stopNode(node: HangarNode, { signal, log, clock }: { signal: Signal; log: Log; clock: Clock }): Promise<void> {
   log.info({ signal }, "stopping");
+  clock.timer(STOP_DEADLINE_MS, () => {
+    log.error({}, "the stop takes too long; ending without its last steps, which the next start makes up for");
+    process.exit(1);
+  });
   await node.stop({ graceMs: STOP_GRACE_MS });
   log.info({}, "stopped");
   process.exit(0);

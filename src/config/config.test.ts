@@ -233,6 +233,19 @@ test("a file that is no TOML is one fault, and so is a number too large for it",
   }
 });
 
+test("a fault of TOML says where it is", () => {
+  const parsed = parseConfig('metadata_dir = "/m"\ndata_dir = = "/d"\n');
+  assert.ok(!parsed.ok);
+  assert.match(parsed.faults[0]?.reason ?? "", /^is not valid TOML in line 2, column \d+: [a-z]/);
+});
+
+test("a secret given twice is a fault beside what is wrong with one of the two", () => {
+  const reasons = faultsOf({ rpc_secret: "short", rpc_secret_file: "/f" }).map(({ key, reason }) => `${key} ${reason}`);
+  assert.equal(reasons.length, 2);
+  assert.match(reasons[0] ?? "", /^rpc_secret expects 64/);
+  assert.match(reasons[1] ?? "", /^rpc_secret is given twice/);
+});
+
 test("unknown keys are warnings at every level; keys of Garage without effect are called so", () => {
   const warnings = warningsOf({
     colour: "red",

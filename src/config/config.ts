@@ -96,9 +96,16 @@ export function parseConfig(source: string): ParsedConfig {
   try {
     document = parseToml(source) as Record<string, unknown>;
   } catch (error) {
-    return { ok: false, faults: [{ key: "(file)", reason: `is not valid TOML: ${(error as Error).message.split("\n")[0]}` }] };
+    return { ok: false, faults: [{ key: "(file)", reason: `is not valid TOML${tomlFault(error)}` }] };
   }
   return new Parser(document).parse();
+}
+
+/** Where and what; the library's message goes on with a picture of the place. */
+function tomlFault(error: unknown): string {
+  const { line, column, message } = error as Error & { readonly line?: number; readonly column?: number };
+  const what = (message.split("\n")[0] ?? "").replace(/^Invalid TOML document: /, "");
+  return line === undefined ? `: ${what}` : ` in line ${line}, column ${column}: ${what}`;
 }
 
 class Parser {
@@ -216,7 +223,7 @@ class Parser {
   #secret(key: string, read: Reader<string>): Secret {
     const value = this.#optional<string | undefined>(key, read, undefined);
     const file = this.#optional<string | undefined>(`${key}_file`, text, undefined);
-    if (value !== undefined && file !== undefined)
+    if (this.#raw(key) !== undefined && this.#raw(`${key}_file`) !== undefined)
       this.#faults.push({ key, reason: `is given twice: keep either ${key} or ${key}_file` });
     return value !== undefined ? { value } : file !== undefined ? { file } : undefined;
   }

@@ -54,7 +54,7 @@ export function blockOperations({
     },
     variables: () => Object.fromEntries(Object.entries(variables).map(([name, variable]) => [name, variable.get()])),
     async setVariable(name, value) {
-      const variable = variables[name];
+      const variable = Object.hasOwn(variables, name) ? variables[name] : undefined;
       if (!variable) return `there is no variable ${name}; known: ${Object.keys(variables).join(", ")}`;
       if (!variable.set) return `${name} can only be read`;
       try {

@@ -8,7 +8,8 @@ import { createDataPath, type DataPath } from "../model/data/create-data-path.ts
 import type { Placement } from "../model/placement.ts";
 import type { Platform } from "../platform/platform.ts";
 import { WorkerRunner } from "../task/worker-runner.ts";
-import type { BucketId, GroupId } from "../util/ids.ts";
+import type { BucketId, GroupId, NodeId } from "../util/ids.ts";
+import { ownDirectories, refuseForeignDirectories } from "./data-owner.ts";
 
 /** The bytes' side of a node: block store, data path, and the workers that look after them. */
 export interface DataPlane {
@@ -21,18 +22,20 @@ export interface DataPlane {
   readonly wakeRebalance: () => void;
 }
 
-/** @throws DataDirectoryError when a data directory is not what it was */
+/** @throws DataDirectoryError when a data directory is not what it was · StartError when it is another node's */
 export async function openDataPlane(
   config: Config,
   parts: {
+    readonly id: NodeId;
     readonly platform: Platform;
     readonly groups: Groups;
     readonly placement: Placement;
     readonly homeOf: (bucket: BucketId, key: string) => Promise<GroupId | undefined>;
   },
 ): Promise<DataPlane> {
-  const { platform, groups, placement, homeOf } = parts;
+  const { id, platform, groups, placement, homeOf } = parts;
   const { clock, cpu, disk, log, random } = platform;
+  await refuseForeignDirectories(config.dataDirs, id, disk);
   const directories = await openDataDirectories(
     {
       directories: config.dataDirs.map(({ path, capacityBytes, readOnly }) => ({
@@ -44,6 +47,7 @@ export async function openDataPlane(
     },
     { disk, random },
   );
+  await ownDirectories(config.dataDirs, id, disk);
   const { blockGcDelayMs: gcDelayMs, commandWindowMs } = config;
   const blocks = new FileBlockStore(
     { gcDelayMs, sync: config.dataFsync, compressionLevel: config.compressionLevel },

@@ -34,6 +34,9 @@ export async function ensureSingleNode(control: Control, id: NodeId, data: Space
 export async function ensureDefaults(control: Control, { keyId, secret, bucket }: DefaultKey): Promise<void> {
   // A start that has nothing to make writes nothing: it works on a full disk too.
   if (isThere(control, { keyId, secret, bucket })) return;
+  const { importFault } = await import("../api/admin/key-operations.ts");
+  const fault = importFault(keyId, secret);
+  if (fault !== undefined) throw new StartError(`the default access key can't be made: ${fault}`);
   const made = await control.command({
     op: "create-key",
     id: keyId,

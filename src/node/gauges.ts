@@ -18,13 +18,15 @@ export function registerGauges(
   metrics.gauge({ name: "garage_replication_factor", help: "Copies of everything", labels: [] }, () => [
     { labels: [], value: config.replicationFactor },
   ]);
-  const perVolume = (pick: (one: Space) => number) => () => {
-    const own = space();
-    return [
-      { labels: ["data"], value: pick(own.data) },
-      { labels: ["metadata"], value: pick(own.metadata) },
-    ];
-  };
+  // A disk that can't be looked at has no sample; the others, and all other figures, are shown all the same.
+  const perVolume = (pick: (one: Space) => number) => () =>
+    (["data", "metadata"] as const).flatMap((volume) => {
+      try {
+        return [{ labels: [volume], value: pick(space()[volume]) }];
+      } catch {
+        return [];
+      }
+    });
   metrics.gauge(
     { name: "garage_local_disk_avail", help: "Free bytes", labels: ["volume"] },
     perVolume((one) => one.availableBytes),

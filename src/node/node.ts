@@ -85,7 +85,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
     const known = control.view.buckets.get(bucket);
     return known && placement.ofKey(known, key);
   };
-  const data = await openDataPlane(config, { platform, groups, placement, homeOf });
+  const data = await openDataPlane(config, { id: options.id, platform, groups, placement, homeOf });
   const gate = new WriteGate(
     { metadataLimitBytes: config.dbEngine === "lmdb" ? config.lmdbMapSizeBytes : undefined },
     { kv, clock, log, space: options.space },
@@ -101,7 +101,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
   const listeners: HttpListener[] = [];
   const end = async (graceMs: number): Promise<void> => {
     await Promise.all(listeners.reverse().map((listener) => listener.close({ graceMs })));
-    recovery.stop();
+    await recovery.stop();
     gate.stop();
     await data.runner.stop();
     await data.path.flush();
@@ -191,12 +191,17 @@ function shown({ address }: HttpListener): string {
   return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }
 
-/** Runs `fn` again and again until stopped, with `intervalMs` between two runs. A failure is logged and tried again. */
-function repeat({ clock, log }: Platform, intervalMs: number, fn: () => Promise<unknown>): { stop(): void } {
+/**
+ * Runs `fn` again and again, with `intervalMs` between two runs. A failure is logged and tried again. `stop` settles when a run under way
+ * is through: nothing may work on parts that are being closed.
+ */
+function repeat({ clock, log }: Platform, intervalMs: number, fn: () => Promise<unknown>): { stop(): Promise<void> } {
   let stopped = false;
   let timer = clock.timer(intervalMs, run);
+  let running: Promise<void> = Promise.resolve();
   function run(): void {
-    fn()
+    running = fn()
+      .then(() => undefined)
       .catch((error: unknown) => log.error({ err: error }, "recovery of buckets failed"))
       .finally(() => {
         if (!stopped) timer = clock.timer(intervalMs, run);
@@ -206,6 +211,7 @@ function repeat({ clock, log }: Platform, intervalMs: number, fn: () => Promise<
     stop() {
       stopped = true;
       timer.cancel();
+      return running;
     },
   };
 }

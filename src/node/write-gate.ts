@@ -18,14 +18,15 @@ export const METADATA_RESERVE_BYTES = 64 * 2 ** 20;
 const DISK_RESERVE_BYTES = 32 * 2 ** 20;
 const DISK_RESERVE_SHARE = 0.05;
 const CHECK_EVERY_MS = 1000;
-/** From this share of the limit on, every write looks for itself. */
+/** From this share of the limit on, or below this free space on the disk, every write looks for itself: a second is long for a fast writer. */
 const NEAR = 0.9;
+const NEAR_DISK_RESERVES = 8;
 
 interface GateParts {
-  readonly kv: Kv;
+  readonly kv: Pick<Kv, "stats">;
   readonly clock: Clock;
   readonly log: Log;
-  readonly space: () => { readonly data: Space; readonly metadata: Space };
+  readonly space: () => { readonly metadata: Space };
 }
 
 /**
@@ -84,6 +85,7 @@ export class WriteGate {
   #fault(): string | undefined {
     const { kv, space } = this.#parts;
     const { metadataLimitBytes } = this.#options;
+    this.#near = false;
     if (metadataLimitBytes !== undefined) {
       const { usedBytes } = kv.stats();
       this.#near = usedBytes > NEAR * metadataLimitBytes;
@@ -97,8 +99,9 @@ export class WriteGate {
       return `metadata_dir can't be looked at: ${(error as Error).message}`;
     }
     const { availableBytes, totalBytes } = free;
-    if (availableBytes < Math.min(DISK_RESERVE_BYTES, totalBytes * DISK_RESERVE_SHARE))
-      return `the disk of metadata_dir is full: ${availableBytes} bytes of free space are left`;
+    const reserveBytes = Math.min(DISK_RESERVE_BYTES, totalBytes * DISK_RESERVE_SHARE);
+    this.#near ||= availableBytes < NEAR_DISK_RESERVES * reserveBytes;
+    if (availableBytes < reserveBytes) return `the disk of metadata_dir is full: ${availableBytes} bytes of free space are left`;
     return undefined;
   }
 }

@@ -1,6 +1,6 @@
 // How the daemon stops, and what it says when it can't start: one sentence, exit code 1.
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
@@ -54,6 +54,41 @@ describe("stopping", { timeout: 60_000 }, () => {
         await daemon.dispose();
       }
     });
+
+  for (const signal of ["SIGTERM", "SIGINT"] as const)
+    test(`${signal} while it starts ends it at once, also as the first process of a container`, async () => {
+      const daemon = await Daemon.prepare();
+      try {
+        daemon.spawn();
+        // The lock is taken early in a start; the node is not ready by then.
+        await waitFor("the start has begun", () => existsSync(join(daemon.metadataDir, "daemon.lock")), { everyMs: 1 });
+        daemon.signal(signal);
+        const { code } = await daemon.exit(10_000);
+        assert.ok(code === 0 || code === (signal === "SIGTERM" ? 143 : 130), `code ${code}: a handler must have answered`);
+        await daemon.start();
+        await daemon.s3.put(BUCKET, "works", content(1, 10));
+      } finally {
+        await daemon.dispose();
+      }
+    });
+
+  test("a second signal ends a stop that waits for a client", async () => {
+    const daemon = await Daemon.run();
+    try {
+      const stuck = daemon.s3.open("PUT", target(BUCKET, "stuck"), { "content-length": "1000000" });
+      stuck.answered.catch(() => {});
+      stuck.request.write(content(1, 1000));
+      await daemon.s3.put(BUCKET, "other", content(2, 10));
+      daemon.signal("SIGTERM");
+      await waitFor("the stop has begun", () => daemon.lastLog().includes('"stopping"'));
+      daemon.signal("SIGTERM");
+      assert.deepEqual(await daemon.exit(5_000), { code: 143, signal: null });
+      await daemon.start();
+      assert.ok(await daemon.s3.get(BUCKET, "other"));
+    } finally {
+      await daemon.dispose();
+    }
+  });
 
   test("a client that never ends its request does not hold the stop up for ever", async () => {
     const daemon = await Daemon.run();
@@ -198,10 +233,13 @@ describe("what keeps it from starting is said in one sentence", { timeout: 120_0
     assertSentence(await server(daemon), /TOML/, 3);
   });
 
-  test("unknown keys are only warned of", async () => {
-    const daemon = await prepared({ settings: { colour: "blue" } });
+  test("unknown keys are only warned of, and so are variables without effect", async () => {
+    const env = { HANGAR_LOG: "loud", GARAGE_LOG_TO_SYSLOG: "true" };
+    const daemon = await prepared({ settings: { colour: "blue" }, env });
     await daemon.start();
     assert.match(daemon.log(), /colour/);
+    assert.match(daemon.log(), /"warn".*HANGAR_LOG = .*loud/);
+    assert.match(daemon.log(), /"warn".*LOG_TO_SYSLOG/);
   });
 
   test("a secret file that others may read", async () => {
@@ -248,6 +286,25 @@ describe("what keeps it from starting is said in one sentence", { timeout: 120_0
     assert.ok((await daemon.s3.get(BUCKET, "kept"))?.body.equals(body));
   });
 
+  test("the data_dir of another node: its blocks are not taken for waste", async () => {
+    const daemon = await prepared();
+    await daemon.start();
+    const body = content(1, 100_000);
+    await daemon.s3.put(BUCKET, "kept", body);
+    const stranger = await prepared({ dataDir: daemon.dataDir, settings: { block_gc_delay: "100ms" } });
+    assertSentence(await server(stranger), /holds the blocks of another node/);
+    await daemon.stop();
+    assertSentence(await server(stranger), /holds the blocks of another node/);
+    await daemon.start();
+    assert.ok((await daemon.s3.get(BUCKET, "kept"))?.body.equals(body));
+    await daemon.stop();
+    // Whoever says so gets the folder; without rows for them the blocks go.
+    rmSync(join(daemon.dataDir, "hangar-node"));
+    await stranger.start();
+    assert.equal(readFileSync(join(daemon.dataDir, "hangar-node"), "utf8").length, 65);
+    assertSentence(await server(daemon), /holds the blocks of another node/);
+  });
+
   test("another replication_factor than this release has", async () => {
     assertSentence(await server(await prepared({ settings: { replication_factor: 3 } })), /replication_factor/);
   });
@@ -256,6 +313,14 @@ describe("what keeps it from starting is said in one sentence", { timeout: 120_0
     const daemon = await prepared();
     const result = await runProgram([HANGAR, "-c", daemon.configFile, "server", "--single-node", "--default-bucket"]);
     assertSentence(result, /DEFAULT_ACCESS_KEY/);
+  });
+
+  test("a default key that no `key import` would take", async () => {
+    const daemon = await prepared();
+    const result = await runProgram([HANGAR, "-c", daemon.configFile, "server", "--single-node", "--default-access-key"], {
+      env: daemon.environment({ HANGAR_DEFAULT_ACCESS_KEY: "GK1", HANGAR_DEFAULT_SECRET_KEY: "abc" }),
+    });
+    assertSentence(result, /default access key.*8 to 128 characters/);
   });
 
   test("a default key that exists with another secret", async () => {
