@@ -3,7 +3,7 @@
 import type { Entry } from "../../src/raft/messages.ts";
 import type { HostPart, Keys, NodePart } from "./parts.ts";
 import { ALL_KEYS, type Command } from "./machine.ts";
-import { describeConfiguration, type Invariants, type World } from "./world.ts";
+import { describeConfiguration, describeEntry, type Invariants, type World } from "./world.ts";
 
 interface Truth {
   readonly term: number;
@@ -44,6 +44,7 @@ export class Checks implements Invariants {
     const known = truth.entries[entry.index];
     if (known === undefined) {
       truth.entries[entry.index] = { term: entry.term, digest, inTerm: host.raft.term };
+      if (world.trace.recording) noteFirst(world, host, entry);
       if (entry.data === null) return;
       const keys = entry.data.kind === "clear" ? truth.latest.keys() : [entry.data.key];
       for (const key of keys) truth.latest[key] = Math.max(truth.latest[key]!, entry.index);
@@ -90,6 +91,7 @@ export class Checks implements Invariants {
     world.note(
       host.group,
       () => `${host.name} leads in term ${raft.term}, log to ${raft.lastIndex}, ${describeConfiguration(raft.configuration)}`,
+      { leads: true },
     );
     const missing = this.#missing(host, truth);
     if (missing !== null) world.fail(`committed entry lost: ${host.name} leads in term ${raft.term} ${missing}`);
@@ -123,4 +125,15 @@ export class Checks implements Invariants {
       );
     }
   }
+}
+
+function noteFirst(world: World, host: HostPart, entry: Entry<Command>): void {
+  const { raft } = host;
+  const as = raft.role === "follower" ? `a follower of ${raft.leader ?? "nobody"}` : `a ${raft.role}`;
+  world.note(
+    host.group,
+    () =>
+      `${host.name}, ${as} in term ${raft.term}, is the first to apply ${entry.index} (term ${entry.term}): ${describeEntry(entry)}`,
+    { entries: [entry.index, entry.index], fine: true },
+  );
 }

@@ -121,6 +121,7 @@ export class Clients {
           wish.group,
           () =>
             `client ${id} at node ${node.index}, ${wide ? `${wish.kind} ` : ""}${key}: ${describeOperation(operation)} (asked at ${invokedAt.toFixed(1)})`,
+          { call: id },
         );
       }
       world.count(`${wish.kind} ${typeof outcome === "object" ? "ok" : outcome}`);

@@ -1,13 +1,13 @@
 // One group on one simulated node: carries out the core's effects, as src/group does it in production.
 import assert from "node:assert/strict";
 import { isMember } from "../../src/raft/configuration.ts";
-import type { Effects, Send } from "../../src/raft/effects.ts";
+import type { Effects, Send, Write } from "../../src/raft/effects.ts";
 import { type Entry, type MemberId, type Message, type Moment, SCOPE_ALL } from "../../src/raft/messages.ts";
 import { Raft } from "../../src/raft/raft.ts";
 import { LogImage, type Stored } from "./disk.ts";
 import { ALL_KEYS, type Command, Machine, type MachineState, type Result } from "./machine.ts";
 import type { HostPart, Keys, NodePart } from "./parts.ts";
-import { describeConfiguration, nodeOf, type World } from "./world.ts";
+import { describeConfiguration, describeEntry, nodeOf, type World } from "./world.ts";
 
 interface PendingRead {
   readonly key: Keys;
@@ -184,6 +184,7 @@ export class GroupHost implements HostPart {
         world.count("snapshots installed");
         world.note(group, () => `${this.name} installs the snapshot at ${installed!.index}`);
       }
+      if (world.trace.recording) this.#noteWrite(write);
       this.#log.write(write);
       node.write(group, write, installed);
     }
@@ -213,6 +214,21 @@ export class GroupHost implements HostPart {
         this.drain();
       });
     }
+  }
+  #noteWrite({ entries, truncateFrom }: Write<Command>): void {
+    const { world, group, raft } = this;
+    if (truncateFrom > 0 && truncateFrom <= this.#log.last)
+      world.note(group, () => `${this.name} removes what follows ${truncateFrom - 1} from its log`, {
+        entries: [truncateFrom, this.#log.last],
+        fine: true,
+      });
+    for (const entry of entries)
+      world.note(
+        group,
+        () =>
+          `${this.name} ${raft.role === "leader" && entry.term === raft.term ? "appends" : "is sent"} ${entry.index} (term ${entry.term}): ${describeEntry(entry)}`,
+        { entries: [entry.index, entry.index], fine: true },
+      );
   }
   #changed(): void {
     const { raft, world } = this;
@@ -301,6 +317,7 @@ export class GroupHost implements HostPart {
         this.group,
         () =>
           `${this.name} applies ${entry.index} (term ${entry.term}): ${command.id} ${command.kind} k${command.key} → ${result}, answers its client`,
+        { entries: [entry.index, entry.index] },
       );
       call.settle(result);
     } else if (raft.role === "leader" && command.coordinator !== node.index) {

@@ -17,7 +17,8 @@ const HELP = `Simulation of raft groups: random schedules with faults, checked f
   --from S --seeds N    the seeds S … S + N - 1 (default: from 1, 300 seeds)
   --minutes M           as many seeds as fit
   --focus NAME          this kind of schedule for all seeds: ${FOCUSES.join(", ")}
-  --defect NAME         with a planted defect (its own focus unless --focus is given); a violation is then expected, the search ends with it
+  --defect NAME         with a planted defect (its own focus unless --focus is given); a violation is then expected, the search ends with it.
+                        With --seed S: only that one, with its story; if it does not show the defect, says which recorded seed does
   --defect all          every planted defect in turn; with --save the seeds found are written to defects.json
   --story               prints the whole story of each seed, also of those that hold
   --stats               prints what occurred, summed over all seeds
@@ -64,7 +65,8 @@ function main(): void {
       from: Number(values.from ?? values.seed ?? 1),
       seeds: values.seed !== undefined ? 1 : values.seeds === undefined ? null : Number(values.seeds),
       focus,
-      story: values.story === true,
+      story: values.story === true || values.seed !== undefined,
+      only: values.seed !== undefined,
     };
     process.exitCode = searchDefects(defects as AnyDefect[], how, values.save === true) > 0 ? 1 : 0;
     return;
@@ -157,11 +159,18 @@ interface DefectSearch {
   readonly seeds: number | null;
   readonly focus: Focus | null;
   readonly story: boolean;
+  /** Just the one seed: it may well not show the defect. */
+  readonly only: boolean;
+}
+interface RecordedDefect {
+  readonly seed: number;
+  readonly focus: Focus;
+  readonly failure: string | undefined;
 }
 /** Returns how many were not found though they should be. */
 function searchDefects(defects: readonly AnyDefect[], how: DefectSearch, save: boolean): number {
   const file = join(import.meta.dirname, "defects.json");
-  const record = (existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {}) as Record<string, unknown>;
+  const record = (existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {}) as Record<string, RecordedDefect>;
   let missed = 0;
   for (const defect of defects) {
     const { focus, within, rule } = PLANTED[defect];
@@ -169,6 +178,13 @@ function searchDefects(defects: readonly AnyDefect[], how: DefectSearch, save: b
     const seeds = how.seeds ?? (within === 0 ? 300 : within);
     const found = searchDefect(defect, { from: how.from, seeds, focus: chosen });
     if (found === null) {
+      if (how.only) {
+        console.log(
+          `${defect} (rule ${rule}, ${chosen}): seed ${how.from} does not show it${tellRecorded(defect, record[defect])}`,
+        );
+        missed++;
+        continue;
+      }
       console.log(
         `${defect} (rule ${rule}, ${chosen}): not found in ${seeds} seeds${within === 0 ? ", as expected: not needed for safety" : ""}`,
       );
@@ -182,6 +198,13 @@ function searchDefects(defects: readonly AnyDefect[], how: DefectSearch, save: b
   if (defects.length > 1) for (const [name, why] of Object.entries(NOT_PLANTED)) console.log(`${name}: not planted: ${why}`);
   if (save) writeFileSync(file, `${JSON.stringify(record, null, 2)}\n`);
   return missed;
+}
+
+/** Which seed is known to show a defect, and how to see it. */
+function tellRecorded(defect: AnyDefect, known: RecordedDefect | undefined): string {
+  if (PLANTED[defect].within === 0) return ": none is expected to, it is not needed for safety";
+  if (known === undefined) return `; none is recorded yet: --defect ${defect} without --seed looks for one`;
+  return `; seed ${known.seed} is recorded: npm run sim:raft -- --defect ${defect} --focus ${known.focus} --seed ${known.seed}`;
 }
 
 function checkedName(name: string | undefined, known: readonly string[], what: string): string | null {

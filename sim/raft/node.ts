@@ -142,9 +142,7 @@ export class SimNode implements NodePart {
       electionMinMs: profile.electionMinMs,
       electionSpreadMs: profile.electionSpreadMs,
       readTimeoutMs: profile.readTimeoutMs,
-      ...(profile.appendEntries > 0
-        ? { maxAppendEntries: profile.appendEntries, maxFlightEntries: 4 * profile.appendEntries }
-        : {}),
+      ...(profile.appendEntries > 0 ? { maxAppendEntries: profile.appendEntries, maxFlightEntries: profile.flightEntries } : {}),
       defects,
     });
     world.note(-1, () => `node ${this.index} starts as ${this.self}, boot ${disk.boots}`);

@@ -44,7 +44,7 @@ export const PLANTED: Readonly<Record<AnyDefect, Planted>> = {
   "snap-no-ids": planted(4, "retry", 2000),
   "early-no-flag": planted(6, "log", 2000),
   "early-volatile": planted(6, "log", 2000),
-  "early-old-term": planted(6, "even", 2000),
+  "early-old-term": planted(6, "terms", 2000),
   "early-any-term": planted(6, "terms", 2000),
   "early-size": planted(6, "even", 2000),
   "early-learner": planted(6, "members", 2000),

@@ -82,6 +82,8 @@ export interface Profile {
   readonly trim: number;
   /** Most entries in one append; 0: no special limit. */
   readonly appendEntries: number;
+  /** Most entries under way to one member; 0: no special limit. */
+  readonly flightEntries: number;
   /** Most calls go to one node, so that its reads share questions. */
   readonly crowded: boolean;
   /** Time between events and the drain that answers them together, 0: none. */
@@ -116,6 +118,7 @@ export function drawProfile(dice: Dice, forced: Focus | null): Profile {
   const reading = focus === "reads";
   const nodes = drawNodes(dice, focus);
   const groups = focus === "wide" ? 12 + dice.below(28) : shared ? 2 + dice.below(3) : dice.pick([1, 1, 1, 2, 3]);
+  const appendEntries = terms ? 1 : focus !== "retry" && dice.chance(log ? 0.7 : 0.3) ? 1 + dice.below(2) : 0;
   const leaseQuick = quick ? 0.15 : 1;
   const voters = Array.from({ length: groups }, () => Math.min(nodes, drawVoters(dice, focus, damage)));
   return {
@@ -151,7 +154,8 @@ export function drawProfile(dice: Dice, forced: Focus | null): Profile {
     slowDisk: dice.chance(shared || pair ? 0.6 : 0.3),
     stalls: lease && dice.chance(0.06),
     trim: dice.chance(0.5) ? 0.1 : 0,
-    appendEntries: terms ? 1 : focus !== "retry" && dice.chance(log ? 0.7 : 0.3) ? 1 + dice.below(2) : 0,
+    appendEntries,
+    flightEntries: terms ? 1 : 4 * appendEntries,
     crowded: reading,
     drainLagMs: reading ? dice.pick([2, 5, 15]) : dice.chance(0.25) ? 2 : 0,
     applyLagMs: dice.chance(0.3) ? 6 : 0,

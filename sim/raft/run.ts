@@ -32,6 +32,8 @@ export interface RunResult {
   readonly stats: Readonly<Record<string, number>>;
   readonly lines: Trace["lines"];
   readonly contradiction: string | null;
+  /** What the failure hangs on: entries of the group's log, calls of clients. */
+  readonly decisive: { readonly entries: readonly number[]; readonly calls: readonly string[] };
   /** The group that failed; −1 if it is not about one. */
   readonly group: number;
 }
@@ -70,6 +72,7 @@ export function runSeed(seed: number, options: RunOptions = {}): RunResult {
   watchElections(world);
 
   let contradiction: string | null = null;
+  const calls: string[] = [];
   try {
     let steps = 0;
     while (world.failure === null && world.queue.step(END_MS)) if (++steps > MAX_STEPS) world.fail("runaway: too many events");
@@ -84,6 +87,7 @@ export function runSeed(seed: number, options: RunOptions = {}): RunResult {
     if (violation !== null) {
       world.fail(`${violation.verdict}: key ${violation.key}`);
       contradiction = describeContradiction(violation.operations);
+      for (const { client } of violation.operations) calls.push(client.split("@")[0]!);
     }
   }
   if (world.failure === null) checkEndState(world, probes);
@@ -96,6 +100,7 @@ export function runSeed(seed: number, options: RunOptions = {}): RunResult {
     stats: world.stats,
     lines: trace.lines,
     contradiction,
+    decisive: { entries: [...(world.failure ?? "").matchAll(/\bentry (\d+)/g)].map(([, index]) => Number(index)), calls },
     group: about === null ? -1 : Number(about[1]),
   };
 }

@@ -1,7 +1,7 @@
 // The simulated cluster as a whole: time, chance, network, nodes, the control service, and the record of what happened.
 import { EventQueue } from "../engine/event-queue.ts";
 import type { Dice } from "../engine/random.ts";
-import type { Trace } from "../engine/trace.ts";
+import type { Topic, Trace } from "../engine/trace.ts";
 import { isMember } from "../../src/raft/configuration.ts";
 import type { Defect } from "../../src/raft/defects.ts";
 import type { Configuration, Entry, MemberId } from "../../src/raft/messages.ts";
@@ -96,8 +96,8 @@ export class World {
   after(delayMs: number, run: () => void): void {
     this.queue.after(delayMs, run);
   }
-  note(group: number, text: () => string): void {
-    this.trace.note(this.queue.now, group, text);
+  note(group: number, text: () => string, topic?: Topic): void {
+    this.trace.note(this.queue.now, group, text, topic);
   }
 
   /** The configuration of the group's newest leader; null while none runs. */
@@ -159,4 +159,8 @@ export function incarnationOf(member: MemberId): number {
 export function describeConfiguration(configuration: Configuration): string {
   const { voters, old, learners } = configuration;
   return `{${old === null ? "" : `${old.join(" ")} → `}${voters.join(" ")}${learners.length > 0 ? ` + learners ${learners.join(" ")}` : ""}}`;
+}
+export function describeEntry({ configuration, data }: Entry<Command>): string {
+  if (configuration !== null) return describeConfiguration(configuration);
+  return data === null ? "a term's first entry" : `${data.id} ${data.kind} k${data.key}`;
 }
