@@ -5,6 +5,7 @@ import { type Clock, sleep } from "../../platform/clock.ts";
 import type { Disk } from "../../platform/disk.ts";
 import type { ClaimId, GroupId, Hash } from "../../util/ids.ts";
 import { pendingClaims } from "../partition/claims.ts";
+import { isDamage } from "../partition/damage.ts";
 import { eachClaim } from "../partition/data-reads.ts";
 import { readOutbox } from "../partition/outbox-row.ts";
 import { eachReference, unsettledReferences, zeroHashes } from "../partition/reference-row.ts";
@@ -20,6 +21,8 @@ export interface Inconsistency {
     | "reference-without-claim"
     /** A hash is in the list of unneeded blocks and needed at once. Never allowed. */
     | "zero-row-with-reference"
+    /** A row's checksum is wrong. What needs all rows to be known (claims, references and files that nothing names) is not said then. */
+    | "damaged-row"
     /** Work that the janitor has still before it. */
     | "unsettled-reference"
     | "unneeded-block"
@@ -47,6 +50,7 @@ const BROKEN: ReadonlySet<Inconsistency["kind"]> = new Set([
   "reference-without-file",
   "reference-without-claim",
   "zero-row-with-reference",
+  "damaged-row",
 ]);
 
 const REFERENCE_PAGE = 20_000;
@@ -79,8 +83,8 @@ export async function audit(parts: AuditParts): Promise<AuditReport> {
   return report;
 }
 
-function nameOf({ kind, hash, claim }: Inconsistency): string {
-  return `${kind} ${hash} ${claim}`;
+function nameOf({ kind, hash, claim, detail }: Inconsistency): string {
+  return kind === "damaged-row" ? detail : `${kind} ${hash} ${claim}`;
 }
 
 async function readAll(parts: AuditParts): Promise<AuditReport> {
@@ -89,16 +93,35 @@ async function readAll(parts: AuditParts): Promise<AuditReport> {
   const add = (kind: Inconsistency["kind"], hash: Hash | undefined, claim: ClaimId | undefined, detail: string): void =>
     void found.push({ kind, hash, claim, detail });
 
+  /** Runs `read`; false when it met a damaged row, and with it what is known of the group's rows is not all. */
+  const isWhole = (read: () => void): boolean => {
+    try {
+      read();
+      return true;
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      add("damaged-row", undefined, undefined, (error as Error).message);
+      return false;
+    }
+  };
+  let allClaims = true;
+  let allReferences = true;
+
   const claimed = new Map<string, string>();
   /** Waiting for their release: their references may be gone already. */
   const released = new Set<string>();
   const unsettled = new Set<string>();
   for (const group of allGroups(groups))
     await groups.read(group, (rows) => {
-      eachClaim(rows, group, ({ hash, claim, by, key }) => {
-        claimed.set(hash + claim, `${by} of ${JSON.stringify(key)}`);
-        if (by === "outbox") released.add(hash + claim);
-      });
+      const known = isWhole(() =>
+        eachClaim(rows, group, ({ hash, claim, by, key }) => {
+          claimed.set(hash + claim, `${by} of ${JSON.stringify(key)}`);
+          if (by === "outbox") released.add(hash + claim);
+        }),
+      );
+      allClaims &&= known;
+      // A damaged outbox entry has been met above.
+      if (!known) return;
       for (const entry of readOutbox(rows, group, { after: 0, limit: REFERENCE_PAGE }))
         add("waiting-release", undefined, entry.kind === "body" ? entry.claim : undefined, `of ${JSON.stringify(entry.key)}`);
       for (const { claim, key, untilMs } of pendingClaims(rows, group))
@@ -116,23 +139,29 @@ async function readAll(parts: AuditParts): Promise<AuditReport> {
         unsettled.add(hash + claim);
         add("unsettled-reference", hash, claim, `expires ${expiryMs}`);
       }
-      eachReference(rows, group, ({ hash, claim, key }) => {
-        references++;
-        needed.add(hash);
-        if (placement.ofHash(hash) !== group) add("reference-without-claim", hash, claim, `in the wrong group ${group}`);
-        const isClaimed = claimed.delete(hash + claim);
-        const isUnsettled = unsettled.has(hash + claim);
-        if (isClaimed || !isUnsettled) mustExist.add(hash);
-        if (!isClaimed && !isUnsettled) add("reference-without-claim", hash, claim, `left from ${JSON.stringify(key)}`);
-        return undefined;
+      const known = isWhole(() =>
+        eachReference(rows, group, ({ hash, claim, key }) => {
+          references++;
+          needed.add(hash);
+          if (placement.ofHash(hash) !== group) add("reference-without-claim", hash, claim, `in the wrong group ${group}`);
+          const isClaimed = claimed.delete(hash + claim);
+          const isUnsettled = unsettled.has(hash + claim);
+          if (isClaimed || !isUnsettled) mustExist.add(hash);
+          if (!isClaimed && !isUnsettled && allClaims)
+            add("reference-without-claim", hash, claim, `left from ${JSON.stringify(key)}`);
+          return undefined;
+        }),
+      );
+      const zerosKnown = isWhole(() => {
+        for (const { hash, sinceMs } of zeroHashes(rows, group, { beforeMs: 2 ** 47, limit: REFERENCE_PAGE })) {
+          unneeded.add(hash);
+          add(needed.has(hash) ? "zero-row-with-reference" : "unneeded-block", hash, undefined, `since ${sinceMs}`);
+        }
       });
-      for (const { hash, sinceMs } of zeroHashes(rows, group, { beforeMs: 2 ** 47, limit: REFERENCE_PAGE })) {
-        unneeded.add(hash);
-        add(needed.has(hash) ? "zero-row-with-reference" : "unneeded-block", hash, undefined, `since ${sinceMs}`);
-      }
+      allReferences &&= known && zerosKnown;
     });
   for (const [name, by] of claimed)
-    if (!released.has(name))
+    if (allReferences && !released.has(name))
       add("claim-without-reference", name.slice(0, 64) as Hash, name.slice(64) as ClaimId, `claimed by ${by}`);
 
   const stored = new Set<Hash>();
@@ -144,10 +173,10 @@ async function readAll(parts: AuditParts): Promise<AuditReport> {
     for (const { hash, path, kind } of leaf.files) {
       files++;
       if (kind === "aside") add("leftover-aside", hash, undefined, path);
-      else if (kind === "corrupted" && !needed.has(hash)) add("file-without-row", hash, undefined, path);
+      else if (allReferences && kind === "corrupted" && !needed.has(hash)) add("file-without-row", hash, undefined, path);
       else if (kind === "block") {
         stored.add(hash);
-        if (!needed.has(hash) && !unneeded.has(hash)) add("file-without-row", hash, undefined, path);
+        if (allReferences && !needed.has(hash) && !unneeded.has(hash)) add("file-without-row", hash, undefined, path);
       }
     }
   }

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { partKey, ROW, rowsOf, zeroKey } from "../partition/row-keys.ts";
-import { isReferenced, zeroSince } from "../partition/reference-row.ts";
-import type { Hash } from "../../util/ids.ts";
+import { partKey, referenceKey, ROW, rowsOf, versionKey, zeroKey } from "../partition/row-keys.ts";
+import { isReferenced, referencesTo, zeroSince } from "../partition/reference-row.ts";
+import type { Hash, VersionId } from "../../util/ids.ts";
 import { BLOCK, DataWorld, GC_DELAY_MS, someBytes, uploadOf, WINDOW_MS } from "./testing/data-world.ts";
 
 const HEADERS = { system: [], user: [] };
@@ -25,19 +25,29 @@ function hashes(world: DataWorld): readonly Hash[] {
 }
 
 describe("a clock that was once years ahead", () => {
-  it("keeps no garbage: not of deleted objects, nor of uploads that died with their process", async () => {
+  it("keeps no garbage of objects that were deleted later", async () => {
     const world = await DataWorld.open();
     world.node.clock.jumpWall(YEARS_MS);
     for (let n = 0; n < 8; n++) await put(world, `k${n}`, 3);
+    world.node.clock.jumpWall(-YEARS_MS);
+    await world.crash();
+    for (let n = 0; n < 8; n++) await remove(world, `k${n}`);
+    const report = await world.clean();
+    assert.deepEqual([report.references, report.files, report.broken, report.unfinished], [0, 0, [], []]);
+  });
+
+  it("keeps no garbage of uploads that died then, though the right time in their groups is years before their expiry", async () => {
+    const world = await DataWorld.open();
+    world.node.clock.jumpWall(YEARS_MS);
     for (let n = 0; n < 4; n++) {
       const pieces = [someBytes(world.random, 2 * BLOCK + 10)];
       const source = { read: () => Promise.resolve(pieces.shift() ?? new Promise<never>(() => {})), cancel() {} };
       void world.data.writer.write({ source, signal: new AbortController().signal }, world.target(`dead${n}`));
     }
-    await world.pass(WINDOW_MS);
+    await world.pass(WINDOW_MS / 4);
     world.node.clock.jumpWall(-YEARS_MS);
     await world.crash();
-    for (let n = 0; n < 8; n++) await remove(world, `k${n}`);
+    assert.ok((await world.settle(world.data.audit())).references > 0);
     const report = await world.clean();
     assert.deepEqual([report.references, report.files, report.broken, report.unfinished], [0, 0, [], []]);
   });
@@ -76,6 +86,45 @@ describe("a damaged row", () => {
     const neighbours = all.filter((hash) => world.placement.ofHash(hash) === group);
     assert.ok((await rounds(world, 4)) >= 4, "the worker says so every round");
     assert.deepEqual(new Set(hashes(world)), new Set(neighbours));
+  });
+
+  it("of a reference goes when it is dropped, keeps no other release waiting, and is named by the audit", async () => {
+    const world = await DataWorld.open();
+    for (let n = 0; n < 6; n++) await put(world, `k${n}`, 3);
+    await world.settle(world.data.flush());
+    const all = hashes(world);
+    const damaged = all.filter((_, at) => at % 5 === 0);
+    for (const hash of damaged) {
+      const group = world.placement.ofHash(hash);
+      const [reference] = await world.host.read(group, (rows) => referencesTo(rows, group, hash, 1));
+      assert.ok(reference);
+      world.kvDisk.damage("rows", referenceKey(group, hash, reference.claim), 100);
+    }
+    const { broken } = await world.settle(world.data.audit());
+    assert.deepEqual([...new Set(broken.map(({ kind }) => kind))], ["damaged-row"]);
+    for (let n = 0; n < 6; n++) await remove(world, `k${n}`);
+    assert.equal(await rounds(world, 4), 0);
+    assert.deepEqual(new Set(hashes(world)), new Set(damaged), "files whose last reference could not be read");
+    await world.settle(world.data.workers.orphans.runOnce());
+    const report = await world.settle(world.data.audit());
+    assert.deepEqual([report.references, report.files, report.broken, report.unfinished], [0, 0, [], []]);
+  });
+
+  it("of a version is named by the audit, which then accuses nobody else", async () => {
+    const world = await DataWorld.open();
+    for (const key of ["a", "b"]) await put(world, key, 2);
+    const { bucket } = world;
+    const group = world.placement.ofKey(bucket, "a");
+    const version = (await world.settle(world.objects.lookup({ bucket, key: "a" })))?.version as VersionId;
+    world.kvDisk.damage("bodies", versionKey(group, bucket.id, "a", version), 9);
+    const { broken } = await world.settle(world.data.audit());
+    assert.deepEqual(
+      broken.map(({ kind }) => kind),
+      ["damaged-row"],
+    );
+    await world.settle(world.objects.delete({ bucket, key: "a" }));
+    const after = await world.settle(world.data.audit());
+    assert.deepEqual([...new Set(after.broken.map(({ kind }) => kind))], ["reference-without-claim"], "its blocks are left");
   });
 
   it("of a key hides whether its uploads are in use, so their blocks stay; all others are judged", async () => {

@@ -203,9 +203,9 @@ export class Janitor implements Worker {
     try {
       outcome = await blocks.removeUnneeded(hash, () => this.#isUnneeded(group, hash));
     } catch (error) {
-      // One file that can't be removed must not keep all others; it is tried again in the next round.
-      if (!(error instanceof BlockError || error instanceof DiskError)) throw error;
-      log.warn({ err: error, hash }, "a block that nobody needs could not be removed");
+      // One file or row must not keep all others; it is tried again in the next round.
+      if (!(error instanceof BlockError || error instanceof DiskError || isDamage(error))) throw error;
+      log.warn({ err: error, hash }, "a block that nobody seems to need could not be removed");
       return "kept";
     }
     if (outcome === "touched" || outcome === "needed") return "kept";

@@ -1,13 +1,15 @@
+import { BlockError } from "../../block/block-store.ts";
 import { BlockWalk, type FoundFile, LEAVES } from "../../block/block-walk.ts";
 import type { FileBlockStore } from "../../block/file-block-store.ts";
 import type { Groups } from "../../group/groups.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Cpu } from "../../platform/cpu.ts";
-import type { Disk } from "../../platform/disk.ts";
+import { type Disk, DiskError } from "../../platform/disk.ts";
 import type { Log } from "../../platform/log.ts";
 import { Tranquilizer } from "../../task/tranquilizer.ts";
 import type { Worker, WorkerStatus, WorkStep } from "../../task/worker.ts";
 import type { Hash } from "../../util/ids.ts";
+import { isDamage } from "../partition/damage.ts";
 import { isReferenced, zeroSince } from "../partition/reference-row.ts";
 import { zeroKey } from "../partition/row-keys.ts";
 import type { Placement } from "../placement.ts";
@@ -85,11 +87,16 @@ export class OrphanWalk implements Worker {
   }
 
   async #lookAt(files: readonly FoundFile[]): Promise<void> {
-    for (const file of files) {
-      if (file.kind === "aside") await this.#lookAtAside(file);
-      else if (file.kind === "corrupted") await this.#lookAtCorrupted(file);
-      else if (this.#parts.blocks.untouched(file.hash) && !(await this.#isKnown(file.hash))) await this.#removeOrphan(file);
-    }
+    for (const file of files)
+      try {
+        if (file.kind === "aside") await this.#lookAtAside(file);
+        else if (file.kind === "corrupted") await this.#lookAtCorrupted(file);
+        else if (this.#parts.blocks.untouched(file.hash) && !(await this.#isKnown(file.hash))) await this.#removeOrphan(file);
+      } catch (error) {
+        // One file or row must not end the walk; the next one comes by again.
+        if (!(error instanceof BlockError || error instanceof DiskError || isDamage(error))) throw error;
+        this.#parts.log.warn({ err: error, path: file.path }, "a file could not be looked at; it stays");
+      }
   }
 
   async #removeOrphan({ hash, path }: FoundFile): Promise<void> {

@@ -4,6 +4,7 @@ import { hexSlice, readU48, utf8Slice } from "../../codec/slices.ts";
 import { type KvRead, STOP } from "../../platform/kv.ts";
 import type { BucketId, ClaimId, GroupId, Hash, UploadId } from "../../util/ids.ts";
 import type { NewReference } from "../commands.ts";
+import { unlessDamaged } from "./damage.ts";
 import { checkCodec } from "./object-row.ts";
 import { FIELDS_START, referenceKey, referencesOfHash, ROW, rowsOf, unsettledKey } from "./row-keys.ts";
 
@@ -112,7 +113,8 @@ export function unsettledReferences(
   });
   const found: Reference[] = [];
   for (const { hash, claim } of names) {
-    const reference = readReference(rows, group, hash, claim);
+    // Nobody can be asked about a damaged one; its block stays.
+    const reference = unlessDamaged(() => readReference(rows, group, hash, claim));
     if (reference) found.push(reference);
   }
   return found;
