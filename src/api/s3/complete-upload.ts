@@ -7,7 +7,7 @@ import type { BucketCall, Services } from "./call.ts";
 import { CHECKSUM_ALGORITHMS, typedChecksumXml } from "./checksum-answer.ts";
 import { parseCompletion } from "./complete-document.ts";
 import { checkMayCompare, writeConditionOf } from "./conditions.ts";
-import { completeRefusal, invalidArgument, s3Error } from "./errors.ts";
+import { invalidArgument, refusal, s3Error } from "./errors.ts";
 import { MAX_COMPLETE_XML_BYTES } from "./limits.ts";
 import { objectLocation } from "./location.ts";
 import { conditionName } from "./put-object.ts";
@@ -35,7 +35,7 @@ export async function completeMultipartUpload(call: BucketCall, services: Servic
     ...(objectSize === undefined ? {} : { objectSize }),
     ...(announced === undefined ? {} : { fullObjectChecksum: announced.value }),
   });
-  if (!outcome.ok) throw completeRefusal(outcome, call, { upload: upload.upload, condition: conditionName(condition) });
+  if (!outcome.ok) throw refusal(outcome, call, { upload: upload.upload, condition: conditionName(condition) });
   call.answer.xml(
     `${XML_HEAD}<CompleteMultipartUploadResult xmlns="${S3_NAMESPACE}">${element("Location", objectLocation(call))}` +
       `${element("Bucket", call.bucketName)}${element("Key", call.key)}<ETag>&quot;${outcome.etag}&quot;</ETag>` +

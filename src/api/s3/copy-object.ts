@@ -5,7 +5,7 @@ import type { BucketCall, Services } from "./call.ts";
 import { typedChecksumXml } from "./checksum-answer.ts";
 import { checkMayCompare, writeConditionOf } from "./conditions.ts";
 import { type CopySource, findCopySource } from "./copy-source.ts";
-import { invalidArgument, noSuchKey, putRefusal, s3Error } from "./errors.ts";
+import { invalidArgument, noSuchKey, refusal, s3Error } from "./errors.ts";
 import { MAX_UPLOAD_BYTES } from "./limits.ts";
 import { keptHeaders } from "./object-headers.ts";
 import { conditionName } from "./put-object.ts";
@@ -42,7 +42,7 @@ export async function copyObject(call: BucketCall, services: Services): Promise<
       ...(condition === undefined ? {} : { condition }),
     });
     if (!outcome.ok) {
-      if (outcome.code !== "source-gone") throw putRefusal(outcome, call, conditionName(condition));
+      if (outcome.code !== "source-gone") throw refusal(outcome, call, { condition: conditionName(condition) });
       if (attempt >= SOURCE_ATTEMPTS) throw noSuchKey(source.key);
       continue;
     }

@@ -1,6 +1,6 @@
 import type { BucketCall, Services } from "./call.ts";
 import { checkMayCompare, ifMatchCondition } from "./conditions.ts";
-import { deleteRefusal } from "./errors.ts";
+import { refusal } from "./errors.ts";
 import { deletesCurrent } from "./version-id.ts";
 
 /** DeleteObject: 204 whether or not there was one. https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html */
@@ -11,6 +11,6 @@ export async function deleteObject(call: BucketCall, services: Services): Promis
   const condition = ifMatch === undefined ? undefined : ifMatchCondition(ifMatch);
   checkMayCompare(condition, call);
   const outcome = await services.objects.delete(condition === undefined ? { bucket, key } : { bucket, key, condition });
-  if (!outcome.ok) throw deleteRefusal(outcome, call);
+  if (!outcome.ok) throw refusal(outcome, call, { condition: "If-Match" });
   answer.send(204, []);
 }

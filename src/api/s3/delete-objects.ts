@@ -3,7 +3,7 @@ import { XmlReader, parseXml, type XmlElement } from "../common/xml-read.ts";
 import { S3_NAMESPACE, XML_HEAD, element, escapeXml } from "../common/xml-write.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { checkMayCompare, ifMatchCondition } from "./conditions.ts";
-import { deleteRefusal, finalErrorOf, s3Error } from "./errors.ts";
+import { finalErrorOf, refusal, s3Error } from "./errors.ts";
 import { checkKey } from "./keys.ts";
 import { DELETE_CONCURRENCY, MAX_DELETE_KEYS, MAX_XML_BYTES } from "./limits.ts";
 import { deletesCurrent } from "./version-id.ts";
@@ -52,7 +52,7 @@ async function deleteOne(
       const condition = etag === undefined ? undefined : ifMatchCondition(etag);
       checkMayCompare(condition, call);
       const outcome = await services.objects.delete(condition === undefined ? { bucket, key } : { bucket, key, condition });
-      if (!outcome.ok) throw deleteRefusal(outcome, { bucketName, key });
+      if (!outcome.ok) throw refusal(outcome, { bucketName, key }, { condition: "If-Match" });
     }
     if (quiet) return "";
     return "<Deleted>" + element("Key", key) + versionXml(version) + "</Deleted>";

@@ -22,46 +22,6 @@ import { MIN_PART_BYTES } from "./limits.ts";
  * The one place that decides HTTP status and S3 code of every failure: refusals of the protocol layer, refusals of this API, the store's own
  * trouble, and the unknown. Codes and texts: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
  */
-export type S3ErrorCode =
-  | ProtocolErrorCode
-  | "AccessForbidden"
-  | "BadRequest"
-  | "BucketAlreadyExists"
-  | "BucketAlreadyOwnedByYou"
-  | "BucketNotEmpty"
-  | "ConditionalRequestConflict"
-  | "InternalError"
-  | "InvalidBucketName"
-  | "InvalidLocationConstraint"
-  | "InvalidPart"
-  | "InvalidPartNumber"
-  | "InvalidPartOrder"
-  | "InvalidRange"
-  | "InvalidRedirectLocation"
-  | "KeyTooLongError"
-  | "MetadataTooLarge"
-  | "MethodNotAllowed"
-  | "NoSuchBucket"
-  | "NoSuchBucketPolicy"
-  | "NoSuchConfiguration"
-  | "NoSuchCORSConfiguration"
-  | "NoSuchKey"
-  | "NoSuchLifecycleConfiguration"
-  | "NoSuchPublicAccessBlockConfiguration"
-  | "NoSuchTagSet"
-  | "NoSuchUpload"
-  | "NoSuchVersion"
-  | "NoSuchWebsiteConfiguration"
-  | "ObjectLockConfigurationNotFoundError"
-  | "OperationAborted"
-  | "OwnershipControlsNotFoundError"
-  | "PreconditionFailed"
-  | "ReplicationConfigurationNotFoundError"
-  | "RequestHeaderSectionTooLarge"
-  | "ServerSideEncryptionConfigurationNotFoundError"
-  | "ServiceUnavailable"
-  | "SlowDown";
-
 export const ERRORS = {
   AccessDenied: { status: 403, message: "Access Denied" },
   AccessForbidden: { status: 403, message: "CORSResponse: CORS is not enabled for this bucket." },
@@ -186,7 +146,9 @@ export const ERRORS = {
     status: 400,
     message: "The provided 'x-amz-content-sha256' header does not match what was computed.",
   },
-} as const satisfies ErrorTable<S3ErrorCode>;
+} as const satisfies ErrorTable<ProtocolErrorCode> & ErrorTable<string>;
+
+export type S3ErrorCode = keyof typeof ERRORS;
 
 /** An error with the code checked against this API's table. `message` "" = the table's. */
 export function s3Error(
@@ -204,13 +166,6 @@ export function invalidArgument(message: string, name: string, value: string): A
     ["ArgumentName", name],
     ["ArgumentValue", value],
   ]);
-}
-
-type Refused<T> = Exclude<T, { readonly ok: true }>;
-/** Where a refusal happened, for the elements that AWS adds. */
-interface Place {
-  readonly bucketName: string;
-  readonly key: string;
 }
 
 export function noSuchKey(key: string): ApiError<S3ErrorCode> {
@@ -248,71 +203,51 @@ export function entityTooLarge(limit: number, proposed?: number): ApiError<S3Err
   return s3Error("EntityTooLarge", "", elements);
 }
 
-/** @param condition  name of the write condition that the request carried. */
-export function putRefusal(outcome: Refused<PutOutcome>, place: Place, condition: string): ApiError<S3ErrorCode> {
+type Refused<T> = Exclude<T, { readonly ok: true }>;
+
+/**
+ * Why the store did not do what an operation on an object or upload asked.
+ *
+ * @param about  what AWS names beside the key, where the operation has it: the upload, and the header that held the condition.
+ */
+export function refusal(
+  outcome: Refused<PutOutcome | DeleteOutcome | PutPartOutcome | CompleteOutcome>,
+  { bucketName, key }: { readonly bucketName: string; readonly key: string },
+  { upload = "", condition = "" }: { readonly upload?: string; readonly condition?: string } = {},
+): ApiError<S3ErrorCode> {
   switch (outcome.code) {
     case "no-such-bucket":
-      return noSuchBucket(place.bucketName);
+      return noSuchBucket(bucketName);
     case "no-such-key":
-      return noSuchKey(place.key);
+      return noSuchKey(key);
+    case "no-such-upload":
+      return noSuchUpload(upload);
     case "precondition-failed":
       return preconditionFailed(condition);
     case "quota-exceeded":
-      return quotaExceeded(outcome.detail);
-    default:
-      return uploadRefusal(outcome);
-  }
-}
-
-export function deleteRefusal(outcome: Refused<DeleteOutcome>, place: Place): ApiError<S3ErrorCode> {
-  switch (outcome.code) {
-    case "no-such-bucket":
-      return noSuchBucket(place.bucketName);
-    case "no-such-key":
-      return noSuchKey(place.key);
-    case "precondition-failed":
-      return preconditionFailed("If-Match");
-  }
-}
-
-export function partRefusal(outcome: Refused<PutPartOutcome>, place: Place, upload: string): ApiError<S3ErrorCode> {
-  switch (outcome.code) {
-    case "no-such-bucket":
-      return noSuchBucket(place.bucketName);
-    case "no-such-upload":
-      return noSuchUpload(upload);
-    case "quota-exceeded":
-      return quotaExceeded(outcome.detail);
+      // AWS has no quotas; Garage answers AccessDenied.
+      return s3Error(
+        "AccessDenied",
+        `The bucket's quota is reached${outcome.detail === undefined ? "" : `: ${outcome.detail}`}.`,
+      );
+    case "too-large":
+      return entityTooLarge(outcome.limit);
+    case "incomplete-body":
+      return s3Error(
+        "IncompleteBody",
+        `You did not provide the number of bytes specified by the Content-Length HTTP header: ${outcome.expected} announced, ${outcome.received} received.`,
+      );
+    case "bad-digest":
+      return "which" in outcome
+        ? badDigest(outcome)
+        : s3Error(
+            "BadDigest",
+            outcome.detail ?? "The checksum you specified did not match the calculated checksum of the object.",
+          );
     case "checksum-type-mismatch":
       return s3Error(
         "InvalidRequest",
         `Checksum Type mismatch occurred${outcome.detail === undefined ? "" : `, ${outcome.detail}`}.`,
-      );
-    default:
-      return uploadRefusal(outcome);
-  }
-}
-
-export function completeRefusal(
-  outcome: Refused<CompleteOutcome>,
-  place: Place,
-  about: { readonly upload: string; readonly condition: string },
-): ApiError<S3ErrorCode> {
-  switch (outcome.code) {
-    case "no-such-bucket":
-      return noSuchBucket(place.bucketName);
-    case "no-such-upload":
-      return noSuchUpload(about.upload);
-    case "no-such-key":
-      return noSuchKey(place.key);
-    case "precondition-failed":
-      return preconditionFailed(about.condition);
-    case "quota-exceeded":
-      return quotaExceeded(outcome.detail);
-    case "bad-digest":
-      return s3Error(
-        "BadDigest",
-        outcome.detail ?? "The checksum you specified did not match the calculated checksum of the object.",
       );
     case "wrong-object-size":
       return s3Error(
@@ -321,7 +256,7 @@ export function completeRefusal(
       );
     case "invalid-part":
       return s3Error("InvalidPart", "", [
-        ["UploadId", about.upload],
+        ["UploadId", upload],
         ["PartNumber", String(outcome.part)],
       ]);
     case "part-too-small":
@@ -330,6 +265,20 @@ export function completeRefusal(
         ["MinSizeAllowed", String(MIN_PART_BYTES)],
       ]);
   }
+}
+
+function badDigest(outcome: Extract<UploadRefusal, { code: "bad-digest" }>): ApiError<S3ErrorCode> {
+  if (outcome.which === "sha256")
+    return s3Error("XAmzContentSHA256Mismatch", "", [
+      ["ClientComputedContentSHA256", outcome.expected],
+      ["S3ComputedContentSHA256", outcome.computed],
+    ]);
+  const what = outcome.which === "md5" ? "Content-MD5" : outcome.which;
+  const found = outcome.which === "md5" ? "what we received" : "the calculated checksum";
+  return s3Error("BadDigest", `The ${what} you specified did not match ${found}.`, [
+    ["ExpectedDigest", outcome.expected],
+    ["CalculatedDigest", outcome.computed],
+  ]);
 }
 
 export function createBucketRefusal(outcome: Refused<CreateBucketOutcome>, name: string): ApiError<S3ErrorCode> {
@@ -359,37 +308,6 @@ export function deleteBucketRefusal(
     case "busy":
       return s3Error("OperationAborted", "", named);
   }
-}
-
-function uploadRefusal(outcome: UploadRefusal): ApiError<S3ErrorCode> {
-  switch (outcome.code) {
-    case "too-large":
-      return entityTooLarge(outcome.limit);
-    case "incomplete-body":
-      return s3Error(
-        "IncompleteBody",
-        `You did not provide the number of bytes specified by the Content-Length HTTP header: ${outcome.expected} announced, ${outcome.received} received.`,
-      );
-    case "bad-digest":
-      break;
-  }
-  if (outcome.which === "sha256")
-    return s3Error("XAmzContentSHA256Mismatch", "", [
-      ["ClientComputedContentSHA256", outcome.expected],
-      ["S3ComputedContentSHA256", outcome.computed],
-    ]);
-  const elements = [
-    ["ExpectedDigest", outcome.expected],
-    ["CalculatedDigest", outcome.computed],
-  ] as const;
-  return outcome.which === "md5"
-    ? s3Error("BadDigest", "The Content-MD5 you specified did not match what we received.", elements)
-    : s3Error("BadDigest", `The ${outcome.which} you specified did not match the calculated checksum.`, elements);
-}
-
-/** AWS has no quotas; Garage answers AccessDenied. */
-function quotaExceeded(detail: string | undefined): ApiError<S3ErrorCode> {
-  return s3Error("AccessDenied", `The bucket's quota is reached${detail === undefined ? "" : `: ${detail}`}.`);
 }
 
 /** What is answered. `log` "error": the store's trouble, whose cause goes to the log · "warn": it passes, and

@@ -4,7 +4,7 @@ import { S3_NAMESPACE, XML_HEAD, element } from "../common/xml-write.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { checksumXml } from "./checksum-answer.ts";
 import { findCopySource } from "./copy-source.ts";
-import { entityTooLarge, invalidArgument, noSuchBucket, noSuchKey, noSuchUpload, partRefusal, s3Error } from "./errors.ts";
+import { entityTooLarge, invalidArgument, noSuchBucket, noSuchKey, noSuchUpload, refusal, s3Error } from "./errors.ts";
 import { MAX_UPLOAD_BYTES } from "./limits.ts";
 import { keptHeaders } from "./object-headers.ts";
 import { uploadOf } from "./put-object.ts";
@@ -36,7 +36,7 @@ export async function uploadPart(call: BucketCall, services: Services): Promise<
   const upload = uploadRef(call);
   const part = partNumberOf(call.query);
   const outcome = await services.objects.putPart({ ...upload, part, body: uploadOf(call) });
-  if (!outcome.ok) throw partRefusal(outcome, call, upload.upload);
+  if (!outcome.ok) throw refusal(outcome, call, upload);
   const headers = ["ETag", `"${outcome.etag}"`];
   // The type belongs to the whole upload: answers to parts carry the value alone.
   if (outcome.checksum !== undefined) headers.push(checksumHeader(outcome.checksum.algorithm), outcome.checksum.value);
@@ -70,7 +70,7 @@ export async function uploadPartCopy(call: BucketCall, services: Services): Prom
     const request = { ...upload, part, source, signal: call.request.signal };
     const outcome = await services.objects.copyPart(range === undefined ? request : { ...request, range });
     if (!outcome.ok) {
-      if (outcome.code !== "source-gone") throw partRefusal(outcome, call, upload.upload);
+      if (outcome.code !== "source-gone") throw refusal(outcome, call, upload);
       if (attempt >= SOURCE_ATTEMPTS) throw noSuchKey(source.key);
       continue;
     }

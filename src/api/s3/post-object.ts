@@ -8,7 +8,7 @@ import { uriEncode } from "../../util/uri-encoding.ts";
 import { XML_HEAD, element } from "../common/xml-write.ts";
 import type { Answer, Services } from "./call.ts";
 import { CHECKSUM_ALGORITHMS } from "./checksum-answer.ts";
-import { invalidArgument, noSuchBucket, putRefusal, s3Error } from "./errors.ts";
+import { invalidArgument, noSuchBucket, refusal, s3Error } from "./errors.ts";
 import { checkKey } from "./keys.ts";
 import { MAX_UPLOAD_BYTES } from "./limits.ts";
 import { objectLocation } from "./location.ts";
@@ -44,7 +44,7 @@ export async function postObject(call: PostCall, services: Services): Promise<vo
   checkKey(key);
   const upload = uploadOf(form, request, sizes);
   const outcome = await services.objects.put({ bucket, key, headers: headersOf(fields), upload });
-  if (!outcome.ok) throw putRefusal(outcome, { bucketName, key }, "");
+  if (!outcome.ok) throw refusal(outcome, { bucketName, key });
   const location = objectLocation({ request, bucketName, key, vhost: call.vhost });
   answerSuccess(call, { fields, key, location, headers: writtenHeaders(outcome), etag: outcome.etag });
 }

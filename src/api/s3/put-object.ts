@@ -5,7 +5,7 @@ import { limitLength } from "../common/post-policy.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { pushChecksum } from "./checksum-answer.ts";
 import { checkMayCompare, writeConditionOf } from "./conditions.ts";
-import { entityTooLarge, putRefusal, s3Error } from "./errors.ts";
+import { entityTooLarge, refusal, s3Error } from "./errors.ts";
 import { MAX_UPLOAD_BYTES } from "./limits.ts";
 import { keptHeaders } from "./object-headers.ts";
 
@@ -17,7 +17,7 @@ export async function putObject(call: BucketCall, services: Services): Promise<v
   checkMayCompare(condition, call);
   const upload = uploadOf(call);
   const outcome = await services.objects.put(putRequest(call, { headers, condition, upload }));
-  if (!outcome.ok) throw putRefusal(outcome, call, conditionName(condition));
+  if (!outcome.ok) throw refusal(outcome, call, { condition: conditionName(condition) });
   call.answer.send(200, writtenHeaders(outcome));
 }
 
