@@ -20,12 +20,19 @@ export interface SweepResult {
   readonly exact: boolean;
   /** Configurations from which others were sought. */
   readonly positions: number;
+  /** If not reached: values that were needed when the last configurations failed. */
+  readonly missed: ReadonlySet<number>;
 }
 
 export interface SweepLimits {
   /** Configurations carried from one moment to the next, at most; the most promising ones. */
   readonly width: number;
   readonly maxPositions: number;
+  /**
+   * Per class of unknown operations: what using one up counts when configurations are compared for promise. 0: as many as you like. With such
+   * classes a sweep finds more than there is, but what it does not find is not there.
+   */
+  readonly prices: readonly number[];
 }
 
 export function sweep(problem: Problem, timeline: Timeline, limits: SweepLimits): SweepResult {
@@ -64,6 +71,7 @@ class Sweep {
   readonly #classesOn: readonly number[][];
   #positions = 0;
   #exact = true;
+  #missed = new Set<number>();
 
   constructor(problem: Problem, timeline: Timeline, limits: SweepLimits) {
     this.#problem = problem;
@@ -99,9 +107,11 @@ class Sweep {
       }
       carried = this.#atReturn(carried, slot);
       this.#pending.close(slot);
-      if (carried.length === 0 || this.#positions > this.#limits.maxPositions) break;
+      if (this.#positions > this.#limits.maxPositions)
+        return { reached: false, exact: false, positions: this.#positions, missed: this.#missed };
+      if (carried.length === 0) break;
     }
-    return { reached: carried.length > 0, exact: this.#exact, positions: this.#positions };
+    return { reached: carried.length > 0, exact: this.#exact, positions: this.#positions, missed: this.#missed };
   }
 
   /** What the configurations can become by placing the operation in `slot`, which returns now, and whatever must come before it. */
@@ -117,6 +127,8 @@ class Sweep {
       if (!due && (!isWrite || this.#isSpent(configuration, slot))) continue;
       if (found.add(configuration)) agenda.push(configuration);
     }
+    this.#missed.clear();
+    if (step.guard === GUARD_IS) this.#missed.add(step.guardValue);
     let looks = 0;
     for (let from = agenda.pop(); from !== undefined; from = agenda.pop()) {
       if (from.dominated) continue;
@@ -219,9 +231,9 @@ class Sweep {
   }
 
   #placeUnknown(from: Configuration, index: number): Configuration | null {
-    const used = from.used.slice();
-    used[index]!++;
-    return this.#arrive(from, this.#problem.unknown[index]!, { lacks: from.lacks.slice(), used, cost: from.cost + 1 });
+    const price = this.#limits.prices[index]!;
+    const used = price === 0 ? from.used : from.used.with(index, from.used[index]! + 1);
+    return this.#arrive(from, this.#problem.unknown[index]!, { lacks: from.lacks.slice(), used, cost: from.cost + price });
   }
 
   /** Null when the write left behind a value that is still needed and can't come back. */
@@ -237,7 +249,9 @@ class Sweep {
     }
     for (let w = 0; w < this.#words; w++) lacks[this.#words + w]! &= ~this.#pending.settledAt(write.effect, w);
     const to: Configuration = { state: write.effect, lacks, used, cost, dominated: false };
-    return to.state !== from.state && this.#isLost(to, from.state) ? null : to;
+    if (to.state === from.state || !this.#isLost(to, from.state)) return to;
+    this.#missed.add(from.state);
+    return null;
   }
 
   /** One conditional write could have come right before an unconditional one; if there are several, that is left to the search. */
@@ -294,7 +308,7 @@ const LOOKS_PER_WIDTH = 4;
 
 /** Unknown operations are worth more than single slots: they may be needed much later. */
 function lackOf({ cost, lacks }: Configuration): number {
-  let lack = 4 * cost;
+  let lack = cost;
   for (let word of lacks) for (; word !== 0; word &= word - 1) lack++;
   return lack;
 }
