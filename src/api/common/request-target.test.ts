@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { ApiError } from "./api-error.ts";
 import { DateFormats, formatAmzDate, parseAmzDate, parseHttpDate, parseIsoDate } from "./dates.ts";
 import { RequestIds } from "./request-id.ts";
-import { decodePath, parseTarget } from "./request-target.ts";
+import { decodePath, MAX_PARAMETERS, parseTarget } from "./request-target.ts";
 
 const invalid = (error: unknown): boolean => error instanceof ApiError && error.code === "InvalidURI";
 
@@ -34,6 +34,8 @@ describe("targets", () => {
   test("what is none is refused", () => {
     for (const target of ["", "b/k", "ftp://host/", "host:80"]) throws(() => parseTarget(target), invalid, target);
     for (const query of ["%", "a=%ff", "%zz=1"]) throws(() => parseTarget(`/?${query}`), invalid, query);
+    equal(parseTarget(`/?${"a&".repeat(MAX_PARAMETERS)}`).query.parameters.length, MAX_PARAMETERS);
+    throws(() => parseTarget(`/?${"a&".repeat(MAX_PARAMETERS + 1)}`), invalid);
     for (const path of ["/b/%", "/b/%ff"]) throws(() => decodePath(path), invalid, path);
     equal(decodePath("/b/a+b%20"), "/b/a+b ");
   });

@@ -42,6 +42,9 @@ export class Query {
   }
 }
 
+/** No operation has more than a few; each costs time before anybody knows who asks. */
+export const MAX_PARAMETERS = 1000;
+
 const NO_PARAMETERS: readonly QueryParameter[] = Object.freeze([]);
 
 /**
@@ -63,14 +66,18 @@ export function decodePath(rawPath: string): string {
   return path;
 }
 
-/** @param decode  `uriDecode` reads "+" as itself. @throws ApiError InvalidURI when an escape is broken or no UTF-8. */
+/** @param decode  `uriDecode` reads "+" as itself. @throws ApiError InvalidURI when an escape is broken or no UTF-8, and for too many. */
 export function parseQuery(rawQuery: string, decode: Decode = formDecode): QueryParameter[] {
   const parameters: QueryParameter[] = [];
   let at = 0;
   while (at < rawQuery.length) {
     let end = rawQuery.indexOf("&", at);
     if (end < 0) end = rawQuery.length;
-    if (end > at) parameters.push(parseParameter(rawQuery.slice(at, end), decode));
+    if (end > at) {
+      if (parameters.length >= MAX_PARAMETERS)
+        throw protocolError("InvalidURI", `The query has more than ${MAX_PARAMETERS} parameters.`);
+      parameters.push(parseParameter(rawQuery.slice(at, end), decode));
+    }
     at = end + 1;
   }
   return parameters;

@@ -339,6 +339,43 @@ describe("refusals in AWS's codes", () => {
   }
   const authorizationWith = (change: (value: string) => string): string => withHeader("Authorization", change);
 
+  test("thousands of signed names and of headers: each header is looked at a few times, not once for every name", () => {
+    const claimed = authorization(`host;x-amz-date${";a".repeat(5_000)}`, "0".repeat(64));
+    const headers = [
+      "Host",
+      "h",
+      "x-amz-date",
+      "20130524T000000Z",
+      "x-amz-content-sha256",
+      UNSIGNED,
+      "a",
+      "1",
+      "a",
+      "2",
+      ...claimed,
+    ];
+    for (let n = 0; n < 5_000; n++) headers.push("b", "");
+    let looks = 0;
+    const counted = new Proxy(headers, {
+      get(all, at) {
+        looks++;
+        return Reflect.get(all, at) as unknown;
+      },
+    });
+    const values = new Map(
+      [...headers.entries()].flatMap(([i, name]) => (i % 2 === 0 ? [[name.toLowerCase(), headers[i + 1]!]] : [])),
+    );
+    const built = {
+      ...request({ target: "/k" }),
+      rawHeaders: counted,
+      header: (name: string) => (name === "a" ? "1, 2" : values.get(name)),
+    };
+    const outcome = verifierAt(AWS_DAY, [AWS_KEY]).verify(built, parseTarget("/k"));
+    equal(refusal(outcome), "SignatureDoesNotMatch");
+    ok(!outcome.ok && outcome.canonicalRequest?.includes("\na:1,2\na:1,2\n"));
+    ok(looks < 20 * headers.length, `${looks} looks at ${headers.length} texts`);
+  });
+
   test("header form", () => {
     equal(
       authorizationWith((value) => value.replace(/Signature=.*/, `Signature=${"0".repeat(64)}`)),

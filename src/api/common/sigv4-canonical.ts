@@ -44,14 +44,6 @@ export function stringToSign(claim: SignatureClaim, canonical: string): string {
   return `${ALGORITHM}\n${claim.amzDate}\n${claim.credential.scope}\n${digest}`;
 }
 
-/** The raw values of a header, in order; the names in `raw` are as received. */
-export function headerValues(raw: readonly string[], lowerName: string): string[] {
-  const values: string[] = [];
-  for (let i = 0; i < raw.length; i += 2)
-    if (raw[i]!.length === lowerName.length && raw[i]!.toLowerCase() === lowerName) values.push(raw[i + 1]!);
-  return values;
-}
-
 function* pathForms({ target, doubleEncodes }: CanonicalInput): Generator<string> {
   const raw = target.rawPath;
   const decoded = uriDecode(raw);
@@ -92,20 +84,29 @@ function compare(a: string, b: string): number {
 function headerForms(request: HttpRequest, signedHeaders: string): string[] {
   let folded = "";
   let trimmed = "";
+  // Made once, and only where a header may be repeated: looking each of thousands of names up in thousands of headers would take half a second.
+  let repeated: ReadonlyMap<string, readonly string[]> | undefined;
   for (const name of signedHeaders.split(";")) {
-    const value = signedValue(request, name.toLowerCase());
+    const lower = name.toLowerCase();
+    const joined = request.header(lower) ?? "";
+    const single = !joined.includes(",");
+    if (!single) repeated ??= valuesByName(request.rawHeaders);
+    // Repeated headers are joined by "," without a space. One that is absent counts as empty, as it does at AWS.
+    const value = single ? joined.trim() : (repeated?.get(lower)?.join(",") ?? joined.trim());
     trimmed += `${name}:${value}\n`;
     folded += `${name}:${value.includes("  ") || value.includes("\t") ? value.replace(/[ \t]+/g, " ") : value}\n`;
   }
   return folded === trimmed ? [folded] : [folded, trimmed];
 }
 
-/** Repeated headers are joined by "," without a space. One that is absent counts as empty, as it does at AWS. */
-function signedValue(request: HttpRequest, lowerName: string): string {
-  const joined = request.header(lowerName);
-  if (joined === undefined) return "";
-  if (!joined.includes(",")) return joined.trim();
-  return headerValues(request.rawHeaders, lowerName)
-    .map((value) => value.trim())
-    .join(",");
+/** Trimmed, in order. */
+function valuesByName(raw: readonly string[]): ReadonlyMap<string, readonly string[]> {
+  const all = new Map<string, string[]>();
+  for (let at = 0; at < raw.length; at += 2) {
+    const name = raw[at]!.toLowerCase();
+    const values = all.get(name);
+    if (values === undefined) all.set(name, [raw[at + 1]!.trim()]);
+    else values.push(raw[at + 1]!.trim());
+  }
+  return all;
 }

@@ -23,6 +23,18 @@ const code = (...rawHeaders: string[]): string => {
 };
 
 describe("kept headers", () => {
+  it("are refused when there are more of them than can fit, before each is looked for among all", () => {
+    const many = Array.from({ length: 6_000 }, (_, n) => [`x-amz-meta-${n.toString(36)}`, "a, b"]).flat();
+    let asked = 0;
+    const { rawHeaders } = request(...many);
+    const counted = { rawHeaders, header: () => String(asked++) };
+    assert.throws(
+      () => keptHeaders(counted),
+      (error) => error instanceof ApiError && error.code === "MetadataTooLarge",
+    );
+    assert.equal(asked, 0);
+  });
+
   it("picks what is kept and nothing else", () => {
     assert.deepEqual(
       keptHeaders(

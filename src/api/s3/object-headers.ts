@@ -1,7 +1,6 @@
 import type { ObjectHeaders } from "../../model/object-service.ts";
 import type { HttpRequest } from "../../platform/http.ts";
 import { storedContentEncoding } from "../common/payload.ts";
-import { headerValues } from "../common/sigv4-canonical.ts";
 import { invalidArgument, s3Error } from "./errors.ts";
 
 /**
@@ -33,7 +32,7 @@ export function keptHeaders(request: Pick<HttpRequest, "rawHeaders" | "header">)
     const name = raw.toLowerCase();
     if (name.startsWith(META)) {
       user ??= [];
-      if (!has(user, name.slice(META.length))) user.push([name.slice(META.length), textOf(name, userValue(request, name))]);
+      addUser(user, name.slice(META.length), textOf(name, rawHeaders[at + 1] as string));
     } else if (isKept(name) && !has(system, name)) {
       const text = textOf(name, request.header(name) ?? "");
       const value = name === "content-encoding" ? storedContentEncoding(text) : text;
@@ -49,15 +48,7 @@ export function keptHeaders(request: Pick<HttpRequest, "rawHeaders" | "header">)
 export function checkKeptHeaders(headers: ObjectHeaders): void {
   if (headers.user.length > 0) {
     const bytes = sizeOf(headers.user);
-    if (bytes > MAX_USER_METADATA_BYTES)
-      throw s3Error(
-        "MetadataTooLarge",
-        `Your metadata headers exceed the maximum allowed metadata size: make them ${MAX_USER_METADATA_BYTES} bytes at most.`,
-        [
-          ["Size", String(bytes)],
-          ["MaxSizeAllowed", String(MAX_USER_METADATA_BYTES)],
-        ],
-      );
+    if (bytes > MAX_USER_METADATA_BYTES) throw metadataTooLarge(bytes);
     for (const [name, value] of headers.user) checkHeaderText(META + name, value);
   }
   for (const [name, value] of headers.system) {
@@ -109,13 +100,24 @@ export function isKept(name: string): boolean {
   }
 }
 
-/** Repeated user metadata is one value, joined without spaces (AWS); the transport joins any header with them. */
-function userValue(request: Pick<HttpRequest, "rawHeaders" | "header">, name: string): string {
-  const joined = request.header(name) ?? "";
-  if (!joined.includes(", ")) return joined;
-  return headerValues(request.rawHeaders, name)
-    .map((value) => value.trim())
-    .join(",");
+/** Repeated user metadata is one value, joined without spaces (AWS); the transport would join with them. */
+function addUser(user: Pair[], name: string, value: string): void {
+  const at = user.findIndex((pair) => pair[0] === name);
+  if (at >= 0) user[at] = [name, `${(user[at] as Pair)[1]},${value}`];
+  // Every name has a byte at least: a request with more of them is too large, and looking for each among all would take long.
+  else if (user.length >= MAX_USER_METADATA_BYTES) throw metadataTooLarge(sizeOf(user) + name.length);
+  else user.push([name, value]);
+}
+
+function metadataTooLarge(bytes: number): Error {
+  return s3Error(
+    "MetadataTooLarge",
+    `Your metadata headers exceed the maximum allowed metadata size: make them ${MAX_USER_METADATA_BYTES} bytes at most.`,
+    [
+      ["Size", String(bytes)],
+      ["MaxSizeAllowed", String(MAX_USER_METADATA_BYTES)],
+    ],
+  );
 }
 
 const NOT_ASCII = /[^\x00-\x7f]/;
