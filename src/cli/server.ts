@@ -1,5 +1,5 @@
 // The daemon's process: configuration and secrets in, platform made, node started, signals handled. All that is not the process is in src/node.
-import { accessSync, chmodSync, constants, mkdirSync, statfsSync, statSync } from "node:fs";
+import { chmodSync, mkdirSync, statfsSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { Config } from "../config/config.ts";
@@ -24,6 +24,7 @@ import { localSocketPath } from "../util/local-socket.ts";
 import { CommandError } from "./fail.ts";
 import { type GlobalOptions, loadConfig } from "./files.ts";
 import { readLogLevel } from "./log-level.ts";
+import { DATABASES, lockMetadata, refuseOtherStore } from "./metadata-dir.ts";
 import type { ServerFlags } from "./server-commands.ts";
 
 /** How long requests under way may take after a stop was asked for. */
@@ -84,6 +85,7 @@ export async function startDaemon(parts: {
   let lock: { close(): void } | undefined;
   try {
     lock = await lockMetadata(config.metadataDir);
+    refuseOtherStore(config.metadataDir, config.dbEngine);
     const key = loadNodeKey(config.metadataDir);
     kv = await openKv(config, log);
     const clock = nodeClock();
@@ -131,12 +133,12 @@ async function openKv(config: Config, log: Log): Promise<Kv> {
   const common = { sync: config.metadataFsync, log, fatal: nodeFatal(log) };
   if (config.dbEngine === "sqlite") {
     const { openSqliteKv } = await import("../platform/node/kv-sqlite.ts");
-    return openSqliteKv({ ...common, file: join(config.metadataDir, "db.sqlite") });
+    return openSqliteKv({ ...common, file: join(config.metadataDir, DATABASES.sqlite) });
   }
   const { openLmdbKv } = await import("../platform/node/kv-lmdb.ts");
   return openLmdbKv({
     ...common,
-    directory: join(config.metadataDir, "db.lmdb"),
+    directory: join(config.metadataDir, DATABASES.lmdb),
     mapSizeBytes: config.lmdbMapSizeBytes + METADATA_RESERVE_BYTES,
   });
 }
@@ -186,29 +188,6 @@ function localSocket(metadataDir: string): { readonly path: string; readonly aro
     },
   };
 }
-
-/**
- * Two daemons on one metadata_dir would each believe to be the store. The lock is SQLite's on a file of its own: exclusive on every
- * platform and file system that SQLite supports, and gone with the process, however it ends. Held until the process ends.
- */
-async function lockMetadata(metadataDir: string): Promise<{ close(): void }> {
-  mkdirSync(metadataDir, { recursive: true, mode: 0o700 });
-  const { DatabaseSync } = await import("node:sqlite");
-  // A plain look first: SQLite's own words for a folder that can't be used don't say why.
-  accessSync(metadataDir, constants.R_OK | constants.W_OK | constants.X_OK);
-  const lock = new DatabaseSync(join(metadataDir, "daemon.lock"), { timeout: 0 });
-  try {
-    lock.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
-    return lock;
-  } catch (error) {
-    lock.close();
-    if ((error as { errcode?: number }).errcode === SQLITE_BUSY)
-      throw new CommandError(`a daemon is running on ${metadataDir} already`);
-    throw error;
-  }
-}
-
-const SQLITE_BUSY = 5;
 
 /** Disks of several directories count once; a directory that is not there has no space. */
 function dataSpace(config: Config): Space {

@@ -1,3 +1,4 @@
+import { MARKER } from "../block/data-directories.ts";
 import type { Disk } from "../platform/disk.ts";
 import type { NodeId } from "../util/ids.ts";
 import { StartError } from "./node-options.ts";
@@ -11,18 +12,29 @@ interface Directory {
 }
 
 /**
- * Refuses data directories of another node. A node removes every file that none of its rows names: on the directory of another store
- * (a metadata_dir begun anew, a copied configuration file) that would be every block of the other one.
+ * A node removes every file of a data directory that none of its rows names. So before it writes anything it refuses directories whose
+ * blocks its rows can't know: another node's (a copied configuration file), another program's (Garage lays out blocks the same way), or
+ * its own from before its metadata was lost or left out.
  *
+ * @param node.newborn  its metadata is empty: there is no row at all.
  * @throws StartError with what to do
  */
-export async function refuseForeignDirectories(directories: readonly Directory[], own: NodeId, disk: Disk): Promise<void> {
+export async function refuseForeignDirectories(
+  directories: readonly Directory[],
+  node: { readonly id: NodeId; readonly newborn: boolean },
+  disk: Disk,
+): Promise<void> {
   for (const { path } of directories) {
     const owner = await ownerOf(path, disk);
-    if (owner === undefined || owner === own) continue;
-    throw new StartError(
-      `data_dir: ${path} holds the blocks of another node (${owner.slice(0, 16)}; this one is ${own.slice(0, 16)}), which would be removed as unneeded: give this node another folder, or the metadata_dir that belongs to these blocks. Only if that is lost for good, remove ${path}/${OWNER_FILE}`,
-    );
+    if (owner !== undefined && owner !== node.id)
+      throw new StartError(
+        `data_dir: ${path} belongs to another node (${owner.slice(0, 16)}, says its file ${OWNER_FILE}; this one is ${node.id.slice(0, 16)}): give this node a folder of its own, or the metadata_dir that belongs to these blocks`,
+      );
+    const unknown = node.newborn || (owner === undefined && (await disk.stat(`${path}/${MARKER}`)) === undefined);
+    if (unknown && (await hasBlocks(path, disk)))
+      throw new StartError(
+        `data_dir: ${path} holds blocks that this store knows nothing of, and would be removed: ${node.newborn ? "metadata_dir is new or empty. Restore the metadata that belongs to them" : "they were put there by something else. Restore the right folder"}, or give an empty folder`,
+      );
   }
 }
 
@@ -36,4 +48,9 @@ export async function ownDirectories(directories: readonly Directory[], own: Nod
 async function ownerOf(path: string, disk: Disk): Promise<string | undefined> {
   const bytes = await disk.read(`${path}/${OWNER_FILE}`);
   return bytes && new TextDecoder().decode(bytes).trim();
+}
+
+/** Folders of blocks are called by the first two digits of their hashes. */
+async function hasBlocks(path: string, disk: Disk): Promise<boolean> {
+  return (await disk.list(path)).some(({ name, directory }) => directory && /^[0-9a-f]{2}$/.test(name));
 }

@@ -9,7 +9,7 @@ import type { Placement } from "../model/placement.ts";
 import type { Platform } from "../platform/platform.ts";
 import { WorkerRunner } from "../task/worker-runner.ts";
 import type { BucketId, GroupId, NodeId } from "../util/ids.ts";
-import { ownDirectories, refuseForeignDirectories } from "./data-owner.ts";
+import { ownDirectories } from "./data-owner.ts";
 
 /** The bytes' side of a node: block store, data path, and the workers that look after them. */
 export interface DataPlane {
@@ -22,7 +22,7 @@ export interface DataPlane {
   readonly wakeRebalance: () => void;
 }
 
-/** @throws DataDirectoryError when a data directory is not what it was · StartError when it is another node's */
+/** @throws DataDirectoryError when a data directory is not what it was */
 export async function openDataPlane(
   config: Config,
   parts: {
@@ -35,7 +35,6 @@ export async function openDataPlane(
 ): Promise<DataPlane> {
   const { id, platform, groups, placement, homeOf } = parts;
   const { clock, cpu, disk, log, random } = platform;
-  await refuseForeignDirectories(config.dataDirs, id, disk);
   const directories = await openDataDirectories(
     {
       directories: config.dataDirs.map(({ path, capacityBytes, readOnly }) => ({
@@ -43,7 +42,7 @@ export async function openDataPlane(
         readOnly,
         ...(capacityBytes === undefined ? {} : { capacityBytes }),
       })),
-      statePath: `${config.metadataDir}/data_layout`,
+      statePath: `${config.metadataDir}/data_directories`,
     },
     { disk, random },
   );

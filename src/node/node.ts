@@ -14,6 +14,7 @@ import type { Platform } from "../platform/platform.ts";
 import { type BucketId, CONTROL_GROUP, type GroupId, type NodeId } from "../util/ids.ts";
 import { blockOperations } from "./block-operations.ts";
 import { type DataPlane, openDataPlane } from "./data-plane.ts";
+import { refuseForeignDirectories } from "./data-owner.ts";
 import { ensureDefaults, ensureSingleNode } from "./first-start.ts";
 import { registerGauges } from "./gauges.ts";
 import { type NodeOptions, StartError } from "./node-options.ts";
@@ -58,6 +59,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       `replication_factor = ${config.replicationFactor}, but this store was made with ${settings.replicationFactor}`,
     );
   }
+  await refuseForeignDirectories(config.dataDirs, { id: options.id, newborn: settings === undefined }, platform.disk);
   const born: SettingsRow = settings ?? {
     clusterId: Buffer.from(random.bytes(32)).toString("hex"),
     partitions: config.partitions,

@@ -292,17 +292,61 @@ describe("what keeps it from starting is said in one sentence", { timeout: 120_0
     const body = content(1, 100_000);
     await daemon.s3.put(BUCKET, "kept", body);
     const stranger = await prepared({ dataDir: daemon.dataDir, settings: { block_gc_delay: "100ms" } });
-    assertSentence(await server(stranger), /holds the blocks of another node/);
+    assertSentence(await server(stranger), /data_dir.*belongs to another node/);
     await daemon.stop();
-    assertSentence(await server(stranger), /holds the blocks of another node/);
+    assertSentence(await server(stranger), /data_dir.*belongs to another node/);
     await daemon.start();
     assert.ok((await daemon.s3.get(BUCKET, "kept"))?.body.equals(body));
     await daemon.stop();
-    // Whoever says so gets the folder; without rows for them the blocks go.
-    rmSync(join(daemon.dataDir, "hangar-node"));
+    // Without the name on it, the blocks are still not the stranger's.
+    renameSync(join(daemon.dataDir, "hangar-node"), join(daemon.home, "name"));
+    assertSentence(await server(stranger), /blocks that this store knows nothing of.*metadata_dir is new or empty/);
+    // An empty folder may be anybody's.
+    rmSync(daemon.dataDir, { recursive: true });
     await stranger.start();
     assert.equal(readFileSync(join(daemon.dataDir, "hangar-node"), "utf8").length, 65);
-    assertSentence(await server(daemon), /holds the blocks of another node/);
+  });
+
+  test("lost metadata, or another engine's, does not make waste of the blocks", async () => {
+    const daemon = await prepared({ settings: { block_gc_delay: "100ms" } });
+    await daemon.start();
+    const body = content(1, 100_000);
+    await daemon.s3.put(BUCKET, "kept", body);
+    await daemon.stop();
+    daemon.configure({ db_engine: "sqlite" });
+    assertSentence(await server(daemon), /db_engine = "sqlite".*made with lmdb/);
+    daemon.configure();
+    const database = join(daemon.metadataDir, "db.lmdb");
+    renameSync(database, `${database}.away`);
+    assertSentence(await server(daemon), /blocks that this store knows nothing of.*metadata_dir is new or empty/);
+    // A second look changes nothing: the refused start has not given birth to a store.
+    assertSentence(await server(daemon), /metadata_dir is new or empty/);
+    rmSync(database, { recursive: true });
+    renameSync(`${database}.away`, database);
+    await daemon.start();
+    assert.ok((await daemon.s3.get(BUCKET, "kept"))?.body.equals(body));
+  });
+
+  test("Garage's folders", async () => {
+    const daemon = await prepared();
+    mkdirSync(daemon.metadataDir);
+    writeFileSync(join(daemon.metadataDir, "cluster_layout"), "");
+    assertSentence(await server(daemon), /is Garage's/);
+    rmSync(join(daemon.metadataDir, "cluster_layout"));
+    const block = join(daemon.dataDir, "ab/cd", "ab".repeat(32));
+    mkdirSync(join(block, ".."), { recursive: true });
+    writeFileSync(block, "bytes");
+    assertSentence(await server(daemon), /blocks that this store knows nothing of/);
+    assert.equal(readFileSync(block, "utf8"), "bytes");
+    // Nor may they be added to a store that lives.
+    const other = await prepared();
+    await other.start();
+    await other.stop();
+    const file = readFileSync(other.configFile, "utf8");
+    const list = `data_dir = [{ path = "${other.dataDir}", capacity = 1 }, { path = "${daemon.dataDir}", capacity = 1 }]`;
+    writeFileSync(other.configFile, file.replace(/^data_dir = .*$/m, list));
+    assertSentence(await server(other), /put there by something else/);
+    assert.equal(readFileSync(block, "utf8"), "bytes");
   });
 
   test("another replication_factor than this release has", async () => {
