@@ -1,5 +1,5 @@
-import type { BucketId, ClaimId, Hash, UploadId, VersionId } from "../util/ids.ts";
-import type { StoredChecksum, ObjectHeaders, WriteCondition } from "./object-service.ts";
+import type { BucketId, ClaimId, Hash, UploadId } from "../util/ids.ts";
+import type { ObjectHeaders, StoredChecksum, WriteCondition, WrittenVersion } from "./object-service.ts";
 
 /**
  * The commands of a partition group, plain data (they travel in a log later: no functions, no class instances).
@@ -154,14 +154,7 @@ export interface GuardSettings {
 export type Refusal = "no-bucket" | "sealed";
 
 export type PutResult =
-  | {
-      readonly ok: true;
-      readonly version: VersionId;
-      readonly stampMs: number;
-      readonly etag: string;
-      readonly checksum?: StoredChecksum;
-      readonly sizeBytes: number;
-    }
+  | WrittenVersion
   | {
       readonly ok: false;
       readonly refused: Refusal | "precondition-failed" | "no-such-key" | "claim-forbidden" | "pending-lost";
@@ -177,14 +170,7 @@ export type PutPartResult =
       readonly refused: Refusal | "no-such-upload" | "claim-forbidden" | "pending-lost" | "checksum-type-mismatch";
     };
 export type CompleteResult =
-  | {
-      readonly ok: true;
-      readonly version: VersionId;
-      readonly stampMs: number;
-      readonly etag: string;
-      readonly checksum?: StoredChecksum;
-      readonly sizeBytes: number;
-    }
+  | WrittenVersion
   | { readonly ok: false; readonly refused: Refusal | "no-such-upload" | "precondition-failed" | "no-such-key" | "bad-digest" }
   | { readonly ok: false; readonly refused: "invalid-part" | "part-too-small"; readonly part: number }
   | { readonly ok: false; readonly refused: "wrong-object-size"; readonly sizeBytes: number };

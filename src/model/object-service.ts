@@ -100,15 +100,18 @@ export type UploadRefusal =
   | { readonly ok: false; readonly code: "incomplete-body"; readonly expected: number; readonly received: number }
   | { readonly ok: false; readonly code: "too-large"; readonly limit: number };
 
+/** A version that was written. */
+export interface WrittenVersion {
+  readonly ok: true;
+  readonly version: VersionId;
+  readonly etag: string;
+  readonly stampMs: number;
+  readonly sizeBytes: number;
+  readonly checksum?: StoredChecksum;
+}
+
 export type PutOutcome =
-  | {
-      readonly ok: true;
-      readonly version: VersionId;
-      readonly etag: string;
-      readonly stampMs: number;
-      readonly sizeBytes: number;
-      readonly checksum?: StoredChecksum;
-    }
+  | WrittenVersion
   | UploadRefusal
   | {
       readonly ok: false;
@@ -217,13 +220,7 @@ export interface CopyPartRequest extends UploadRef {
 }
 
 export type PutPartOutcome =
-  | {
-      readonly ok: true;
-      readonly etag: string;
-      readonly stampMs: number;
-      readonly sizeBytes: number;
-      readonly checksum?: StoredChecksum;
-    }
+  | Omit<WrittenVersion, "version">
   | UploadRefusal
   | {
       readonly ok: false;
@@ -239,14 +236,7 @@ export interface CompleteRequest extends UploadRef {
 }
 
 export type CompleteOutcome =
-  | {
-      readonly ok: true;
-      readonly version: VersionId;
-      readonly etag: string;
-      readonly stampMs: number;
-      readonly sizeBytes: number;
-      readonly checksum?: StoredChecksum;
-    }
+  | WrittenVersion
   | {
       readonly ok: false;
       readonly code:

@@ -14,6 +14,7 @@ import { Holds } from "./holds.ts";
 import { Janitor } from "./janitor.ts";
 import { OrphanWalk } from "./orphan-walk.ts";
 import { ReleaseWorker } from "./release-worker.ts";
+import { dropStrayReferences, type StrayOutcome } from "./stray-references.ts";
 
 export interface DataPathOptions {
   /** `inline_threshold`: 16 KiB. */
@@ -51,6 +52,7 @@ export interface DataPath {
   /** Memory of uploads and of downloads. */
   readonly budgets: { readonly writing: ByteBudget; readonly reading: ByteBudget };
   audit(): Promise<AuditReport>;
+  dropStrayReferences(): Promise<StrayOutcome>;
   /** Carries out what was put off (references to settle or drop). After it nothing of the data path is under way on its own. */
   flush(): Promise<void>;
 }
@@ -82,6 +84,7 @@ export function createDataPath(options: DataPathOptions, parts: DataPathParts): 
     holds,
     budgets,
     audit: () => audit(parts),
+    dropStrayReferences: () => dropStrayReferences({ ...parts, audit: () => audit(parts) }),
     flush: () => writer.flush(),
   };
 }

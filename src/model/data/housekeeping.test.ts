@@ -117,6 +117,8 @@ describe("a damaged row", () => {
     const group = world.placement.ofKey(bucket, "a");
     const version = (await world.settle(world.objects.lookup({ bucket, key: "a" })))?.version as VersionId;
     world.kvDisk.damage("bodies", versionKey(group, bucket.id, "a", version), 9);
+    const refused = await world.settle(world.data.dropStrayReferences());
+    assert.ok(!refused.ok && refused.damagedRows.length === 1);
     const { broken } = await world.settle(world.data.audit());
     assert.deepEqual(
       broken.map(({ kind }) => kind),
@@ -125,6 +127,9 @@ describe("a damaged row", () => {
     await world.settle(world.objects.delete({ bucket, key: "a" }));
     const after = await world.settle(world.data.audit());
     assert.deepEqual([...new Set(after.broken.map(({ kind }) => kind))], ["reference-without-claim"], "its blocks are left");
+    assert.deepEqual(await world.settle(world.data.dropStrayReferences()), { ok: true, dropped: 2 });
+    const clean = await world.clean();
+    assert.deepEqual([clean.references, clean.files, clean.broken, clean.unfinished], [2, 2, [], []]);
   });
 
   it("of a key hides whether its uploads are in use, so their blocks stay; all others are judged", async () => {

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { sourceOf } from "../../util/byte-source.ts";
 import { type ListEntry, type ListRequest, ServiceError, type WriteCondition } from "../object-service.ts";
 import { readHeadVersion } from "../partition/read-version.ts";
-import { objectKey, versionKey } from "../partition/row-keys.ts";
+import { bucketKey, objectKey, ROW, versionKey } from "../partition/row-keys.ts";
 import { bucketRef, checkRows, outboxLength, PartitionWorld } from "../partition/testing/partition-world.ts";
 import { createObjectService } from "./object-store.ts";
 import { hastyClock } from "./testing/hasty-clock.ts";
@@ -103,6 +103,26 @@ describe("a damaged object row", () => {
     await data.release();
     assert.deepEqual(await data.references(), []);
   });
+});
+
+test("a damaged row of counters is counted anew, and stored by the next write", async () => {
+  const { put, service, bucket, world } = await open(2);
+  for (let n = 0; n < 20; n++) await put(`k${n}`, "x".repeat(n));
+  for (const key of ["u1", "u2"]) {
+    const created = await service.createUpload({ bucket, key, headers: HEADERS });
+    assert.ok(created.ok);
+    const body = { source: sourceOf(Buffer.from("part")), signal };
+    await service.putPart({ bucket, key, upload: created.upload, part: 1, body });
+  }
+  const usage = await service.usage(bucket);
+  assert.deepEqual([usage.objects, usage.uploads, usage.partBytes], [20, 2, 8]);
+  for (const group of world.placement.groupsOf(bucket)) world.disk.damage("rows", bucketKey(group, ROW.usage, bucket.id), 30);
+  assert.deepEqual(await service.usage(bucket), usage);
+  for (let n = 0; n < 20; n++) await put(`more${n}`, "y");
+  const { damagedRows } = world.kv.stats();
+  assert.deepEqual(await service.usage(bucket), { ...usage, objects: 40, versions: 40, bytes: usage.bytes + 20 });
+  await world.read((rows) => checkRows(rows, world));
+  assert.equal(world.kv.stats().damagedRows, damagedRows);
 });
 
 describe("a damaged version row", () => {

@@ -35,6 +35,7 @@ export interface OperationParts {
   readonly writing: BodyWriting;
   readonly reading: BodyReading;
   readonly random: Random;
+  /** For waiting until a DeleteBucket under way has ended. */
   readonly clock: Clock;
   readonly quotas: QuotaLedger;
 }
@@ -82,14 +83,7 @@ export async function commitPut(
   if (!room.ok) return { ok: false, code: "quota-exceeded", detail: room.detail };
   try {
     const result = await commitBody<PutResult>(parts, target, { command, written });
-    if (result.ok) return result;
-    switch (result.refused) {
-      case "precondition-failed":
-      case "no-such-key":
-        return { ok: false, code: result.refused };
-      default:
-        return { ok: false, code: noBucket(result.refused) };
-    }
+    return result.ok ? result : { ok: false, code: refusalCode(result.refused) };
   } finally {
     room.reservation.release();
   }
@@ -162,14 +156,13 @@ export async function deleteObject(
     ...(condition === undefined ? undefined : { condition }),
   };
   const result = await propose<DeleteResult>(parts, parts.placement.ofKey(bucket, key), command);
-  if (result.ok) return result;
-  switch (result.refused) {
-    case "precondition-failed":
-    case "no-such-key":
-      return { ok: false, code: result.refused };
-    default:
-      return { ok: false, code: noBucket(result.refused) };
-  }
+  return result.ok ? result : { ok: false, code: refusalCode(result.refused) };
+}
+
+function refusalCode(
+  refused: Extract<PutResult, { ok: false }>["refused"],
+): "precondition-failed" | "no-such-key" | "no-such-bucket" {
+  return refused === "precondition-failed" || refused === "no-such-key" ? refused : noBucket(refused);
 }
 
 export async function propose<R>(parts: OperationParts, group: GroupId, command: PartitionCommand): Promise<R> {

@@ -1,13 +1,8 @@
-import type { Groups } from "../../group/groups.ts";
-import type { Clock } from "../../platform/clock.ts";
 import type { KvRead } from "../../platform/kv.ts";
-import type { Random } from "../../platform/random.ts";
 import { isHex } from "../../util/ids.ts";
-import type { BodyReading, BodyWriting } from "../data/data-path.ts";
 import type { BucketRef, ObjectService } from "../object-service.ts";
 import { listObjects } from "../partition/list-objects.ts";
 import { listParts, listUploads } from "../partition/list-uploads.ts";
-import type { Placement } from "../placement.ts";
 import { serviceFailure } from "../service-failure.ts";
 import { copyObject, copyPart } from "./copy-operations.ts";
 import { deleteObject, lookupObject, mendObject, type OperationParts, putObject } from "./object-operations.ts";
@@ -19,15 +14,7 @@ export interface ObjectServiceOptions {
   readonly minPartSize: number;
 }
 
-export interface ObjectServiceParts {
-  readonly groups: Groups;
-  readonly placement: Placement;
-  readonly writing: BodyWriting;
-  readonly reading: BodyReading;
-  readonly random: Random;
-  /** For waiting until a DeleteBucket under way has ended. */
-  readonly clock: Clock;
-}
+export type ObjectServiceParts = Omit<OperationParts, "quotas">;
 
 /** The object operations over groups (names) and the data path (bytes). */
 export function createObjectService(options: ObjectServiceOptions, modules: ObjectServiceParts): ObjectService {

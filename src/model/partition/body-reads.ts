@@ -1,7 +1,7 @@
 import type { KvRead } from "../../platform/kv.ts";
 import type { BucketId, ClaimId, GroupId, Hash, UploadId } from "../../util/ids.ts";
 import type { BlockEntry } from "../commands.ts";
-import { pageKey, partKey, ROW } from "./row-keys.ts";
+import { pageKey, partKey, partOfKey, partsOfUpload, ROW } from "./row-keys.ts";
 import {
   type Content,
   type ContentHead,
@@ -87,6 +87,19 @@ export function readPartHead(
 ): ContentHead | undefined {
   const row = rows.view("bodies", partKey(place.group, place.bucket, place.key, upload, part));
   return row === undefined ? undefined : decodePartHead(row);
+}
+
+/** Visits the parts of an upload by number. */
+export function eachPartOfUpload(
+  rows: KvRead,
+  group: GroupId,
+  place: { readonly bucket: BucketId; readonly key: string; readonly upload: UploadId },
+  visit: (number: number, content: ContentHead) => void,
+): void {
+  rows.scan("bodies", partsOfUpload(group, place), (row) => {
+    visit(partOfKey(row.key, row.keyEnd), decodePartHead(row.value.subarray(row.valueStart, row.valueEnd)));
+    return undefined;
+  });
 }
 
 /** Number of parts of a multipart version, 0 for others. */

@@ -2,13 +2,12 @@ import type { Entry } from "../../group/groups.ts";
 import type { KvRead, KvWrite } from "../../platform/kv.ts";
 import type { ClaimId, VersionId } from "../../util/ids.ts";
 import type { CompleteResult, CompleteUploadCommand } from "../commands.ts";
-import { readPartIndex } from "./body-reads.ts";
+import { eachPartOfUpload, readPartIndex } from "./body-reads.ts";
 import { combinedChecksum, combinedEtag } from "./combined-checksum.ts";
 import { addToOutbox, failedCondition, releaseOf, versionIdOf, writeVersion } from "./object-commands.ts";
 import type { PartitionContext } from "./partition-context.ts";
 import { type Head, readHead } from "./read-version.ts";
 import { objectKey, pageKey, partKey, ROW, uploadKey, versionKey } from "./row-keys.ts";
-import { eachPartOfUpload } from "./upload-commands.ts";
 import { readUpload } from "./upload-row.ts";
 import {
   type ContentHead,

@@ -1,13 +1,13 @@
 import type { Entry } from "../../group/groups.ts";
-import type { KvRead, KvWrite } from "../../platform/kv.ts";
-import type { BucketId, GroupId, UploadId } from "../../util/ids.ts";
+import type { KvWrite } from "../../platform/kv.ts";
 import type { CreateUploadCommand, PartitionCommand, PutPartCommand, PutPartResult, UploadResult } from "../commands.ts";
+import { eachPartOfUpload } from "./body-reads.ts";
 import { claimRefusal } from "./claims.ts";
 import { addToOutbox, releaseOfContent } from "./object-commands.ts";
 import type { PartitionContext } from "./partition-context.ts";
-import { claimKey, pageKey, partKey, partOfKey, partsOfUpload, ROW, uploadKey } from "./row-keys.ts";
+import { claimKey, pageKey, partKey, ROW, uploadKey } from "./row-keys.ts";
 import { decodeUploadHead, encodeUpload } from "./upload-row.ts";
-import { type ContentHead, decodePart, decodePartHead, encodePart, layOut } from "./version-row.ts";
+import { decodePart, encodePart, layOut } from "./version-row.ts";
 
 /** Uploads and their parts, in the group of their object, so that completing is one command (completion.ts). */
 export function applyCreateUpload(
@@ -85,17 +85,4 @@ export function applyAbortUpload(
   usage.parts -= parts;
   usage.partBytes -= partBytes;
   return { ok: true };
-}
-
-/** Visits the parts of an upload by number. */
-export function eachPartOfUpload(
-  rows: KvRead,
-  group: GroupId,
-  place: { readonly bucket: BucketId; readonly key: string; readonly upload: UploadId },
-  visit: (number: number, content: ContentHead) => void,
-): void {
-  rows.scan("bodies", partsOfUpload(group, place), (row) => {
-    visit(partOfKey(row.key, row.keyEnd), decodePartHead(row.value.subarray(row.valueStart, row.valueEnd)));
-    return undefined;
-  });
 }

@@ -1,10 +1,12 @@
 import { ByteReader } from "../../codec/byte-reader.ts";
 import { ByteWriter } from "../../codec/byte-writer.ts";
 import type { KvRead, KvWrite } from "../../platform/kv.ts";
-import type { BucketId, GroupId } from "../../util/ids.ts";
+import type { BucketId, GroupId, UploadId } from "../../util/ids.ts";
 import type { BucketUsage } from "../object-service.ts";
-import { checkCodec } from "./object-row.ts";
-import { bucketKey, ROW } from "./row-keys.ts";
+import { eachPartOfUpload } from "./body-reads.ts";
+import { isDamage } from "./damage.ts";
+import { checkCodec, sizeOf } from "./object-row.ts";
+import { bucketKey, readUploadKey, ROW, rowsOf } from "./row-keys.ts";
 
 /** [codec u8] and six u48: objects, versions, bytes, uploads, parts, part bytes. */
 const CODEC = 1;
@@ -41,9 +43,16 @@ export class UsageGather {
   }
 }
 
+/** The counters of a bucket in one partition. Where their row is damaged all it counts is counted anew, until the next write stores it. */
 export function readUsage(rows: KvRead, group: GroupId, bucket: BucketId): Counters {
-  const row = rows.view("rows", bucketKey(group, ROW.usage, bucket));
-  if (row === undefined) return { objects: 0, versions: 0, bytes: 0, uploads: 0, parts: 0, partBytes: 0 };
+  let row: Buffer | undefined;
+  try {
+    row = rows.view("rows", bucketKey(group, ROW.usage, bucket));
+  } catch (error) {
+    if (isDamage(error)) return countUsage(rows, group, bucket);
+    throw error;
+  }
+  if (row === undefined) return { ...NOTHING };
   checkCodec(row[0], CODEC, "usage");
   const reader = new ByteReader(row, 1);
   return {
@@ -55,6 +64,30 @@ export function readUsage(rows: KvRead, group: GroupId, bucket: BucketId): Count
     partBytes: reader.u48(),
   };
 }
+
+function countUsage(rows: KvRead, group: GroupId, bucket: BucketId): Counters {
+  const counters = { ...NOTHING };
+  rows.scan("rows", rowsOf(group, ROW.object, bucket), (row) => {
+    counters.objects++;
+    counters.versions++;
+    counters.bytes += sizeOf(row.value, row.valueStart);
+    return undefined;
+  });
+  const uploads: { readonly key: string; readonly upload: UploadId }[] = [];
+  rows.scan("rows", rowsOf(group, ROW.upload, bucket), (row) => {
+    uploads.push(readUploadKey(row.key, row.keyStart));
+    return undefined;
+  });
+  counters.uploads = uploads.length;
+  for (const { key, upload } of uploads)
+    eachPartOfUpload(rows, group, { bucket, key, upload }, (_number, { sizeBytes }) => {
+      counters.parts++;
+      counters.partBytes += sizeBytes;
+    });
+  return counters;
+}
+
+const NOTHING: BucketUsage = { objects: 0, versions: 0, bytes: 0, uploads: 0, parts: 0, partBytes: 0 };
 
 /** Sum over partitions. */
 export function addUsage(sum: Counters, more: BucketUsage): void {

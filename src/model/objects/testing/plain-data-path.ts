@@ -5,6 +5,7 @@ import { STOP } from "../../../platform/kv.ts";
 import type { ByteSource } from "../../../util/byte-source.ts";
 import type { ClaimId, GroupId, Hash, Stamp } from "../../../util/ids.ts";
 import type { AddRefsResult, BlockEntry, Body, NewReference, VerdictResult } from "../../commands.ts";
+import { newReference } from "../../data/block-placer.ts";
 import type { BodyReading, BodyWriting, UploadTarget, WrittenBody } from "../../data/data-path.ts";
 import { ServiceError, type Upload, type UploadRefusal } from "../../object-service.ts";
 import { type BodyPiece, type BodyPlace, readPieces } from "../../partition/body-reads.ts";
@@ -48,7 +49,7 @@ export class PlainDataPath implements BodyWriting, BodyReading {
       this.blocks.set(hash, block);
       blocks.push({ hash, size: block.byteLength, storedSize: block.byteLength });
     }
-    await this.#addRefs(blocks.map((block) => this.#reference(block, target, expiry)));
+    await this.#addRefs(blocks.map((block) => newReference({ ...block, target, expiryMs: expiry })));
     return { ...base, ...checksum, body: { kind: "blocks", size: sizeBytes, blocks } };
   }
 
@@ -68,7 +69,7 @@ export class PlainDataPath implements BodyWriting, BodyReading {
       blocks.push(piece);
     }
     const added = await this.#addRefs(
-      blocks.map((block) => ({ ...this.#reference(block, target, expiry), onlyIfClaim: block.claim })),
+      blocks.map((block) => ({ ...newReference({ ...block, target, expiryMs: expiry }), onlyIfClaim: block.claim })),
     );
     if (added) return { blocks: blocks.map(({ hash, size, storedSize }) => ({ hash, size, storedSize })), expiry };
     this.#later("drop-refs", target.claim, { kind: "blocks", size: 0, blocks });
@@ -150,20 +151,6 @@ export class PlainDataPath implements BodyWriting, BodyReading {
       }
       return found.sort();
     });
-  }
-
-  #reference({ hash, size }: BlockEntry, target: UploadTarget, expiryMs: number): NewReference {
-    const { bucket, key, claim, upload, part } = target;
-    return {
-      hash,
-      claim,
-      size,
-      bucket,
-      key,
-      expiryMs,
-      ...(upload === undefined ? {} : { upload }),
-      ...(part === undefined ? {} : { part }),
-    };
   }
 
   async #addRefs(refs: readonly NewReference[]): Promise<boolean> {

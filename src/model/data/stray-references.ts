@@ -1,0 +1,45 @@
+import type { Groups } from "../../group/groups.ts";
+import type { BucketId, GroupId } from "../../util/ids.ts";
+import type { PartitionCommand, VerdictResult } from "../commands.ts";
+import { readReference } from "../partition/reference-row.ts";
+import type { Placement } from "../placement.ts";
+import type { AuditReport } from "./audit.ts";
+
+export type StrayOutcome =
+  | { readonly ok: true; readonly dropped: number }
+  /** A damaged row may be what names them; once its key is overwritten or deleted they can go. */
+  | { readonly ok: false; readonly damagedRows: readonly string[] };
+
+/**
+ * Drops the references that no version, part or release names: what a damaged row had named when its key was overwritten or deleted. Their
+ * blocks go after `block_gc_delay`. On an operator's word; each claim gets a verdict first (rule 36), so a mistake of the audit costs nothing.
+ */
+export async function dropStrayReferences(parts: {
+  readonly groups: Groups;
+  readonly placement: Placement;
+  readonly homeOf: (bucket: BucketId, key: string) => Promise<GroupId | undefined>;
+  readonly audit: () => Promise<AuditReport>;
+}): Promise<StrayOutcome> {
+  const { groups, placement, homeOf } = parts;
+  const { broken } = await parts.audit();
+  const damagedRows = broken.filter(({ kind }) => kind === "damaged-row").map(({ detail }) => detail);
+  if (damagedRows.length > 0) return { ok: false, damagedRows };
+  let dropped = 0;
+  for (const { kind, hash, claim } of broken) {
+    if (kind !== "reference-without-claim" || hash === undefined || claim === undefined) continue;
+    const group = placement.ofHash(hash);
+    const reference = await groups.read(group, (rows) => readReference(rows, group, hash, claim));
+    if (reference === undefined) continue;
+    const { bucket, key, upload, part } = reference;
+    const home = await homeOf(bucket, key);
+    if (home !== undefined) {
+      const named = upload === undefined || part === undefined ? {} : { upload, part };
+      const verdict: PartitionCommand = { op: "verdict", bucket, key, claim, ...named };
+      if ((await groups.propose<PartitionCommand, VerdictResult>(home, verdict)).live) continue;
+    }
+    const drop: PartitionCommand = { op: "drop-refs", refs: [{ hash, claim }] };
+    await groups.propose(group, drop);
+    dropped++;
+  }
+  return { ok: true, dropped };
+}
