@@ -58,8 +58,10 @@ async function deleteOne(
     return "<Deleted>" + element("Key", key) + versionXml(version) + "</Deleted>";
   } catch (error) {
     const { code, message, log } = finalErrorOf(error, { conditional: etag !== undefined });
-    if (log === "error") services.log.error({ err: error, key }, "DeleteObjects failed on a key");
-    else if (log === "warn") services.log.warn({ code, reason: String(error), key }, "DeleteObjects could not serve a key now");
+    const kind = `${log} ${code} DeleteObjects of a key`;
+    if (log === "error") services.trouble.write("error", kind, { err: error, key }, "DeleteObjects failed on a key");
+    else if (log === "warn")
+      services.trouble.write("warn", kind, { code, reason: String(error), key }, "DeleteObjects could not serve a key now");
     return `<Error><Key>${escapeXml(key)}</Key>${versionXml(version)}<Code>${code}</Code>${element("Message", message)}</Error>`;
   }
 }

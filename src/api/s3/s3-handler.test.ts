@@ -4,6 +4,7 @@ import { type MemoryServer, startMemoryServer } from "../../../test/support/memo
 import { ask } from "../../../test/support/request.ts";
 import { GroupError } from "../../group/groups.ts";
 import { ServiceError } from "../../model/object-service.ts";
+import { SELDOM } from "../common/seldom-log.ts";
 import { renderS3ClientError } from "./s3-handler.ts";
 import { createMetrics } from "../../platform/node/metrics.ts";
 
@@ -80,6 +81,15 @@ describe("the store's own trouble", () => {
     assert.deepEqual([full.status, full.code], [503, "ServiceUnavailable"]);
     assert.match(full.text, /the disk of \/data is full/);
     server.objects.failure = undefined;
+  });
+
+  it("does not flood the log", async () => {
+    (server.errors as string[]).length = 0;
+    server.objects.failure = new Error("again and again");
+    for (let n = 0; n < SELDOM.lines + 20; n++)
+      await ask(server, { target: "/b-1/k?attributes", headers: { "x-amz-object-attributes": "ETag" } });
+    server.objects.failure = undefined;
+    assert.equal(server.errors.length, SELDOM.lines);
   });
 
   it("is told per key by DeleteObjects", async () => {

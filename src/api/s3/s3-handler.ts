@@ -9,6 +9,7 @@ import { DateFormats } from "../common/dates.ts";
 import { renderErrorXml } from "../common/error-xml.ts";
 import { RequestIds } from "../common/request-id.ts";
 import { parseTarget, type RequestTarget } from "../common/request-target.ts";
+import { SeldomLog } from "../common/seldom-log.ts";
 import { SignatureVerifier, type AuthenticatedRequest } from "../common/signature-verifier.ts";
 import { addressOf, rootDomainOf, vhostBucketOf } from "./address.ts";
 import { Answer, type Call, type Services } from "./call.ts";
@@ -73,7 +74,8 @@ class S3Server {
       { service: "s3", region, strictRegion },
       { clock, accessKey: (id) => control.accessKey(id) },
     );
-    this.#services = { objects, control, clock, log, dates: new DateFormats(), verifier, region };
+    const trouble = new SeldomLog({ log, clock });
+    this.#services = { objects, control, clock, log, trouble, dates: new DateFormats(), verifier, region };
     this.#ids = new RequestIds({ random });
     this.#hostId = options.hostId;
     this.#rootDomain = rootDomainOf(options.rootDomain);
@@ -181,10 +183,13 @@ class S3Server {
     const conditional = writes && (request.header("if-match") !== undefined || request.header("if-none-match") !== undefined);
     const failure = finalErrorOf(error, { conditional });
     const { requestId } = answer;
-    const { log } = this.#services;
-    if (failure.log === "error") log.error({ err: error, requestId, operation }, "an S3 request failed");
-    else if (failure.log === "warn")
-      log.warn({ code: failure.code, reason: String(error), requestId, operation }, "an S3 request could not be served now");
+    const { trouble } = this.#services;
+    const kind = `${failure.log} ${failure.code} ${operation}`;
+    if (failure.log === "error") trouble.write("error", kind, { err: error, requestId, operation }, "an S3 request failed");
+    else if (failure.log === "warn") {
+      const fields = { code: failure.code, reason: String(error), requestId, operation };
+      trouble.write("warn", kind, fields, "an S3 request could not be served now");
+    }
     if (answer.started) return; // The transport has cut a broken answer off; a second one can't be sent.
     const headers = ["Content-Type", "application/xml", ...failure.headers];
     if (request.method === "HEAD") {
