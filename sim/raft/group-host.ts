@@ -204,12 +204,15 @@ export class GroupHost implements HostPart {
     }
     for (const member of effects.snapshots) this.#ship(member);
     for (const fetch of effects.fetches) {
-      node.local(world.dice.random() * 3, () => {
+      const log = this.#log;
+      const known = fetch.from > log.base.index && fetch.from <= log.last;
+      const entries = known ? log.entries.slice(fetch.from - log.base.index - 1).slice(0, Math.min(fetch.maxEntries, 6)) : [];
+      const prevTerm = known ? log.anchorAt(fetch.from - 1).term : 0;
+      // Storage may be slow: leaders come and go while it reads.
+      const slow = !world.healing && world.dice.chance(0.2);
+      node.local(world.dice.random() * (slow ? 2 * world.profile.leaseMs : 3), () => {
         if (this.#closed) return;
-        const log = this.#log;
-        const known = fetch.from > log.base.index && fetch.from <= log.last;
-        const entries = known ? log.entries.slice(fetch.from - log.base.index - 1).slice(0, Math.min(fetch.maxEntries, 3)) : [];
-        this.raft.fetched(fetch.to, known ? log.anchorAt(fetch.from - 1).term : 0, entries, node.moment());
+        this.raft.fetched(fetch.to, prevTerm, entries, node.moment());
         world.count("fetches");
         this.drain();
       });

@@ -128,6 +128,49 @@ test("rule 12: a promised follower keeps its term whatever it is sent, but for i
   assert.equal(b.raft.term, term + 7);
 });
 
+test("log matching: of what storage gives, only what can't have been replaced meanwhile goes to a member", () => {
+  const { rig, a } = elected();
+  rig.cut.add("a→c");
+  for (const data of ["w", "x", "y"]) rig.propose(a, data, 1);
+  while (rig.wire.length > 0) rig.deliver(0);
+  rig.cut.add("a→b");
+  rig.propose(a, "mine", 1);
+  rig.wire = [];
+  rig.trim(a, 3, 0);
+  assert.deepEqual([a.raft.commitIndex, a.raft.lastIndex, a.raft.anchor.index], [4, 5, 3]);
+  const now = rig.now(a);
+  const refusal = {
+    kind: "append-reply",
+    from: "c",
+    term: 1,
+    session: 0,
+    ok: false,
+    match: 1,
+    refused: 5,
+    epoch: -1,
+    commit: 1,
+  } as const;
+  a.raft.step(refusal, now);
+  const fetch = a.raft.drain(now)?.fetches[0];
+  assert.deepEqual([fetch?.to, fetch?.from], ["c", 2]);
+  // Read from storage under an earlier leadership of a's; entry 5 was uncommitted and another leader has replaced it since.
+  const stored = [2, 3, 4, 5].map((index) => ({
+    index,
+    term: 1,
+    stampMs: 2_000_000,
+    scope: 1,
+    sizeBytes: 1,
+    configuration: null,
+    data: index === 5 ? "replaced" : "wxy"[index - 2]!,
+  }));
+  a.raft.fetched("c", 1, stored, now);
+  const sent = a.raft.drain(now)!.messages.flatMap(({ message }) => (message.kind === "append" ? message.entries : []));
+  assert.deepEqual(
+    sent.map(({ index, data }) => `${index}:${data}`),
+    ["2:w", "3:x", "4:y", "5:mine"],
+  );
+});
+
 test("limits: flight, uncommitted entries, reads", () => {
   const rig = new Rig({
     tune: { maxFlightEntries: 4, maxAppendEntries: 2, maxUncommittedEntries: 8, maxReads: 3, earlyCommit: false },

@@ -111,11 +111,14 @@ export function onFetched<C>(core: Core<C>, to: MemberId, prevTerm: number, entr
     return;
   }
   peer.state = "stream";
-  if (entries[0]!.index !== peer.next) {
+  // Storage was read a while ago, perhaps under an earlier leadership of this member: what was not committed then may have been replaced since.
+  // At or below the anchor nothing ever is; what follows it is sent from memory.
+  const kept = entries.filter((entry) => entry.index <= core.log.anchor.index);
+  if (kept[0]?.index !== peer.next) {
     peer.due = true; // it has moved on meanwhile
     return;
   }
-  sendAppend(core, peer, peer.next - 1, prevTerm, entries, now);
+  sendAppend(core, peer, peer.next - 1, prevTerm, kept, now);
 }
 
 /** The bytes are over (or not). The acknowledgement, if it comes, says how far that brought the peer; until then it is probed. */
