@@ -15,20 +15,27 @@ interface Credentials {
   readonly secret: string;
 }
 
-export async function runQuickstart(flags: { readonly data: string; readonly bind: string }, version: string): Promise<void> {
+const DEFAULT_BIND = "127.0.0.1:3900";
+
+export async function runQuickstart(flags: { readonly data: string; readonly bind?: string }, version: string): Promise<void> {
   const folder = resolve(flags.data);
   privateFolder(folder);
   const file = join(folder, "hangar.toml");
   const first = !existsSync(file);
-  if (first) writeAll(file, configText(folder, flags.bind));
+  if (first) writeAll(file, configText(folder, flags.bind ?? DEFAULT_BIND));
   const credentials = credentialsOf(join(folder, "credentials.json"));
   process.env["HANGAR_DEFAULT_ACCESS_KEY"] = credentials.keyId;
   process.env["HANGAR_DEFAULT_SECRET_KEY"] = credentials.secret;
   process.env["HANGAR_DEFAULT_BUCKET"] = BUCKET;
-  const { config, secrets } = loadConfig({ config: file }, { checkPermissions: true });
+  const { config, secrets, warnings } = loadConfig({ config: file }, { checkPermissions: true });
+  if (flags.bind !== undefined && flags.bind !== config.s3?.bindAddr)
+    throw new CommandError(
+      `--bind is for the first start; this store has its address in ${file}: change api_bind_addr there (now ${config.s3?.bindAddr ?? "none"})`,
+    );
   const log = createLog({ level: "warn" });
+  for (const warning of warnings) log.warn({}, warning);
   const daemon = await startDaemon({ config, secrets, log, version, flags: { singleNode: true, defaultBucket: true } });
-  const endpoint = `http://${daemon.node.s3Address ?? config.s3?.bindAddr}`;
+  const endpoint = `http://${reachable(daemon.node.s3Address ?? config.s3?.bindAddr ?? "")}`;
   print(welcome({ first, folder, file, endpoint, region: config.s3?.region ?? "garage", credentials, version }));
   await daemon.untilSignal();
 }
@@ -77,6 +84,17 @@ function credentialsOf(path: string): Credentials {
   return made;
 }
 
+/** An address that listens everywhere, as this machine reaches it. */
+function reachable(address: string): string {
+  return address.replace(/^(0\.0\.0\.0|\[::\])(?=:)/, "127.0.0.1");
+}
+
+/** The command as it is called from here, and a file name that a shell takes as one word. */
+const COMMAND = import.meta.url.endsWith(".ts") ? "bin/hangar" : "hangar";
+function word(text: string): string {
+  return /^[\w./+:@-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
 function writeAll(path: string, text: string): void {
   writeFileSync(`${path}.new`, text, { mode: 0o600, flush: true });
   renameSync(`${path}.new`, path);
@@ -115,7 +133,7 @@ To try it, in another terminal:
   # s3cmd
   s3cmd --host=${host} --host-bucket=${host} --no-ssl --access_key=${credentials.keyId} --secret_key=${credentials.secret} ls s3://${BUCKET}
 
-To administer it:   bin/hangar -c ${facts.file} status      (and bucket, key, layout, stats …; --help)
+To administer it:   ${COMMAND} -c ${word(facts.file)} status      (and bucket, key, layout, stats …; --help)
 Ctrl-C stops it; the next start finds everything as it was.
 `;
 }

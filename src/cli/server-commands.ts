@@ -27,8 +27,8 @@ export function addServerCommands(program: Command, version: string): void {
     .command("quickstart")
     .description("run a single-node store with defaults, a key and a bucket, in a folder of its own")
     .option("--data <folder>", "where everything lies", "hangar-data")
-    .option("--bind <address>", "address of the S3 port", "127.0.0.1:3900")
-    .action(async (flags: { data: string; bind: string }) => {
+    .option("--bind <address>", 'address of the S3 port, at the first start (default: "127.0.0.1:3900")')
+    .action(async (flags: { data: string; bind?: string }) => {
       const { runQuickstart } = await import("./quickstart.ts");
       await runQuickstart(flags, version);
     });

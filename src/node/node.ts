@@ -102,14 +102,24 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
   const recovery = repeat(platform, RECOVERY_INTERVAL_MS, () => control.recover());
   const listeners: HttpListener[] = [];
   const end = async (graceMs: number): Promise<void> => {
-    await Promise.all(listeners.reverse().map((listener) => listener.close({ graceMs })));
-    await recovery.stop();
-    gate.stop();
-    await data.runner.stop();
-    await data.path.flush();
-    await groups.stop();
-    await platform.cpu.close();
-    await kv.close();
+    const steps: readonly (readonly [string, () => unknown])[] = [
+      ["doors", () => Promise.all(listeners.reverse().map((listener) => listener.close({ graceMs })))],
+      ["recovery of buckets", () => recovery.stop()],
+      ["write gate", () => gate.stop()],
+      ["background work", () => data.runner.stop()],
+      ["settling of references", () => data.path.flush()],
+      ["groups", () => groups.stop()],
+      ["worker threads", () => platform.cpu.close()],
+      ["metadata store", () => kv.close()],
+    ];
+    // What can't be done now (a full disk) is done after the next start; it must not keep the rest from being closed.
+    for (const [what, stop] of steps) {
+      try {
+        await stop();
+      } catch (error) {
+        log.error({ err: error }, `stopping: ${what} did not end in order`);
+      }
+    }
   };
   try {
     return await open();

@@ -8,7 +8,7 @@ import { after, test } from "node:test";
 import { content } from "./support/content.ts";
 import { HANGAR, REPOSITORY } from "./support/daemon.ts";
 import { freePort, loopbackHost } from "./support/ports.ts";
-import { cleanEnvironment } from "./support/run-program.ts";
+import { cleanEnvironment, runProgram } from "./support/run-program.ts";
 import { S3Client } from "./support/s3-client.ts";
 import { removeScratch, scratchDirectory } from "./support/scratch.ts";
 import { waitFor, within } from "./support/wait-for.ts";
@@ -22,7 +22,6 @@ after(() => {
 });
 
 test("npm start, Ctrl-C, npm start, kill -9, bin/hangar quickstart, Ctrl-C", { timeout: 120_000 }, async () => {
-  await waitFor("port 3903 of this machine is free", () => portFree("127.0.0.1", 3903), { withinMs: 30_000 });
   const host = loopbackHost();
   const bind = `${host}:${await freePort(host)}`;
 
@@ -60,6 +59,10 @@ test("npm start, Ctrl-C, npm start, kill -9, bin/hangar quickstart, Ctrl-C", { t
   client.reset();
   endGroup("SIGINT");
   assert.equal(await within(20_000, "Ctrl-C ends it", third.ended), 0);
+  // Another address than the store has is not passed over in silence.
+  const elsewhere = await runProgram([HANGAR, "quickstart", "--data", folder, "--bind", "127.0.0.1:1"]);
+  assert.equal(elsewhere.code, 1);
+  assert.match(elsewhere.stderr, /^Error: --bind is for the first start.*hangar\.toml/);
   assert.ok(existsSync(join(folder, "hangar.toml")));
   assert.equal(statSync(join(folder, "hangar.toml")).mode & 0o077, 0);
   assert.match(readFileSync(join(folder, "hangar.toml"), "utf8"), /rpc_secret/);
