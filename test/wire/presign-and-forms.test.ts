@@ -186,6 +186,14 @@ describe("presigned URLs and forms", () => {
       redirect.headers.get("location") ?? "",
       /^http:\/\/example.com\/done\?x=1&bucket=shared&key=form&etag=%22[0-9a-f]{32}%22$/,
     );
+    const marked = await post({
+      fields: { success_action_redirect: "http://example.com/done#part" },
+      conditions: [["starts-with", "$success_action_redirect", ""]],
+    });
+    assert.match(
+      marked.headers.get("location") ?? "",
+      /^http:\/\/example.com\/done\?bucket=shared&key=form&etag=%22[0-9a-f]{32}%22#part$/,
+    );
     const crc = full("CRC32", Buffer.from("body")).value;
     const summed = await post({ fields: { "x-amz-checksum-crc32": crc }, conditions: [{ "x-amz-checksum-crc32": crc }] });
     assert.equal(summed.headers.get("x-amz-checksum-crc32"), crc);

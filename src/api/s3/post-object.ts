@@ -176,6 +176,7 @@ function redirectTarget(
 ): string | undefined {
   const url = fields.get("success_action_redirect") ?? fields.get("redirect");
   if (url === undefined || !/^https?:\/\/[\x21-\x7e]+$/i.test(url)) return undefined;
-  const join = url.includes("?") ? "&" : "?";
-  return `${url}${join}bucket=${uriEncode(bucketName)}&key=${uriEncode(key)}&etag=${uriEncode(`"${etag}"`)}`;
+  const [, target = "", mark = ""] = /^([^#]*)(#.*)?$/.exec(url) ?? [];
+  const join = target.includes("?") ? "&" : "?";
+  return `${target}${join}bucket=${uriEncode(bucketName)}&key=${uriEncode(key)}&etag=${uriEncode(`"${etag}"`)}${mark}`;
 }
