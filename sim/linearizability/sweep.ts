@@ -157,15 +157,14 @@ class Sweep {
     return scored.slice(0, this.#limits.width).map(({ configuration }) => configuration);
   }
 
-  /** All ways worth a look to place one more write, other than the one in `slot`, that changes the value. */
+  /** All ways worth a look to place one more write, other than the one in `slot`. */
   #steps(from: Configuration, slot: number): Configuration[] {
-    const { state } = from;
     const { steps, writes } = this.#pending;
     const all: Configuration[] = [];
     for (const other of writes) {
       const step = steps[other]!;
-      if (other === slot || step.effect === state || !allows(step, state) || this.#isSpent(from, other)) continue;
-      if (this.#isWorse(from, step, other, slot)) continue;
+      if (other === slot || !allows(step, from.state) || this.#isSpent(from, other) || this.#isWorse(from, step, other, slot))
+        continue;
       const next = this.#placeKnown(from, other);
       // One that has a condition and is due can't be left to be covered.
       if (next !== null && ((step.guard === GUARD_IS && this.#isDue(from, other)) || this.#isAskedFor(from, next)))
@@ -174,8 +173,7 @@ class Sweep {
     const { unknown } = this.#problem;
     for (let c = 0; c < unknown.length; c++) {
       const group = unknown[c]!;
-      if (group.effect === state || !allows(group, state) || !this.#isLeft(from, c)) continue;
-      if (this.#isWorse(from, group, null, slot)) continue;
+      if (!allows(group, from.state) || !this.#isLeft(from, c) || this.#isWorse(from, group, null, slot)) continue;
       const next = this.#placeUnknown(from, c);
       if (next !== null && this.#isAskedFor(from, next)) all.push(next);
     }
@@ -183,8 +181,8 @@ class Sweep {
   }
 
   /**
-   * Is another write better here than this one? The other has the same effect, needs no less, must be placed no later and is due only if this
-   * one is too. Then, in any order that begins with this one, the two can change places.
+   * Is another write better here than this one? The other has the same effect, needs no less, must be placed no later, is due only if this one
+   * is too, and covers as much. Then, in any order that begins with this one, the two can change places.
    *
    * @param slot  of the write, null for an unknown one.
    * @param returning  the slot that is placed otherwise.
@@ -193,7 +191,7 @@ class Sweep {
     const { steps, writes } = this.#pending;
     for (const other of writes) {
       const step = steps[other]!;
-      if (other === slot || other === returning || step.effect !== write.effect || this.#isSpent(from, other)) continue;
+      if (step.effect !== write.effect || other === slot || other === returning || this.#isSpent(from, other)) continue;
       if (step.guard === GUARD_NONE ? write.guard !== GUARD_NONE : step.guardValue !== from.state) continue;
       if (slot !== null) {
         const { returnedAt } = steps[slot]!;
@@ -201,26 +199,38 @@ class Sweep {
           continue;
         if (this.#isDue(from, slot) && !this.#isDue(from, other)) continue;
       }
+      if (step.guard !== write.guard && this.#wouldCover(from, slot, other)) continue;
       return true;
     }
-    if (slot !== null || write.guard !== GUARD_NONE) return false;
+    if (slot !== null || write.guard !== GUARD_NONE || this.#wouldCover(from, null, null)) return false;
+    const { unknown } = this.#problem;
     return this.#classesTo[write.effect]!.some(
-      (c) =>
-        this.#problem.unknown[c]!.guard === GUARD_IS &&
-        this.#problem.unknown[c]!.guardValue === from.state &&
-        this.#isLeft(from, c),
+      (c) => unknown[c]!.guard === GUARD_IS && unknown[c]!.guardValue === from.state && this.#isLeft(from, c),
     );
   }
 
-  /** Does the new value serve anyone: somebody observes it, or a conditional write needs it? */
+  /** Is there a write, other than these two, that an unconditional one could cover now? */
+  #wouldCover({ state, lacks }: Configuration, one: number | null, two: number | null): boolean {
+    const { unconditional, conditionalOn } = this.#pending;
+    for (let w = 0; w < this.#words; w++) {
+      let covered = lacks[this.#words + w]! & (unconditional[w]! | conditionalOn[state]![w]!);
+      if (one !== null && wordOf(one) === w) covered &= ~bitOf(one);
+      if (two !== null && wordOf(two) === w) covered &= ~bitOf(two);
+      if (covered !== 0) return true;
+    }
+    return false;
+  }
+
+  /** Does the new value serve anyone: somebody observes it, or a conditional write needs it? The old one written again: does that cover a write? */
   #isAskedFor(before: Configuration, now: Configuration): boolean {
     const { observers, conditionalOn } = this.#pending;
+    const isNew = now.state !== before.state;
     for (let w = 0; w < this.#words; w++) {
-      const due = this.#words + w;
-      if ((before.lacks[due]! & ~now.lacks[due]! & observers[w]!) !== 0) return true;
-      if ((conditionalOn[now.state]![w]! & ~now.lacks[w]!) !== 0) return true;
+      const settled = before.lacks[this.#words + w]! & ~now.lacks[this.#words + w]!;
+      if ((isNew ? settled & observers[w]! : settled) !== 0) return true;
+      if (isNew && (conditionalOn[now.state]![w]! & ~now.lacks[w]!) !== 0) return true;
     }
-    return this.#classesOn[now.state]!.some((c) => this.#isLeft(now, c));
+    return isNew && this.#classesOn[now.state]!.some((c) => this.#isLeft(now, c));
   }
 
   #placeKnown(from: Configuration, slot: number): Configuration | null {
