@@ -54,11 +54,13 @@ async function open(indexShards: number) {
   };
   const damageObjectRow = (key: string): void =>
     world.disk.damage("rows", objectKey(placement.ofKey(bucket, key), bucket.id, key), 77);
-  const damageVersionRow = async (key: string): Promise<void> => {
+  const damageVersionRow = async (key: string, how: "damaged" | "missing" = "damaged"): Promise<void> => {
     const group = placement.ofKey(bucket, key);
     const head = await world.read((rows) => readHeadVersion(rows, group, bucket.id, key));
     assert.ok(head);
-    world.disk.damage("bodies", versionKey(group, bucket.id, key, head.version), 99);
+    const at = versionKey(group, bucket.id, key, head.version);
+    if (how === "damaged") world.disk.damage("bodies", at, 99);
+    else world.disk.write("bodies", at.toString("latin1"), null);
   };
   return { world, bucket, data, service, put, text, pages, damageObjectRow, damageVersionRow };
 }
@@ -126,28 +128,29 @@ test("a damaged row of counters is counted anew, and stored by the next write", 
 });
 
 describe("a damaged version row", () => {
-  test("is never served, named by its key, and stops nothing else", async () => {
-    const { put, text, pages, damageVersionRow, service, bucket, world } = await open(1);
-    for (const key of ["a", "k", "z"]) await put(key, key.repeat(100));
-    await damageVersionRow("k");
-    await assert.rejects(text("k"), (error) => isDamaged(error) && /"k" in bucket/.test((error as Error).message));
-    const all = { prefix: "", delimiter: "", limit: 2 };
-    assert.deepEqual(
-      (await pages(all)).map(({ key }) => key),
-      ["a", "k", "z"],
-    );
-    assert.equal(await text("z"), "z".repeat(100));
-    const { etag } = (await pages(all))[1] as ListEntry;
-    assert.deepEqual(await put("k", "no", { ifNoneMatch: "*" }), { ok: false, code: "precondition-failed" });
-    assert.ok((await put("k", "new", { ifMatch: [etag] })).ok, "its owner may replace it");
-    assert.equal(await text("k"), "new");
-    await damageVersionRow("a");
-    assert.deepEqual(await service.delete({ bucket, key: "a" }), { ok: true, existed: true });
-    assert.equal(await text("a"), undefined);
-    await world.read((rows) => checkRows(rows, world));
-    assert.equal(await world.read((rows) => outboxLength(rows, world)), 0, "nobody knows which blocks it had");
-    assert.equal((await service.usage(bucket)).objects, 2);
-  });
+  for (const how of ["damaged", "missing"] as const)
+    test(`is never served, named by its key, and stops nothing else (${how})`, async () => {
+      const { put, text, pages, damageVersionRow, service, bucket, world } = await open(1);
+      for (const key of ["a", "k", "z"]) await put(key, key.repeat(100));
+      await damageVersionRow("k", how);
+      await assert.rejects(text("k"), (error) => isDamaged(error) && /"k" in bucket/.test((error as Error).message));
+      const all = { prefix: "", delimiter: "", limit: 2 };
+      assert.deepEqual(
+        (await pages(all)).map(({ key }) => key),
+        ["a", "k", "z"],
+      );
+      assert.equal(await text("z"), "z".repeat(100));
+      const { etag } = (await pages(all))[1] as ListEntry;
+      assert.deepEqual(await put("k", "no", { ifNoneMatch: "*" }), { ok: false, code: "precondition-failed" });
+      assert.ok((await put("k", "new", { ifMatch: [etag] })).ok, "its owner may replace it");
+      assert.equal(await text("k"), "new");
+      await damageVersionRow("a", how);
+      assert.deepEqual(await service.delete({ bucket, key: "a" }), { ok: true, existed: true });
+      assert.equal(await text("a"), undefined);
+      await world.read((rows) => checkRows(rows, world));
+      assert.equal(await world.read((rows) => outboxLength(rows, world)), 0, "nobody knows which blocks it had");
+      assert.equal((await service.usage(bucket)).objects, 2);
+    });
 
   test("with its object row damaged too fails the lists that meet it: nobody knows the key any more", async () => {
     const { put, pages, damageObjectRow, damageVersionRow } = await open(1);

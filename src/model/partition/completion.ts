@@ -6,13 +6,12 @@ import { eachPartOfUpload, readPartIndex } from "./body-reads.ts";
 import { combinedChecksum, combinedEtag } from "./combined-checksum.ts";
 import { addToOutbox, failedCondition, releaseOf, versionIdOf, writeVersion } from "./object-commands.ts";
 import type { PartitionContext } from "./partition-context.ts";
-import { type Head, readHead } from "./read-version.ts";
+import { type Head, readHead, readVersion } from "./read-version.ts";
 import { objectKey, pageKey, partKey, ROW, uploadKey, versionKey } from "./row-keys.ts";
 import { readUpload } from "./upload-row.ts";
 import {
   type ContentHead,
   decodePartHead,
-  decodeVersion,
   encodePartPage,
   PAGE_ENTRIES,
   type PartEntry,
@@ -71,11 +70,11 @@ export function applyCompleteUpload(
   const etag = combinedEtag(chosen.map(({ content }) => content.etag));
   const entries = chosen.map(({ number, content }) => ({ number, size: content.sizeBytes }));
   const { stored, pages } = layOutParts(command, entries);
-  for (const [page, bytes] of pages.entries())
-    rows.put("bodies", pageKey(group, ROW.partPage, { bucket, key, owner: upload, page }), bytes);
   const { headers } = uploadRow;
   const stampMs = entry.stamp;
   writeVersion(rows, objectAt, { bucket, key, version, group }, { stampMs, sizeBytes, etag, claim, checksum, stored, headers });
+  for (const [page, bytes] of pages.entries())
+    rows.put("bodies", pageKey(group, ROW.partPage, { bucket, key, owner: upload, page }), bytes);
   rows.remove("rows", uploadKey(group, bucket, key, upload));
   if (head !== undefined) rows.remove("bodies", versionKey(group, bucket, key, head.version));
   if (release) addToOutbox(rows, entry, 0, { bucket, key, ...release });
@@ -161,9 +160,7 @@ function repeatedResult(rows: KvRead, command: CompleteUploadCommand, entry: Ent
   const { bucket, key, upload, parts } = command;
   const { group } = entry;
   if (head.inline) return undefined;
-  const row = rows.get("bodies", versionKey(group, bucket, key, head.version));
-  if (row === undefined) return undefined;
-  const version = decodeVersion(row);
+  const version = readVersion(rows, group, bucket, key, head.version);
   const { stored } = version;
   if ((stored.kind !== "parts" && stored.kind !== "part-pages") || stored.upload !== upload) return undefined;
   const index = readPartIndex(rows, { group, bucket, key, ...version }, 0, parts.length + 1);

@@ -5,13 +5,13 @@ import type { BucketId, ClaimId, GroupId, VersionId } from "../../util/ids.ts";
 import type { DeleteCommand, DeleteResult, PutCommand, PutResult } from "../commands.ts";
 import type { ObjectHeaders, WriteCondition } from "../object-service.ts";
 import { claimRefusal } from "./claims.ts";
-import { isDamage } from "./damage.ts";
+import { isDamage, unlessDamaged } from "./damage.ts";
 import { encodeObjectRow } from "./object-row.ts";
 import { encodeOutboxRow, type Release } from "./outbox-row.ts";
 import type { PartitionContext } from "./partition-context.ts";
-import { type Head, readHead, rebuiltObjectRow } from "./read-version.ts";
+import { type Head, readHead, readVersion, rebuiltObjectRow } from "./read-version.ts";
 import { claimKey, objectKey, outboxKey, pageKey, ROW, versionKey } from "./row-keys.ts";
-import { type Content, decodeVersion, encodeVersion, layOut } from "./version-row.ts";
+import { type Content, encodeVersion, layOut } from "./version-row.ts";
 
 /** Puts and deletes: everything is read and decided before the first write. */
 export function applyPut(context: PartitionContext, rows: KvWrite, command: PutCommand, entry: Entry): PutResult {
@@ -34,9 +34,9 @@ export function applyPut(context: PartitionContext, rows: KvWrite, command: PutC
   const version = versionIdOf(entry, claim);
   const { etag, checksum, headers } = command;
   const stampMs = entry.stamp;
+  writeVersion(rows, objectAt, { bucket, key, version, group }, { stampMs, sizeBytes, etag, claim, checksum, stored, headers });
   for (const [page, bytes] of pages.entries())
     rows.put("bodies", pageKey(group, ROW.blockPage, { bucket, key, owner: claim, page }), bytes);
-  writeVersion(rows, objectAt, { bucket, key, version, group }, { stampMs, sizeBytes, etag, claim, checksum, stored, headers });
   if (head !== undefined) {
     rows.remove("bodies", versionKey(group, bucket, key, head.version));
     if (release) addToOutbox(rows, entry, 0, { bucket, key, ...release });
@@ -96,17 +96,9 @@ export function releaseOf(
   next?: ClaimId,
 ): Release | undefined {
   if (head.inline) return undefined;
-  let content: Content;
-  try {
-    const row = rows.get("bodies", versionKey(group, bucket, key, head.version));
-    assert(row !== undefined, "an object row's version exists");
-    content = decodeVersion(row);
-  } catch (error) {
-    // Nobody can read it any more, and whoever replaces or deletes it must be able to. Its references stay: the audit names them.
-    if (isDamage(error)) return undefined;
-    throw error;
-  }
-  return content.claim === next ? undefined : releaseOfContent(content);
+  // Damaged, nobody can read it any more, and whoever replaces or deletes it must be able to. Its references stay: the audit names them.
+  const content = unlessDamaged(() => readVersion(rows, group, bucket, key, head.version));
+  return content === undefined || content.claim === next ? undefined : releaseOfContent(content);
 }
 
 export function releaseOfContent({ claim, stored }: Pick<Content, "claim" | "stored">): Release | undefined {
@@ -144,8 +136,10 @@ export function writeVersion(
 ): void {
   const { version } = place;
   const { stampMs, sizeBytes, etag, checksum, stored } = content;
+  // Encoded before the first write: headers that no row can hold fail their own command only.
+  const versionRow = encodeVersion(content);
   rows.put("rows", objectAt, encodeObjectRow({ inline: stored.kind === "inline", stampMs, sizeBytes, version, etag, checksum }));
-  rows.put("bodies", versionKey(place.group, place.bucket, place.key, version), encodeVersion(content));
+  rows.put("bodies", versionKey(place.group, place.bucket, place.key, version), versionRow);
 }
 
 /** Writes a damaged object row anew, from its version row; a row that is whole stays as it is. */

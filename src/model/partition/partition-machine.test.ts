@@ -463,6 +463,16 @@ describe("multipart checksums", () => {
   });
 });
 
+test("headers that no row can hold fail their own command before it writes, and nothing else", async () => {
+  const { world, put } = await open();
+  for (const body of [inline("x"), blocks(100)]) {
+    const headers = { system: [["cache-control", "x".repeat(70_000)] as const], user: [] };
+    const [before, wide, behind] = await Promise.allSettled([put("a", body), put("k", body, { headers }), put("z", body)]);
+    assert.deepEqual([before?.status, wide?.status, behind?.status], ["fulfilled", "rejected", "fulfilled"]);
+  }
+  await world.read((rows) => checkRows(rows, world));
+});
+
 describe("batches", () => {
   /** Longer: HANGAR_PROPERTY_RUNS=2000. */
   const RUNS = Number(process.env["HANGAR_PROPERTY_RUNS"] ?? 40);

@@ -1,5 +1,4 @@
-import { type KvRead, type RowView, STOP } from "../../platform/kv.ts";
-import { assert } from "../../util/assert.ts";
+import { KvError, type KvRead, type RowView, STOP } from "../../platform/kv.ts";
 import type { BucketId, GroupId, VersionId } from "../../util/ids.ts";
 import { isDamage } from "./damage.ts";
 import { encodeObjectRow, etagOf, isInlineHead, sizeOf, versionOf } from "./object-row.ts";
@@ -33,9 +32,16 @@ export function readHeadVersion(
   const head = objectRow(rows, group, bucket, key);
   if (head === undefined) return undefined;
   const version = versionOf(head.row, 0);
-  const row = rows.get("bodies", versionKey(group, bucket, key, version));
-  assert(row !== undefined, "an object row's version exists");
-  return { version, content: decodeVersion(row), rebuilt: head.rebuilt };
+  return { version, content: readVersion(rows, group, bucket, key, version), rebuilt: head.rebuilt };
+}
+
+/** The version that an object row names. @throws KvError kv.damaged also when its row is not there: only damage can have taken it. */
+export function readVersion(rows: KvRead, group: GroupId, bucket: BucketId, key: string, version: VersionId): Version {
+  const at = versionKey(group, bucket, key, version);
+  const row = rows.get("bodies", at);
+  if (row === undefined)
+    throw new KvError("kv.damaged", `row ${at.toString("hex")} of bodies is missing: an object row names it`);
+  return decodeVersion(row);
 }
 
 /** A key's object row, from its version row where it is damaged. `row` is valid until the next read. */

@@ -46,9 +46,9 @@ export function applyPutPart(context: PartitionContext, rows: KvWrite, command: 
   const usage = context.usage.of(rows, bucket);
 
   const { stored, sizeBytes, pages } = layOut(body);
+  rows.put("bodies", at, encodePart({ stampMs: entry.stamp, sizeBytes, etag, claim, checksum, stored }));
   for (const [page, bytes] of pages.entries())
     rows.put("bodies", pageKey(group, ROW.blockPage, { bucket, key, owner: claim, page }), bytes);
-  rows.put("bodies", at, encodePart({ stampMs: entry.stamp, sizeBytes, etag, claim, checksum, stored }));
   // A part that comes again under the same claim (a retry that outlived its remembered result) needs its blocks still.
   const release = old === undefined || old.claim === claim ? undefined : releaseOfContent(old);
   if (release) addToOutbox(rows, entry, 0, { bucket, key, ...release });
