@@ -90,7 +90,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
   const data = await openDataPlane(config, { id: options.id, platform, groups, placement, homeOf });
   const gate = new WriteGate(
     { metadataLimitBytes: config.dbEngine === "lmdb" ? config.lmdbMapSizeBytes : undefined },
-    { kv, clock, log, space: options.space },
+    { kv, clock, log, space: options.space, hasLayout: () => control.layout().version > 0 },
   );
   const unguarded = createObjectService(
     { minPartSize: MIN_PART_BYTES },
@@ -132,6 +132,11 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
     await control.recover();
     if (options.singleNode) await ensureSingleNode(control, options.id, options.space().data);
     if (options.defaults) await ensureDefaults(control, options.defaults);
+    if (control.layout().version === 0)
+      log.warn(
+        {},
+        `this node has no role yet and takes no data: \`hangar layout assign ${options.id.slice(0, 16)} -z ZONE -c SIZE\``,
+      );
 
     // Doors: S3, admin, and the command line's private socket.
     const admin: AdminContext = {

@@ -10,7 +10,7 @@ import { WriteGate } from "./write-gate.ts";
 const MIB = 2 ** 20;
 
 /** A gate over a disk and a metadata store whose fill is set by hand. */
-function gateOver(state: { freeBytes: number | Error; usedBytes: number }) {
+function gateOver(state: { freeBytes: number | Error; usedBytes: number; layout?: boolean }) {
   const time = new VirtualTime();
   const log = new MemoryLog();
   let puts = 0;
@@ -20,6 +20,7 @@ function gateOver(state: { freeBytes: number | Error; usedBytes: number }) {
       kv: { stats: () => ({ usedBytes: state.usedBytes }) as KvStats },
       clock: new SimulatedClock(time),
       log,
+      hasLayout: () => state.layout !== false,
       space: () => ({
         get metadata() {
           if (state.freeBytes instanceof Error) throw state.freeBytes;
@@ -73,6 +74,15 @@ test("far from full, it looks once a second", async () => {
     ["error", "no new data is taken"],
     ["info", "there is room again; new data is taken"],
   ]);
+  one.gate.stop();
+});
+
+test("before the first layout nothing is taken", async () => {
+  const state = { freeBytes: 50_000 * MIB, usedBytes: 0, layout: false };
+  const one = gateOver(state);
+  await assert.rejects(one.put(), refused(/layout apply --version 1/));
+  state.layout = true;
+  await one.put();
   one.gate.stop();
 });
 

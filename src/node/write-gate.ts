@@ -18,6 +18,7 @@ export const METADATA_RESERVE_BYTES = 64 * 2 ** 20;
 const DISK_RESERVE_BYTES = 32 * 2 ** 20;
 const DISK_RESERVE_SHARE = 0.05;
 const CHECK_EVERY_MS = 1000;
+const NO_LAYOUT = "no node has the role to store data yet: `hangar layout assign`, then `hangar layout apply --version 1`";
 /** From this share of the limit on, or below this free space on the disk, every write looks for itself: a second is long for a fast writer. */
 const NEAR = 0.9;
 const NEAR_DISK_RESERVES = 8;
@@ -27,10 +28,12 @@ interface GateParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly space: () => { readonly metadata: Space };
+  /** Whether a layout says who stores data. Asked by every write. */
+  readonly hasLayout: () => boolean;
 }
 
 /**
- * Refuses new data (503, with a sentence that names the full place) while the metadata has no room for it. What frees room (deleting,
+ * Refuses new data (503, with a sentence that says why) while the metadata has no room for it, or no layout says who stores it. What frees room (deleting,
  * aborting, releasing blocks) writes rows too, and goes on in a reserve. Reads always go on.
  */
 export class WriteGate {
@@ -60,9 +63,8 @@ export class WriteGate {
       <A, R>(operation: (request: A) => Promise<R>) =>
       (request: A): Promise<R> => {
         if (this.#near) this.#look();
-        return this.#closed === undefined
-          ? operation(request)
-          : Promise.reject(new ServiceError("service.no-space", this.#closed));
+        const reason = this.#closed ?? (this.#parts.hasLayout() ? undefined : NO_LAYOUT);
+        return reason === undefined ? operation(request) : Promise.reject(new ServiceError("service.no-space", reason));
       };
     return {
       ...objects,

@@ -7,7 +7,7 @@ import { after, describe, test } from "node:test";
 import { content } from "./support/content.ts";
 import { BUCKET, Daemon, HANGAR } from "./support/daemon.ts";
 import { type ProgramResult, runProgram } from "./support/run-program.ts";
-import { target } from "./support/s3-client.ts";
+import { type S3Error, target } from "./support/s3-client.ts";
 import { removeScratch, scratchDirectory } from "./support/scratch.ts";
 import { waitFor, within } from "./support/wait-for.ts";
 
@@ -347,6 +347,25 @@ describe("what keeps it from starting is said in one sentence", { timeout: 120_0
     writeFileSync(other.configFile, file.replace(/^data_dir = .*$/m, list));
     assertSentence(await server(other), /put there by something else/);
     assert.equal(readFileSync(block, "utf8"), "bytes");
+  });
+
+  test("without a layout it takes no data, and says what to do", async () => {
+    const daemon = await prepared();
+    daemon.spawn([]);
+    await waitFor("it is ready", () => daemon.lastLog().includes("is ready"));
+    assert.match(daemon.lastLog(), /"warn".*no role yet.*layout assign/);
+    const cli = async (...args: string[]): Promise<void> => assert.equal((await daemon.cli(...args)).code, 0, args.join(" "));
+    await cli("key", "import", daemon.keyId, daemon.secret, "--yes");
+    await cli("bucket", "create", BUCKET);
+    await cli("bucket", "allow", BUCKET, "--key", daemon.keyId, "--read", "--write");
+    await assert.rejects(
+      daemon.s3.put(BUCKET, "early", content(1, 10)),
+      (error: S3Error) => error.status === 503 && /layout apply --version 1/.test(error.message),
+    );
+    await cli("layout", "assign", (await daemon.cli("node", "id", "-q")).stdout.trim(), "-z", "here", "-c", "1G");
+    await cli("layout", "apply", "--version", "1");
+    await daemon.s3.put(BUCKET, "now", content(1, 10));
+    assert.equal(await daemon.stop(), 0);
   });
 
   test("another replication_factor than this release has", async () => {

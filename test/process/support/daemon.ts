@@ -160,13 +160,10 @@ export class Daemon {
   }
 
   /** Starts it without waiting. */
-  spawn(): void {
+  spawn(flags: readonly string[] = ["--single-node", "--default-bucket"]): void {
     if (this.alive) throw new Error("the daemon runs already");
     mkdirSync(this.home, { recursive: true });
-    const argv = [
-      ...(this.#options.wrap ?? []),
-      ...[this.#options.program ?? HANGAR, "-c", this.configFile, "server", "--single-node", "--default-bucket"],
-    ];
+    const argv = [...(this.#options.wrap ?? []), ...[this.#options.program ?? HANGAR, "-c", this.configFile, "server", ...flags]];
     this.#starts++;
     const log = openSync(this.#logFile(this.#starts), "a");
     const child = spawn(argv[0] as string, argv.slice(1), {
