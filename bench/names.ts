@@ -48,7 +48,7 @@ try {
   const groups = await GroupHost.open(
     { partitions: 256, member: "cd".repeat(32) as NodeId, commandWindowMs: 60_000 },
     {
-      clock: { wallMs: () => Date.now(), monotonicMs: () => performance.now() },
+      clock: nodeClock(),
       kv,
       fatal,
       machine: (group) => new PartitionMachine(group, { commandWindowMs: 60_000 }),
