@@ -136,6 +136,26 @@ test("log time goes on while the wall clock is behind it, through many commands 
   assert.equal(second.host.logTime(G0), 10_000_025);
 });
 
+test("a time that was told holds when the wall clock is set back; a leap ahead that no command saw leaves nothing", async () => {
+  const { host, add, wall, monotonic } = await world();
+  await add(G0, 1);
+  const pass = (ms: number): void => {
+    wall.now += ms;
+    monotonic.now += ms;
+  };
+  pass(30_000);
+  const expiry = (host.logTime(G0) + W) as Stamp;
+  wall.now -= 5_000;
+  assert.equal(host.logTime(G0), 1_030_000);
+  assert.equal((await add(G0, 1, { expiry })).stamp, 1_030_000, "an expiry made before is no further off than W");
+  wall.now += 1e9;
+  assert.equal(host.logTime(G0), wall.now);
+  wall.now -= 1e9;
+  assert.equal(host.logTime(G0), 1_030_000);
+  pass(20_000);
+  assert.equal(host.logTime(G0), wall.now, "caught up");
+});
+
 test("a full memory of results costs no sweep a command, and takes new ones once old ones have expired", async () => {
   const results = new RememberedResults(3);
   for (let n = 0; n < 3; n++) results.add(id(n), n, 1_000);

@@ -28,6 +28,8 @@ export interface GroupHostParts {
 export const MAX_QUEUED_PROPOSALS = 16_384;
 /** Proposals applied in one transaction: bounds how long the event loop is held. */
 export const MAX_BATCH_PROPOSALS = 512;
+/** A wall clock that gained more than this on the monotonic one was set, or the machine slept. */
+const LEAP_MS = 1_000;
 /** Remembered results per group. */
 export const MAX_REMEMBERED_RESULTS = 65_536;
 
@@ -100,7 +102,14 @@ export class GroupHost implements Groups {
   logTime(group: GroupId): Stamp {
     const member = this.#members.get(group);
     assert(member !== undefined, "the log time is asked of a group that exists");
-    return this.#stamp(member, this.#now());
+    const now = this.#now();
+    const stamp = this.#stamp(member, now);
+    const { anchor } = member;
+    // What was told must hold when the wall clock is set back a little: expiries were made from it. A leap ahead is not believed by mere looking.
+    const passedMs = now.monotonicMs - anchor.monotonicMs;
+    if (stamp === now.wallMs && stamp - anchor.stampMs <= passedMs + LEAP_MS)
+      member.anchor = { stampMs: stamp, monotonicMs: now.monotonicMs };
+    return stamp;
   }
 
   /**
@@ -277,7 +286,7 @@ interface Member {
   index: number;
   /** Stamp of the last applied command. */
   logTime: Stamp;
-  /** The last stamp that came from the wall clock (or was loaded), and when that was: log time goes on from here. */
+  /** The last time that came from the wall clock (or was loaded), and when that was: log time goes on from here. */
   anchor: { readonly stampMs: number; readonly monotonicMs: number };
   machine: StateMachine<never, unknown> | undefined;
   /** In the present batch: has a proposal; has applied one. */
