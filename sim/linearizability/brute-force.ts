@@ -13,7 +13,8 @@ function tryFrom(operations: readonly Operation[], done: ReadonlySet<Operation>,
     if (open.some((o) => o !== next && o.outcome !== "unknown" && o.returnedAt < next.invokedAt)) continue;
     const after = apply(next, state);
     if (after === "contradiction") continue;
-    if (tryFrom(operations, new Set([...done, next]), after.state)) return true;
+    const missed = open.filter((o) => o.returnedAt < next.invokedAt);
+    if (tryFrom(operations, new Set([...done, ...missed, next]), after.state)) return true;
   }
   return false;
 }

@@ -18,7 +18,10 @@ export type Call =
  */
 export type Outcome = { readonly value: Value | null } | "done" | "refused" | "unknown";
 
-/** Times are in any one unit and from one clock that never goes back. `returnedAt` is Infinity for unknown outcomes. */
+/**
+ * Times are in any one unit and from one clock that never goes back. For an unknown outcome `returnedAt` is Infinity; if it is not, the
+ * operation took effect by then or never.
+ */
 export interface Operation {
   readonly client: string;
   readonly key: string;

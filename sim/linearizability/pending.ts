@@ -9,8 +9,6 @@ export class Pending {
   readonly words: number;
   /** Per slot. */
   readonly steps: (Step | undefined)[] = [];
-  /** Slots of the writes under way. */
-  readonly writes: number[] = [];
   readonly observers: Bits;
   readonly unconditional: Bits;
   /** Per value: conditional writes that need it; everything known under way that needs it; writes of it. */
@@ -51,7 +49,6 @@ export class Pending {
 
   open(slot: number, step: Step): void {
     this.steps[slot] = step;
-    if (step.effect !== NO_EFFECT) this.writes.push(slot);
     if (step.guard === GUARD_IS) this.needersToCome[step.guardValue]!--;
     if (step.effect !== NO_EFFECT) this.writersToCome[step.effect]!--;
     for (const set of this.#setsOf(step)) set[wordOf(slot)]! |= bitOf(slot);
@@ -60,9 +57,13 @@ export class Pending {
   close(slot: number): void {
     const step = this.steps[slot]!;
     this.steps[slot] = undefined;
-    if (step.effect !== NO_EFFECT) this.writes.splice(this.writes.indexOf(slot), 1);
     if (step.guard !== GUARD_NONE) this.mentions[step.guardValue]!--;
     for (const set of this.#setsOf(step)) set[wordOf(slot)]! &= ~bitOf(slot);
+  }
+
+  /** Must the operation that starts now still be placed? Not if it may never happen or the value settles it. */
+  isDueAt(state: number, slot: number): boolean {
+    return !this.steps[slot]!.isOptional && (this.settledAt(state, wordOf(slot)) & bitOf(slot)) === 0;
   }
 
   /** Word `w` of the slots that are due no longer once the register holds `value`: who observes that, and unconditional writes of it. */
@@ -93,6 +94,11 @@ export function wordOf(slot: number): number {
 
 export function bitOf(slot: number): number {
   return 1 << (slot % WORD_BITS);
+}
+
+/** The first slot in a word that is not empty. */
+export function lowestSlot(word: number, bits: number): number {
+  return word * WORD_BITS + 31 - Math.clz32(bits & -bits);
 }
 
 /** Guards of writes: none, or "is". */

@@ -20,6 +20,8 @@ export interface Step {
   readonly guardValue: number;
   /** A value number, or NO_EFFECT for an operation that only observes. */
   readonly effect: number;
+  /** May never have happened. */
+  readonly isOptional: boolean;
 }
 
 /** Unknown steps of one class have the same guard and effect; once invoked they are interchangeable, so a count says which are used. */
@@ -32,7 +34,7 @@ export interface UnknownClass {
 }
 
 export interface Problem {
-  /** Operations with a known outcome, by ascending invocation. */
+  /** Operations with a known outcome, and unknown ones that end, by ascending invocation. */
   readonly known: readonly Step[];
   readonly unknown: readonly UnknownClass[];
   readonly values: number;
@@ -58,7 +60,14 @@ export function toProblem(operations: readonly Operation[]): Problem {
     if (call.kind === "get") {
       if (outcome === "unknown") continue;
       assert(typeof outcome === "object", "a get learns a value");
-      known.push({ invokedAt, returnedAt, guard: GUARD_IS, guardValue: numbered(outcome.value), effect: NO_EFFECT });
+      known.push({
+        invokedAt,
+        returnedAt,
+        guard: GUARD_IS,
+        guardValue: numbered(outcome.value),
+        effect: NO_EFFECT,
+        isOptional: false,
+      });
       continue;
     }
     assert(typeof outcome === "string", "a put or delete learns done, refused or unknown");
@@ -66,16 +75,20 @@ export function toProblem(operations: readonly Operation[]): Problem {
     const effect = call.kind === "delete" ? ABSENT : (numbers.get(call.value) ?? UNSEEN);
     if (outcome === "refused") {
       assert(call.if !== undefined, "only a conditional call is refused");
-      known.push({ invokedAt, returnedAt, guard: GUARD_IS_NOT, guardValue, effect: NO_EFFECT });
+      known.push({ invokedAt, returnedAt, guard: GUARD_IS_NOT, guardValue, effect: NO_EFFECT, isOptional: false });
       continue;
     }
     const guard = call.if === undefined ? GUARD_NONE : GUARD_IS;
     const changesNothing = guard === GUARD_IS && guardValue === effect;
     if (outcome === "done") {
-      known.push({ invokedAt, returnedAt, guard, guardValue, effect: changesNothing ? NO_EFFECT : effect });
+      known.push({ invokedAt, returnedAt, guard, guardValue, effect: changesNothing ? NO_EFFECT : effect, isOptional: false });
       continue;
     }
     if (changesNothing) continue;
+    if (returnedAt < Number.POSITIVE_INFINITY) {
+      known.push({ invokedAt, returnedAt, guard, guardValue, effect, isOptional: true });
+      continue;
+    }
     const name = `${guard},${guardValue},${effect}`;
     const group = classes.get(name) ?? { guard, guardValue, effect, invokedAt: [] };
     classes.set(name, group);

@@ -1,89 +1,69 @@
 // Reduces a bad history of one key to the operations that contradict each other. Taking a write out could *make* a contradiction (someone
-// read its value), so operations are not taken out but freed: a freed write may happen at any time or never, and what still contradicts
-// then does so whatever the freed ones did.
+// read its value), so operations are not taken out but freed: a freed write may have happened in its time or not, whatever its condition. What
+// still contradicts then does so whatever the freed ones did.
 import { describeOperation, type Operation, type Value } from "./operation.ts";
-
-/** Freeing that many operations in vain ends the shrinking: large histories stay larger than they could be. */
-const MAX_FAILED_ATTEMPTS = 400;
 
 type IsBad = (operations: readonly Operation[], effort: "full" | "quick") => boolean;
 
-/** @param isBad  must hold for `operations`; asked for histories of the same operations, known less exactly. */
+/** @param isBad  must hold for `operations`; asked for histories of the same operations, known less exactly. False if that is hard to tell. */
 export function shrink(operations: readonly Operation[], isBad: IsBad): Operation[] {
-  const cut = shortestBadPrefix(operations, isBad);
-  const freed = new Set<number>();
-  const current: Operation[] = [...cut];
-  let failedAttempts = 0;
-  const attempt = (indexes: readonly number[]): boolean => {
-    if (failedAttempts > MAX_FAILED_ATTEMPTS) return false;
-    const next = current.flatMap((operation, i) => (freed.has(i) || indexes.includes(i) ? free(cut[i]!) : [operation]));
-    if (!isBad(next, "quick")) {
-      failedAttempts++;
-      return false;
-    }
-    for (const i of indexes) freed.add(i);
-    return true;
-  };
-  // Mostly the last few operations and the writers of what they saw are enough: that is found out quickly, however long the history.
-  for (let last = 2; last < cut.length / 2; last *= 2) {
-    const kept = latest(cut, last);
-    if (attempt([...cut.keys()].filter((i) => !kept.has(i)))) break;
-  }
-  // Halves, quarters …, then one by one, the oldest first.
-  for (let size = Math.ceil(cut.length / 2); ; size = Math.ceil(size / 2)) {
-    for (let from = 0; from < cut.length; from += size) {
-      const indexes: number[] = [];
-      for (let i = from; i < Math.min(from + size, cut.length); i++) if (!freed.has(i)) indexes.push(i);
-      if (indexes.length > 0) attempt(indexes);
+  const prefix = shortestBadPrefix(operations, isBad);
+  let few = lastFew(prefix, isBad);
+  // Halves, quarters …, then one by one, the oldest first. Freeing what could not be freed before does not get easier, so once is enough.
+  for (let size = Math.ceil(few.size / 2); ; size = Math.ceil(size / 2)) {
+    const indexes = [...few];
+    for (let from = 0; from < indexes.length; from += size) {
+      const fewer = new Set(few);
+      for (const index of indexes.slice(from, from + size)) fewer.delete(index);
+      if (isBad(onlyKnowing(prefix, fewer), "quick")) few = fewer;
     }
     if (size === 1) break;
   }
-  // What remains and need not have succeeded is shown as unknown: then only its invocation matters.
-  for (let i = 0; i < current.length; i++) {
-    const operation = current[i]!;
-    if (freed.has(i) || operation.outcome === "unknown" || operation.call.kind === "get") continue;
-    current[i] = { ...operation, outcome: "unknown", returnedAt: Number.POSITIVE_INFINITY };
-    if (!attempt([])) current[i] = operation;
+  const culprits = [...few].map((index) => prefix[index]!);
+  return [...culprits, ...writersOfWhatWasSeen(culprits, operations)].sort((a, b) => a.invokedAt - b.invokedAt);
+}
+
+/** Indexes of the operations that returned last, as many as make the history bad; in the order of their return. */
+function lastFew(operations: readonly Operation[], isBad: IsBad): Set<number> {
+  const known = [...operations.keys()].filter((index) => operations[index]!.outcome !== "unknown");
+  known.sort((a, b) => operations[a]!.returnedAt - operations[b]!.returnedAt);
+  for (let last = 1; last < known.length; last *= 2) {
+    const few = new Set(known.slice(-last));
+    if (isBad(onlyKnowing(operations, few), "quick")) return few;
   }
-  const few = current.filter((_, i) => !freed.has(i));
-  return [...few, ...writersOfWhatWasSeen(few, operations)].sort((a, b) => a.invokedAt - b.invokedAt);
+  return new Set(known);
 }
 
-/** Indexes of the operations that returned last, and of those that wrote what these saw. */
-function latest(operations: readonly Operation[], count: number): Set<number> {
-  const order = [...operations.keys()].filter((i) => Number.isFinite(operations[i]!.returnedAt));
-  order.sort((a, b) => operations[b]!.returnedAt - operations[a]!.returnedAt);
-  const kept = new Set(order.slice(0, count));
-  const few = [...kept].map((i) => operations[i]!);
-  const writers = new Set(writersOfWhatWasSeen(few, operations));
-  for (const [i, operation] of operations.entries()) if (writers.has(operation)) kept.add(i);
-  return kept;
-}
-
-/** Not part of the contradiction, but a reader wants to know where a value came from. */
+/** Not part of the contradiction, but a reader wants to know where a value came from: who wrote it last. */
 function writersOfWhatWasSeen(few: readonly Operation[], all: readonly Operation[]): Operation[] {
   const writes = (operation: Operation, value: Value): boolean => operation.call.kind === "put" && operation.call.value === value;
-  const seen = new Set(
-    few.flatMap(({ call, outcome }) => {
-      if (typeof outcome === "object") return outcome.value === null ? [] : [outcome.value];
-      return call.kind !== "get" && typeof call.if === "object" ? [call.if.is] : [];
-    }),
-  );
-  return [...seen].flatMap((value) => {
+  const seenUntil = new Map<Value, number>();
+  for (const { call, outcome, returnedAt } of few) {
+    const value =
+      typeof outcome === "object" ? outcome.value : call.kind !== "get" && typeof call.if === "object" ? call.if.is : null;
+    if (value !== null) seenUntil.set(value, Math.max(returnedAt, seenUntil.get(value) ?? returnedAt));
+  }
+  return [...seenUntil].flatMap(([value, until]) => {
     if (few.some((operation) => writes(operation, value))) return [];
     const writers = all.filter((operation) => writes(operation, value));
-    return writers.length <= 2 ? writers : [];
+    if (writers.length <= MANY_WRITERS) return writers;
+    const before = writers.filter(({ invokedAt }) => invokedAt <= until).sort((a, b) => a.invokedAt - b.invokedAt);
+    return before.slice(-1);
   });
 }
 
-/** A freed get says nothing; a freed write may take effect whenever it likes, whatever its condition: the search then has few kinds of them. */
-function free(operation: Operation): Operation[] {
-  const { call } = operation;
-  if (call.kind === "get") return [];
-  const freed = call.kind === "put" ? { kind: call.kind, value: call.value } : { kind: call.kind };
-  return [
-    { ...operation, call: freed, outcome: "unknown", invokedAt: Number.NEGATIVE_INFINITY, returnedAt: Number.POSITIVE_INFINITY },
-  ];
+const MANY_WRITERS = 2;
+
+/** The history with all operations but a few freed. A freed get says nothing, nor does a refusal. */
+function onlyKnowing(operations: readonly Operation[], few: ReadonlySet<number>): Operation[] {
+  return operations.flatMap((operation, index): Operation[] => {
+    const { call, outcome } = operation;
+    if (few.has(index)) return [operation];
+    if (call.kind === "get" || outcome === "refused") return [];
+    return [
+      { ...operation, call: call.kind === "put" ? { kind: "put", value: call.value } : { kind: "delete" }, outcome: "unknown" },
+    ];
+  });
 }
 
 /** What was known at a moment: later calls are not there, calls under way are unknown. Bad at a moment, bad ever after. */

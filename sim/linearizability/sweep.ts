@@ -11,7 +11,7 @@
 import { APPEARED, INVOKED, type Timeline } from "./timeline.ts";
 import { ABSENT, GUARD_IS, GUARD_NONE, NO_EFFECT, type Problem, type Step, UNSEEN } from "./problem.ts";
 import { type Configuration, Frontier } from "./frontier.ts";
-import { allows, bitOf, Pending, wordOf } from "./pending.ts";
+import { allows, bitOf, lowestSlot, Pending, wordOf } from "./pending.ts";
 
 export interface SweepResult {
   /** Does a configuration reach the end? */
@@ -66,9 +66,10 @@ class Sweep {
   readonly #words: number;
   /** Per class of unknown operations: how many were invoked so far. */
   readonly #invoked: number[];
-  /** Per value: the classes that write it, and those that need it. */
+  /** Per value: the classes that write it, those that need it, and those that may happen when it is there. */
   readonly #classesTo: readonly number[][];
   readonly #classesOn: readonly number[][];
+  readonly #classesAt: readonly number[][];
   #positions = 0;
   #exact = true;
   #missed = new Set<number>();
@@ -83,9 +84,11 @@ class Sweep {
     const perValue = (): number[][] => Array.from({ length: problem.values }, () => []);
     this.#classesTo = perValue();
     this.#classesOn = perValue();
+    this.#classesAt = perValue();
     for (const [index, group] of problem.unknown.entries()) {
       this.#classesTo[group.effect]!.push(index);
       if (group.guard === GUARD_IS) this.#classesOn[group.guardValue]!.push(index);
+      for (const [state, classes] of this.#classesAt.entries()) if (allows(group, state)) classes.push(index);
     }
   }
 
@@ -102,7 +105,7 @@ class Sweep {
       if (kind === INVOKED) {
         this.#pending.open(slot, this.#problem.known[index]!);
         const due = this.#words + wordOf(slot);
-        for (const { lacks, state } of carried) lacks[due]! |= bitOf(slot) & ~this.#pending.settledAt(state, wordOf(slot));
+        for (const { lacks, state } of carried) if (this.#pending.isDueAt(state, slot)) lacks[due]! |= bitOf(slot);
         continue;
       }
       carried = this.#atReturn(carried, slot);
@@ -159,21 +162,22 @@ class Sweep {
 
   /** All ways worth a look to place one more write, other than the one in `slot`. */
   #steps(from: Configuration, slot: number): Configuration[] {
-    const { steps, writes } = this.#pending;
+    const { steps, unconditional, conditionalOn } = this.#pending;
     const all: Configuration[] = [];
-    for (const other of writes) {
-      const step = steps[other]!;
-      if (other === slot || !allows(step, from.state) || this.#isSpent(from, other) || this.#isWorse(from, step, other, slot))
-        continue;
-      const next = this.#placeKnown(from, other);
-      // One that has a condition and is due can't be left to be covered.
-      if (next !== null && ((step.guard === GUARD_IS && this.#isDue(from, other)) || this.#isAskedFor(from, next)))
-        all.push(next);
+    for (let w = 0; w < this.#words; w++) {
+      let open = (unconditional[w]! | conditionalOn[from.state]![w]!) & ~from.lacks[w]!;
+      for (; open !== 0; open &= open - 1) {
+        const other = lowestSlot(w, open);
+        const step = steps[other]!;
+        if (other === slot || this.#isWorse(from, step, other, slot)) continue;
+        const next = this.#placeKnown(from, other);
+        // One that has a condition and is due can't be left to be covered.
+        if (next !== null && ((step.guard === GUARD_IS && this.#isDue(from, other)) || this.#isAskedFor(from, next)))
+          all.push(next);
+      }
     }
-    const { unknown } = this.#problem;
-    for (let c = 0; c < unknown.length; c++) {
-      const group = unknown[c]!;
-      if (!allows(group, from.state) || !this.#isLeft(from, c) || this.#isWorse(from, group, null, slot)) continue;
+    for (const c of this.#classesAt[from.state]!) {
+      if (!this.#isLeft(from, c) || this.#isWorse(from, this.#problem.unknown[c]!, null, slot)) continue;
       const next = this.#placeUnknown(from, c);
       if (next !== null && this.#isAskedFor(from, next)) all.push(next);
     }
@@ -188,25 +192,26 @@ class Sweep {
    * @param returning  the slot that is placed otherwise.
    */
   #isWorse(from: Configuration, write: Pick<Step, "guard" | "effect">, slot: number | null, returning: number): boolean {
-    const { steps, writes } = this.#pending;
-    for (const other of writes) {
-      const step = steps[other]!;
-      if (step.effect !== write.effect || other === slot || other === returning || this.#isSpent(from, other)) continue;
-      if (step.guard === GUARD_NONE ? write.guard !== GUARD_NONE : step.guardValue !== from.state) continue;
-      if (slot !== null) {
-        const { returnedAt } = steps[slot]!;
-        if (step.returnedAt > returnedAt || (step.returnedAt === returnedAt && step.guard === write.guard && other > slot))
-          continue;
-        if (this.#isDue(from, slot) && !this.#isDue(from, other)) continue;
+    const { steps, writing } = this.#pending;
+    for (let w = 0; w < this.#words; w++) {
+      let open = writing[write.effect]![w]! & ~from.lacks[w]!;
+      for (; open !== 0; open &= open - 1) {
+        const other = lowestSlot(w, open);
+        const step = steps[other]!;
+        if (other === slot || other === returning) continue;
+        if (step.guard === GUARD_NONE ? write.guard !== GUARD_NONE : step.guardValue !== from.state) continue;
+        if (slot !== null) {
+          const { returnedAt } = steps[slot]!;
+          if (step.returnedAt > returnedAt || (step.returnedAt === returnedAt && step.guard === write.guard && other > slot))
+            continue;
+          if (this.#isDue(from, slot) && !this.#isDue(from, other)) continue;
+        }
+        if (step.guard === write.guard || !this.#wouldCover(from, slot, other)) return true;
       }
-      if (step.guard !== write.guard && this.#wouldCover(from, slot, other)) continue;
-      return true;
     }
     if (slot !== null || write.guard !== GUARD_NONE || this.#wouldCover(from, null, null)) return false;
     const { unknown } = this.#problem;
-    return this.#classesTo[write.effect]!.some(
-      (c) => unknown[c]!.guard === GUARD_IS && unknown[c]!.guardValue === from.state && this.#isLeft(from, c),
-    );
+    return this.#classesOn[from.state]!.some((c) => unknown[c]!.effect === write.effect && this.#isLeft(from, c));
   }
 
   /** Is there a write, other than these two, that an unconditional one could cover now? */
