@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Config, parseConfig } from "../config/config.ts";
 import { fromEnvironment, type Overrides, resolveSecrets, type Secrets } from "../config/settings.ts";
@@ -78,16 +78,10 @@ export function nodeIdOf(metadataDir: string): string {
   return id;
 }
 
+/** Garage's file stands in where there is none of ours; one of ours that can't be read is not passed over. */
 function defaultPath(): string {
-  for (const path of ["/etc/hangar.toml", "/etc/garage.toml"]) {
-    try {
-      closeSync(openSync(path, "r"));
-      return path;
-    } catch {
-      // The next one, then the first for the message.
-    }
-  }
-  return "/etc/hangar.toml";
+  const [ours, garages] = ["/etc/hangar.toml", "/etc/garage.toml"];
+  return !existsSync(ours) && existsSync(garages) ? garages : ours;
 }
 
 function overrides(options: GlobalOptions, env: NodeJS.ProcessEnv): Overrides {

@@ -28,7 +28,7 @@ export async function refuseForeignDirectories(
     const owner = await ownerOf(path, disk);
     if (owner !== undefined && owner !== node.id)
       throw new StartError(
-        `data_dir: ${path} belongs to another node (${owner.slice(0, 16)}, says its file ${OWNER_FILE}; this one is ${node.id.slice(0, 16)}): give this node a folder of its own, or the metadata_dir that belongs to these blocks`,
+        `data_dir: ${path} belongs to another node (${owner.slice(0, 16)}, says its file ${OWNER_FILE}; this one is ${node.id.slice(0, 16)}): give this node a folder of its own, or the metadata_dir (with its node_key) that belongs to these blocks`,
       );
     const unknown = node.newborn || (owner === undefined && (await disk.stat(`${path}/${MARKER}`)) === undefined);
     if (unknown && (await hasBlocks(path, disk)))

@@ -1,5 +1,7 @@
 import type { Config } from "../config/config.ts";
+import type { LayoutState } from "../layout/state.ts";
 import type { Metrics } from "../platform/metrics.ts";
+import type { NodeId } from "../util/ids.ts";
 import type { DataPlane } from "./data-plane.ts";
 import type { Space } from "./node-options.ts";
 
@@ -11,9 +13,11 @@ export function registerGauges(
     readonly config: Config;
     readonly space: () => { readonly data: Space; readonly metadata: Space };
     readonly data: DataPlane;
+    readonly id: NodeId;
+    readonly layout: () => LayoutState;
   },
 ): void {
-  const { version, config, space, data } = parts;
+  const { version, config, space, data, id, layout } = parts;
   metrics.gauge({ name: "garage_build_info", help: "Version", labels: ["version"] }, () => [{ labels: [version], value: 1 }]);
   metrics.gauge({ name: "garage_replication_factor", help: "Copies of everything", labels: [] }, () => [
     { labels: [], value: config.replicationFactor },
@@ -41,10 +45,46 @@ export function registerGauges(
   metrics.gauge({ name: "block_ram_buffer_free_kb", help: "Memory left for blocks on their way to disk", labels: [] }, () => [
     { labels: [], value: (data.path.budgets.writing.limitBytes - data.path.budgets.writing.heldBytes) / 1024 },
   ]);
+  const fromLayout = (name: string, help: string, read: (own: ClusterFigures) => number): void =>
+    metrics.gauge({ name, help, labels: [] }, () => [{ labels: [], value: read(figuresOf(layout(), id)) }]);
+  fromLayout("cluster_healthy", "Whether all storage nodes are connected", (own) => own.ok);
+  fromLayout("cluster_available", "Whether all partitions have a quorum", (own) => own.ok);
+  fromLayout("cluster_known_nodes", "Nodes ever seen", (own) => own.known);
+  fromLayout("cluster_connected_nodes", "Nodes connected", () => 1);
+  fromLayout("cluster_storage_nodes", "Nodes with a storage role", (own) => own.storage);
+  fromLayout("cluster_storage_nodes_ok", "Storage nodes connected", (own) => own.up);
+  fromLayout("cluster_partitions", "Partitions", (own) => own.partitions);
+  fromLayout("cluster_partitions_quorum", "Partitions with a quorum", (own) => own.ok * own.partitions);
+  fromLayout("cluster_partitions_all_ok", "Partitions with all nodes connected", (own) => own.ok * own.partitions);
+  metrics.gauge({ name: "block_resync_errored_blocks", help: "Blocks damaged or missing", labels: [] }, () => [
+    { labels: [], value: data.blocks.errors().length },
+  ]);
   const fromStore = (name: string, help: string, read: (stats: ReturnType<DataPlane["blocks"]["stats"]>) => number): void =>
     metrics.gauge({ name, help, labels: [] }, () => [{ labels: [], value: read(data.blocks.stats()) }]);
   fromStore("block_bytes_written", "Bytes of blocks stored since the start", (stats) => stats.storedBytes);
   fromStore("block_bytes_read", "Bytes of blocks read since the start", (stats) => stats.fetchedBytes);
   fromStore("block_delete_counter", "Blocks removed since the start", (stats) => stats.removed);
   fromStore("block_corruption_counter", "Damaged blocks found since the start", (stats) => stats.damaged);
+}
+
+interface ClusterFigures {
+  readonly known: number;
+  readonly storage: number;
+  readonly up: number;
+  readonly partitions: number;
+  /** 1 or 0. */
+  readonly ok: number;
+}
+
+/** As GetClusterHealth counts on one node. */
+function figuresOf({ version, roles, partitions }: LayoutState, own: NodeId): ClusterFigures {
+  const storage = roles.filter(({ capacity }) => capacity !== null);
+  const up = storage.filter(({ id }) => id === own).length;
+  return {
+    known: Math.max(1, roles.length),
+    storage: storage.length,
+    up,
+    partitions: version === 0 ? 0 : partitions,
+    ok: up > 0 && up === storage.length ? 1 : 0,
+  };
 }

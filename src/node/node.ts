@@ -159,7 +159,14 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       },
       configTokens: { admin: secrets.adminToken !== undefined, metrics: secrets.metricsToken !== undefined },
     };
-    registerGauges(options.metrics, { version: options.version, config, space: options.space, data });
+    registerGauges(options.metrics, {
+      version: options.version,
+      config,
+      space: options.space,
+      data,
+      id: options.id,
+      layout: () => control.layout(),
+    });
     const adminParts = { context: admin, region: config.s3?.region ?? "", log, metrics: () => options.metrics.render() };
     let s3Address: string | undefined;
     let adminAddress: string | undefined;
