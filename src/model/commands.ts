@@ -149,6 +149,8 @@ export interface GuardSettings {
   /** Index of the control entry that set it; only higher ones are taken. */
   readonly controlIndex: number;
   readonly indexShards: number;
+  /** Attempts to delete the bucket that are over, this one and those before; counts where the guard is new or damaged. */
+  readonly attempt?: number;
 }
 
 export type Refusal = "no-bucket" | "sealed";

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import type { BucketId } from "../../util/ids.ts";
+import { bucketKey, ROW } from "../partition/row-keys.ts";
 import type { ControlCommand } from "./control-commands.ts";
+import type { BucketView } from "./control-view.ts";
 import { ControlWorld } from "./testing/control-world.ts";
 
 const KEY = "some-key";
@@ -316,6 +318,31 @@ describe("while a bucket is on its way", () => {
         "buried not seen",
       ],
     );
+  });
+
+  test("a damaged guard is set anew while its bucket lives: puts are taken again, and seals of attempts that are over are not", async () => {
+    const world = await worldWithKey();
+    const made = await world.control.createBucketFor({ keyId: KEY, name: "photos" });
+    assert.ok(made.ok);
+    const { row } = world.control.bucket(made.id) as BucketView;
+    const [key] = world.keysOf(row) as [string];
+    // An attempt that gets as far as the seals, and meets an object that came in time.
+    world.before = async (_group, command) => {
+      if (command.op !== "seal") return;
+      world.before = () => Promise.resolve();
+      assert.ok((await world.put(row, key)).ok);
+    };
+    assert.deepEqual(await world.control.deleteBucket(made.id), { ok: false, code: "not-empty" });
+    const group = world.placement.ofKey(row, key);
+    world.disk.damage("rows", bucketKey(group, ROW.guard, made.id), 20);
+    await assert.rejects(world.put(row, key), /damaged/);
+    assert.equal(await world.control.recover(), 0);
+    assert.ok((await world.put(row, key)).ok);
+    await world.remove(row, key);
+    const late = { op: "seal", bucket: made.id, attempt: 1 } as const;
+    assert.deepEqual(await world.host.propose(group, late), { ok: false, refused: "old-attempt" });
+    assert.deepEqual(await world.control.deleteBucket(made.id), { ok: true });
+    assert.equal(await assertSettled(world, made.id), "gone");
   });
 
   test("what fails on the way is tried again by recovery, which says how much is left", async () => {

@@ -2,11 +2,12 @@ import type { Groups } from "../../group/groups.ts";
 import { emptyLayout, type LayoutState } from "../../layout/state.ts";
 import type { Log } from "../../platform/log.ts";
 import type { Random } from "../../platform/random.ts";
-import { type BucketId, CONTROL_GROUP, isHex } from "../../util/ids.ts";
+import { type BucketId, CONTROL_GROUP, type GroupId, isHex } from "../../util/ids.ts";
 import type { PartitionCommand, SealResult } from "../commands.ts";
 import type { AccessKey, Bucket, ControlService, CreateBucketOutcome } from "../control-service.ts";
 import { ServiceError } from "../object-service.ts";
 import type { Placement } from "../placement.ts";
+import { isGuardDamaged } from "../partition/guards.ts";
 import { addUsage, type Counters, readUsage } from "../partition/usage.ts";
 import { bucketNameFault } from "./bucket-names.ts";
 import type { AliasName, ControlCommand, ControlResult } from "./control-commands.ts";
@@ -63,7 +64,7 @@ export class Control implements ControlService {
     if (!this.view.settings) await this.command({ op: "birth", settings: birth() });
   }
 
-  /** Drives every bucket that is between two phases to its end. Returns how many could not be finished now. */
+  /** Drives every bucket that is between two phases to its end, and mends guards. Returns how many buckets could not be finished now. */
   async recover(): Promise<number> {
     let left = 0;
     for (const bucket of [...this.view.buckets.values()]) {
@@ -78,7 +79,29 @@ export class Control implements ControlService {
         );
       }
     }
+    await this.#mendGuards().catch((error: unknown) => {
+      this.#parts.log.warn({ err: error }, "guards could not be looked at, will try again");
+    });
     return left;
+  }
+
+  /**
+   * Damaged guards are set anew for buckets that live: what they hold stands in the bucket's row, and all attempts to delete it are over.
+   * Until then their partitions refuse its commands.
+   */
+  async #mendGuards(): Promise<void> {
+    const { groups, placement, log } = this.#parts;
+    const live = [...this.view.buckets.values()].filter(({ row }) => row.phase === "live");
+    const all = [...new Set(live.flatMap(({ row }) => placement.groupsOf(row)))];
+    const damaged: { readonly group: GroupId; readonly row: BucketRow }[] = [];
+    await groups.readAll(all, (rows) => {
+      for (const { row } of live)
+        for (const group of placement.groupsOf(row)) if (isGuardDamaged(rows, group, row.id)) damaged.push({ group, row });
+    });
+    for (const { group, row } of damaged) {
+      await groups.propose(group, setGuard(row));
+      log.warn({ bucket: row.id, group }, "a damaged guard was set anew");
+    }
   }
 
   /** Has a command decided; on success the view shows it before this settles. */
@@ -278,11 +301,7 @@ export class Control implements ControlService {
       case "live":
         return;
       case "creating":
-        await this.#everywhere(row, {
-          op: "set-guard",
-          bucket: id,
-          settings: { controlIndex: row.guardIndex, indexShards: row.indexShards },
-        });
+        await this.#everywhere(row, setGuard(row));
         return this.#move(id, { op: "bucket-ready", id });
       case "deleting": {
         const seals = (await this.#everywhere(row, { op: "seal", bucket: id, attempt })) as SealResult[];
@@ -316,6 +335,10 @@ export class Control implements ControlService {
         .map((group) => this.#parts.groups.propose<PartitionCommand, unknown>(group, command)),
     );
   }
+}
+
+function setGuard({ id, guardIndex, indexShards, attempt }: BucketRow): PartitionCommand {
+  return { op: "set-guard", bucket: id, settings: { controlIndex: guardIndex, indexShards, attempt } };
 }
 
 /** A bucket whose creation is not finished, or whose deletion is decided, is not there for anyone. */

@@ -1,4 +1,4 @@
-import { KvError } from "../../platform/kv.ts";
+import { KvError, type KvRead, type Tree } from "../../platform/kv.ts";
 
 /** Whether a read met a row whose checksum is wrong. Such a row is never served; what else says the same may be (P6). */
 export function isDamage(error: unknown): boolean {
@@ -11,6 +11,16 @@ export function unlessDamaged<T>(read: () => T): T | undefined {
     return read();
   } catch (error) {
     if (isDamage(error)) return undefined;
+    throw error;
+  }
+}
+
+export function isDamagedRow(rows: KvRead, tree: Tree, key: Uint8Array): boolean {
+  try {
+    rows.view(tree, key);
+    return false;
+  } catch (error) {
+    if (isDamage(error)) return true;
     throw error;
   }
 }

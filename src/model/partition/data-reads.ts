@@ -2,7 +2,7 @@ import { readOrdered } from "../../codec/key-order.ts";
 import { hexSlice } from "../../codec/slices.ts";
 import { type KvRead, STOP } from "../../platform/kv.ts";
 import type { BucketId, ClaimId, GroupId, Hash, UploadId } from "../../util/ids.ts";
-import { isDamage, unlessDamaged } from "./damage.ts";
+import { isDamage, isDamagedRow, unlessDamaged } from "./damage.ts";
 import { type OutboxEntry, readOutbox } from "./outbox-row.ts";
 import {
   FIELDS_START,
@@ -121,20 +121,10 @@ export function partNumbers(
     }
     // Which number it was: the first one behind those found that can't be read.
     next = Math.max(next, (numbers.at(-1) ?? 0) + 1);
-    while (next <= MAX_PARTS && !isDamagedRow(rows, partKey(group, bucket, key, upload, next))) next++;
+    while (next <= MAX_PARTS && !isDamagedRow(rows, "bodies", partKey(group, bucket, key, upload, next))) next++;
     if (next <= MAX_PARTS) numbers.push(next++);
   }
   return numbers;
-}
-
-function isDamagedRow(rows: KvRead, at: Uint8Array): boolean {
-  try {
-    rows.view("bodies", at);
-    return false;
-  } catch (error) {
-    if (isDamage(error)) return true;
-    throw error;
-  }
 }
 
 /** Of one upload, as S3 allows. */

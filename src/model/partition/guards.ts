@@ -5,11 +5,12 @@ import type { Entry } from "../../group/groups.ts";
 import { type KvRead, type KvWrite, STOP } from "../../platform/kv.ts";
 import type { BucketId, GroupId } from "../../util/ids.ts";
 import type { GuardSettings, PartitionCommand, Refusal, SealResult } from "../commands.ts";
+import { isDamagedRow, unlessDamaged } from "./damage.ts";
 import { checkCodec } from "./object-row.ts";
 import { bucketKey, FIELDS_START, graveKey, ROW, rowsOf } from "./row-keys.ts";
 
 /** What protects a bucket's data in one partition; commands trust nothing else. */
-interface Guard extends GuardSettings {
+interface Guard extends Omit<GuardSettings, "attempt"> {
   /** Highest attempt that sealed, and highest that was unsealed: sealed while the first is greater (rule 38). */
   readonly sealedBy: number;
   readonly floor: number;
@@ -37,10 +38,13 @@ export class Guards {
   }
 
   set(rows: KvWrite, bucket: BucketId, settings: GuardSettings, entry: Entry): { readonly ok: true } {
-    const guard = this.#get(rows, bucket);
+    const { controlIndex, indexShards, attempt = 0 } = settings;
+    const guard = unlessDamaged(() => this.#get(rows, bucket));
     const graves = this.#dueGraves(rows, entry);
-    if (guard === undefined || guard.controlIndex < settings.controlIndex)
-      this.#put(rows, bucket, { ...(guard ?? NEW), controlIndex: settings.controlIndex, indexShards: settings.indexShards });
+    if (guard === undefined || guard.controlIndex < controlIndex) {
+      const seals = guard ?? { sealedBy: attempt, floor: attempt, buriedUntilMs: 0 };
+      this.#put(rows, bucket, { ...seals, controlIndex, indexShards });
+    }
     this.#clear(rows, graves);
     return { ok: true };
   }
@@ -133,8 +137,11 @@ export class Guards {
   }
 }
 
-const NEW = { sealedBy: 0, floor: 0, buriedUntilMs: 0 };
 const MAX_GRAVES_CLEARED = 16;
+
+export function isGuardDamaged(rows: KvRead, group: GroupId, bucket: BucketId): boolean {
+  return isDamagedRow(rows, "rows", bucketKey(group, ROW.guard, bucket));
+}
 
 function decode(row: Buffer): Guard {
   checkCodec(row[0], CODEC, "guard");

@@ -5,7 +5,7 @@ import type { BucketId, ClaimId, GroupId, VersionId } from "../../util/ids.ts";
 import type { DeleteCommand, DeleteResult, PutCommand, PutResult } from "../commands.ts";
 import type { ObjectHeaders, WriteCondition } from "../object-service.ts";
 import { claimRefusal } from "./claims.ts";
-import { isDamage, unlessDamaged } from "./damage.ts";
+import { isDamagedRow, unlessDamaged } from "./damage.ts";
 import { encodeObjectRow } from "./object-row.ts";
 import { encodeOutboxRow, type Release } from "./outbox-row.ts";
 import type { PartitionContext } from "./partition-context.ts";
@@ -149,12 +149,7 @@ export function applyMendObject(
   { group }: Entry,
 ): { readonly ok: boolean } {
   const at = objectKey(group, bucket, key);
-  try {
-    rows.view("rows", at);
-    return { ok: true };
-  } catch (error) {
-    if (!isDamage(error)) throw error;
-  }
+  if (!isDamagedRow(rows, "rows", at)) return { ok: true };
   const rebuilt = rebuiltObjectRow(rows, group, bucket, at);
   if (rebuilt === undefined || Buffer.compare(rebuilt.key, at) !== 0) return { ok: false };
   rows.put("rows", at, rebuilt.value);
