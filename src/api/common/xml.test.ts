@@ -38,6 +38,17 @@ describe("reading", () => {
     equal(root.attributes.get("type"), "Canonical&User");
   });
 
+  test("more tags and entities than any document needs are refused before they are parsed", () => {
+    const full = `<Object><Key>&amp;</Key><VersionId>null</VersionId><ETag>&quot;e&quot;</ETag><Size>1</Size></Object>`;
+    equal(parse(`<Delete>${full.repeat(1000)}</Delete>`).children.length, 1000);
+    for (const mark of ["<a/>", "&amp;", "<!---->"]) {
+      const count = XML_LIMITS.marks - 2;
+      parse(`<Delete>${mark.repeat(count)}</Delete>`);
+      throws(() => parse(`<Delete>${mark.repeat(count + 1)}</Delete>`), malformed);
+      parseXml(Buffer.from(`<Delete>${mark.repeat(count + 1)}</Delete>`), { root: ["Delete"], marks: count + 3 });
+    }
+  });
+
   test("what is no acceptable XML", () => {
     for (const text of [
       "",

@@ -24,6 +24,8 @@ export function parseCompletion(bytes: Uint8Array): Parts {
   return parts;
 }
 
+/** 10,000 parts of three elements, two of their tags each, with quotes as entities around the ETag. */
+const MAX_MARKS = 100_000;
 const ROOTS = ["CompleteMultipartUpload", "CompleteMultipartUploadRequest"];
 const HEAD =
   /\s*(?:<\?xml version="1\.0"(?: encoding="(?:UTF|utf)-8")?\s*\?>\s*)?<(CompleteMultipartUpload(?:Request)?)(?: xmlns="[\w:/.-]*")?>\s*/y;
@@ -75,7 +77,7 @@ function scanPart(fields: string): Part | undefined {
 }
 
 function readParts(bytes: Uint8Array): Parts {
-  const reader = new XmlReader(parseXml(bytes, { root: ROOTS }));
+  const reader = new XmlReader(parseXml(bytes, { root: ROOTS, marks: MAX_MARKS }));
   const elements = reader.many("Part", MAX_PART_NUMBER);
   reader.done();
   return elements.map(readPart);
