@@ -2,7 +2,7 @@ import type { Clock } from "../platform/clock.ts";
 import { type Kv, KvError, type KvRead, type KvWrite } from "../platform/kv.ts";
 import { assert } from "../util/assert.ts";
 import { type CommandId, CONTROL_GROUP, type GroupId, type NodeId, type Stamp } from "../util/ids.ts";
-import { decodeGroupRow, encodeGroupRow, groupRowKey } from "./group-row.ts";
+import { decodeGroupRow, encodeGroupRow, type GroupRow, groupRowKey } from "./group-row.ts";
 import { GroupRows } from "./group-rows.ts";
 import { GroupError, type Groups, type ProposeOptions, type StateMachine } from "./groups.ts";
 import { RememberedResults } from "./remembered-results.ts";
@@ -20,6 +20,10 @@ export interface GroupHostParts {
   readonly clock: Pick<Clock, "wallMs" | "monotonicMs">;
   readonly kv: Kv;
   readonly fatal: (error: unknown) => never;
+  /**
+   * Where a group has to go on when its own row is damaged: no row of its shows a higher index or stamp. Left out, such a store does not open.
+   */
+  readonly lastCommand?: (rows: KvRead, group: GroupId) => { readonly index: number; readonly stampMs: number };
   /** Makes the state machine of a group, on first use, and anew after a batch was lost: what a machine gathered in memory goes with it. */
   readonly machine: (group: GroupId) => StateMachine<never, unknown>;
 }
@@ -134,8 +138,7 @@ export class GroupHost implements Groups {
   }
 
   #load(rows: KvRead, group: GroupId): void {
-    const row = rows.get("rows", groupRowKey(group));
-    const known = row === undefined ? undefined : decodeGroupRow(row);
+    const known = this.#readRow(rows, group);
     this.#members.set(group, {
       group,
       key: groupRowKey(group),
@@ -150,6 +153,18 @@ export class GroupHost implements Groups {
       touched: false,
       advanced: false,
     });
+  }
+
+  #readRow(rows: KvRead, group: GroupId): GroupRow | undefined {
+    try {
+      const row = rows.get("rows", groupRowKey(group));
+      return row === undefined ? undefined : decodeGroupRow(row);
+    } catch (error) {
+      const { lastCommand } = this.#parts;
+      if (!(error instanceof KvError && error.code === "kv.damaged") || lastCommand === undefined) throw error;
+      const { index, stampMs } = lastCommand(rows, group);
+      return { term: 1, index, logTimeMs: stampMs, voters: [this.#options.member] };
+    }
   }
 
   #schedule(): void {

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
+import { groupRowKey } from "../../group/group-row.ts";
 import { sourceOf } from "../../util/byte-source.ts";
+import type { PutResult } from "../commands.ts";
 import { type ListEntry, type ListRequest, ServiceError, type WriteCondition } from "../object-service.ts";
 import { readHeadVersion } from "../partition/read-version.ts";
 import { bucketKey, objectKey, ROW, versionKey } from "../partition/row-keys.ts";
-import { bucketRef, checkRows, outboxLength, PartitionWorld } from "../partition/testing/partition-world.ts";
+import { bucketRef, checkRows, claimOf, outboxLength, PartitionWorld } from "../partition/testing/partition-world.ts";
 import { createObjectService } from "./object-store.ts";
 import { hastyClock } from "./testing/hasty-clock.ts";
 import { PlainDataPath } from "./testing/plain-data-path.ts";
@@ -125,6 +127,31 @@ test("a damaged row of counters is counted anew, and stored by the next write", 
   assert.deepEqual(await service.usage(bucket), { ...usage, objects: 40, versions: 40, bytes: usage.bytes + 20 });
   await world.read((rows) => checkRows(rows, world));
   assert.equal(world.kv.stats().damagedRows, damagedRows);
+});
+
+test("a damaged row of a group does not keep the store from opening: indexes and stamps go on above all that rows show", async () => {
+  const { put, service, bucket, world } = await open(1);
+  await put("first", "x".repeat(100));
+  for (let n = 0; n < 5; n++) await put("k", "y".repeat(100 + n));
+  const before = await service.lookup({ bucket, key: "k" });
+  assert.ok(before);
+  const outbox = await world.read((rows) => outboxLength(rows, world));
+  world.wall.now -= 1_000;
+  for (const group of world.placement.groupsOf(bucket)) world.disk.damage("rows", groupRowKey(group), 20);
+  await world.restart();
+  const after = await world.propose<PutResult>(world.placement.ofKey(bucket, "k"), {
+    op: "put",
+    bucket: bucket.id,
+    key: "k",
+    claim: claimOf(1),
+    headers: HEADERS,
+    etag: "00".repeat(16),
+    body: { kind: "inline", bytes: Buffer.from("z") },
+  });
+  assert.ok(after.ok && after.version > before.version && after.stampMs >= before.stampMs);
+  assert.equal(await world.read((rows) => outboxLength(rows, world)), outbox + 1);
+  await world.read((rows) => checkRows(rows, world));
+  await world.restart();
 });
 
 describe("a damaged version row", () => {

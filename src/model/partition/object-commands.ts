@@ -7,7 +7,7 @@ import type { ObjectHeaders, WriteCondition } from "../object-service.ts";
 import { claimRefusal } from "./claims.ts";
 import { isDamagedRow, unlessDamaged } from "./damage.ts";
 import { encodeObjectRow } from "./object-row.ts";
-import { encodeOutboxRow, type Release } from "./outbox-row.ts";
+import { encodeOutboxRow, type Release, SEQUENCES_PER_COMMAND } from "./outbox-row.ts";
 import type { PartitionContext } from "./partition-context.ts";
 import { type Head, readHead, readVersion, rebuiltObjectRow } from "./read-version.ts";
 import { claimKey, objectKey, outboxKey, pageKey, ROW, versionKey } from "./row-keys.ts";
@@ -121,11 +121,9 @@ export function addToOutbox(
   nth: number,
   what: { readonly bucket: BucketId; readonly key: string } & Release,
 ): void {
-  assert(nth < EFFECTS_PER_COMMAND, "a command has few effects");
-  rows.put("rows", outboxKey(entry.group, entry.index * EFFECTS_PER_COMMAND + nth), encodeOutboxRow(what));
+  assert(nth < SEQUENCES_PER_COMMAND, "a command has few effects");
+  rows.put("rows", outboxKey(entry.group, entry.index * SEQUENCES_PER_COMMAND + nth), encodeOutboxRow(what));
 }
-
-const EFFECTS_PER_COMMAND = 4;
 
 /** Writes the object row and the version row of a new head. */
 export function writeVersion(

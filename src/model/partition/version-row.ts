@@ -1,6 +1,7 @@
 import { ByteReader } from "../../codec/byte-reader.ts";
 import { ByteWriter } from "../../codec/byte-writer.ts";
 import { ETAG_BYTES, readEtag, writeEtag } from "../../codec/etag.ts";
+import { readU48 } from "../../codec/slices.ts";
 import type { ClaimId, Hash, UploadId } from "../../util/ids.ts";
 import type { BlockEntry, Body } from "../commands.ts";
 import type { ObjectHeaders, StoredChecksum } from "../object-service.ts";
@@ -85,6 +86,12 @@ export function decodePart(row: Buffer): Content {
 /** A part without its body: completions and lists of parts look at thousands. */
 export function decodePartHead(row: Buffer): ContentHead {
   return contentHead(row, readChecksum(row, new ByteReader(row, CHECKSUM_AT)));
+}
+
+/** Of a version or part row that lies at `at` in a read buffer. */
+export function stampOfVersion(row: Buffer, at: number): number {
+  checkCodec(row[at], VERSION_CODEC, "version");
+  return readU48(row, at + 4);
 }
 
 const CLAIM_AT = 16 + ETAG_BYTES;

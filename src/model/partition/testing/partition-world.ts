@@ -7,6 +7,7 @@ import type { BucketId, ClaimId, GroupId, Hash, NodeId, UploadId } from "../../.
 import type { KvRead } from "../../../platform/kv.ts";
 import type { PartitionCommand } from "../../commands.ts";
 import type { BucketRef, BucketUsage } from "../../object-service.ts";
+import { lastCommandOf } from "../../last-command.ts";
 import { Placement } from "../../placement.ts";
 import { readPieces } from "../body-reads.ts";
 import { eachClaim } from "../data-reads.ts";
@@ -58,6 +59,7 @@ export class PartitionWorld {
         clock: { wallMs: () => this.wall.now, monotonicMs: () => 0 },
         kv: this.kv,
         fatal,
+        lastCommand: lastCommandOf,
         machine: (group) => new PartitionMachine(group, { commandWindowMs: WINDOW_MS }),
       },
     );
