@@ -10,8 +10,8 @@ export interface ClockRates {
 
 export class VirtualClock {
   readonly #rates: ClockRates;
-  readonly #monoOffset: number;
-  readonly #bootOffset: number;
+  #monoOffset: number;
+  #bootOffset: number;
   #wallOffset: number;
   #asleepMs = 0;
 
@@ -37,6 +37,12 @@ export class VirtualClock {
   /** The machine slept that long: the monotonic clock did not see it. */
   slept(trueMs: number): void {
     this.#asleepMs += trueMs;
+  }
+  /** The machine started anew: its monotonic clocks begin near 0. */
+  restarted(trueMs: number): void {
+    this.#asleepMs = 0;
+    this.#monoOffset = -trueMs * this.#rates.mono;
+    this.#bootOffset = -trueMs * this.#rates.boot;
   }
   /** Somebody set the wall clock: so far from true time. */
   setWall(offsetMs: number): void {

@@ -91,6 +91,7 @@ export class SimNode implements NodePart {
     this.#armedAt = Number.POSITIVE_INFINITY;
     this.hosts = new Map();
     this.#hostOf = new Map();
+    if (disk.boots > 0 && world.dice.chance(0.3)) this.clock.restarted(world.now); // not the process alone, the machine
     disk.tick++; // rule 25: durable before it is registered
     world.trace.mix(world.now, this.index + 100);
     const slow = (): number => 1 + world.dice.below(world.dice.chance(0.5) ? 3 : 25);

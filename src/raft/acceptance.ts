@@ -109,10 +109,12 @@ function truncate<C>(core: Core<C>, from: number): void {
   // Writes under way make durable what is no longer the log: they count only up to here.
   if (core.underWay !== null)
     for (let k = 1; k < core.underWay.length; k += 2) core.underWay[k] = Math.min(core.underWay[k]!, from - 1);
-  if (core.flagged >= from) core.flagged = from - 1;
 }
 
-/** rule 6: what the leader says is durable with it, as far as verified here, in this term. */
+/**
+ * rule 6: what the leader says is durable with it, as far as verified here, in this term. (What is verified in a term is not truncated in
+ * it, and the next term begins with no flag: so nothing flagged is ever replaced.)
+ */
 function noteFlag<C>(core: Core<C>, append: Append<C>, verified: number): void {
   if (core.broken("early-unverified")) core.flagged = append.durable;
   else core.flagged = Math.max(core.flagged, Math.min(append.durable, verified));

@@ -120,9 +120,8 @@ export class Core<C> {
   electAtMs = NEVER;
   /** When the leader was last asked whether it leads (rule 19). */
   askedAtMs = Number.NEGATIVE_INFINITY;
-  /** The campaign under way: who granted, and was it on a leader's word. */
+  /** The campaign under way: who granted. */
   votes: Set<MemberId> | null = null;
-  campaignForced = false;
   leadership: Leadership | null = null;
   reads: Reads | null = null;
   // ---- writes: what goes into the next, and those under way
@@ -134,8 +133,6 @@ export class Core<C> {
   installing: Anchor | null = null;
   writeSeq = 0;
   storedSeq = 0;
-  /** The last write that changed term or vote. */
-  hardSeq = 0;
   /** Alternating: seq, highest index it makes durable. Null when all is durable. */
   underWay: number[] | null = null;
   /** The write that carries this candidate's vote for itself; 0: not yet drained. */
@@ -180,11 +177,6 @@ export class Core<C> {
   deciding(defect: Defect): Configuration {
     const { configuration } = this;
     return this.broken(defect) ? { ...configuration, old: null } : configuration;
-  }
-
-  /** Are term and vote, as they are now, not durable yet? */
-  get hardStateUnsafe(): boolean {
-    return this.hardDirty || this.storedSeq < this.hardSeq;
   }
 
   /** @param durable leaves only once everything written so far is durable. */

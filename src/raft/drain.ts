@@ -39,7 +39,6 @@ function takeWrite<C>(core: Core<C>): Write<C> | null {
   const { log, installing, truncateFrom } = core;
   if (!core.hardDirty && installing === null && truncateFrom === 0 && core.writtenTo === log.last) return null;
   const seq = ++core.writeSeq;
-  if (core.hardDirty) core.hardSeq = seq;
   const entries = core.writtenTo < log.last ? log.slice(core.writtenTo + 1, NEVER, NEVER) : NONE;
   (core.underWay ??= []).push(seq, log.last);
   core.writtenTo = log.last;

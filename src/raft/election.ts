@@ -53,7 +53,6 @@ function campaign<C>(core: Core<C>, pre: boolean, force: boolean, now: Moment): 
   core.role = pre ? "pre-candidate" : "candidate";
   core.leader = null;
   core.changed = true;
-  core.campaignForced = force;
   core.votes = new Set();
   core.failReads("no-leader");
   core.rest(now);

@@ -36,17 +36,30 @@ const step: fc.Arbitrary<Step> = fc.record({
   passMs: fc.integer({ min: 0, max: 60 }),
   what: fc.constantFrom("beat", "beat", "carry", "carry", "answer", "answer", "stop", "restart"),
 });
-const world = fc.record({ fastL: fc.boolean(), fastF: fc.boolean(), steps: fc.array(step, { minLength: 10, maxLength: 80 }) });
+const world = fc.record({
+  fastL: fc.boolean(),
+  fastF: fc.boolean(),
+  second: fc.constantFrom("boot", "wall"),
+  steps: fc.array(step, { minLength: 10, maxLength: 80 }),
+});
 
-/** True time goes on; L's and F's clocks run at rates up to 5 % apart, L's ordinary clock sometimes stands still; messages wait as long as they like. */
+/**
+ * True time goes on; L's and F's clocks run at rates up to 5 % apart, L's ordinary clock sometimes stands still; messages wait as long as they like.
+ * Only one other clock of L's tells that it slept: boot time (the wall is being set back), or the wall (the platform has no boot time).
+ */
 function holderOutlivesGiver(
-  draw: { fastL: boolean; fastF: boolean; steps: readonly Step[] },
+  draw: { fastL: boolean; fastF: boolean; second: "boot" | "wall"; steps: readonly Step[] },
   defects?: ReadonlySet<Defect>,
 ): boolean {
   const [rateL, rateF] = [draw.fastL ? 1.05 : 1, draw.fastF ? 1.05 : 1];
   let trueMs = 0;
   let stoppedMs = 0;
-  const nowL = (): Moment => ({ ...at(trueMs), monoMs: (trueMs - stoppedMs) * rateL, bootMs: trueMs * rateL });
+  const nowL = (): Moment => {
+    const monoMs = (trueMs - stoppedMs) * rateL;
+    return draw.second === "boot"
+      ? at(trueMs, { monoMs, bootMs: trueMs * rateL, wallMs: 1_000_000 - trueMs })
+      : at(trueMs, { monoMs, bootMs: monoMs });
+  };
   const nowF = (): Moment => at(trueMs * rateF);
   const planted = defects === undefined ? {} : { defects };
   const holder = new Leases(options("L", planted), nowL());

@@ -2,10 +2,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { mayFollow, nextConfiguration, quorumValue } from "./configuration.ts";
-import type { Append, Message } from "./messages.ts";
+import type { Append, Message, Moment } from "./messages.ts";
 import { SCOPE_NONE } from "./messages.ts";
 import { concerns } from "./read-index.ts";
-import { newbornGroup } from "./raft.ts";
+import { Leases } from "./lease.ts";
+import { raftOptions } from "./options.ts";
+import { emptyGroup, newbornGroup, Raft } from "./raft.ts";
 import { type Member, Rig } from "./testing/rig.ts";
 
 function elected(ids: readonly string[] = ["a", "b", "c"], manual = false): { rig: Rig; a: Member } {
@@ -222,6 +224,112 @@ test("a single voter decides alone, once its write is durable", () => {
   rig.store(a);
   assert.equal(a.raft.commitIndex, 2);
   assert.ok(a.raft.mayRead(1, rig.now(a)), "nobody else's promise is needed");
+});
+
+test("rule 18: a confirmation counts in its own term only, whatever its number", () => {
+  const { rig, a } = elected();
+  rig.read(a, 1, 1);
+  const round = rig.wire.flatMap(({ message }) => (message.kind === "confirm" ? [message.round] : []))[0]!;
+  rig.wire = [];
+  const reply = { kind: "confirm-reply", from: "b", term: a.raft.term, round } as const;
+  // Of an earlier leadership of a's, perhaps in an earlier process: rounds are counted anew there.
+  a.raft.step({ ...reply, term: reply.term - 1, round: round + 9 }, rig.now(a));
+  rig.drain(a);
+  assert.deepEqual(a.answers, []);
+  a.raft.step({ ...reply, round: round - 1 }, rig.now(a));
+  rig.drain(a);
+  assert.deepEqual(a.answers, [], "nor a round begun before the read");
+  a.raft.step(reply, rig.now(a));
+  rig.drain(a);
+  assert.deepEqual(a.answers, [{ id: 1, ok: true, index: 1 }]);
+});
+
+test("rule 26: who forgot a group is silent until its log is as long as it was, whatever configurations pass by", () => {
+  let ms = 1000;
+  const now = (): Moment => ({ monoMs: ms, bootMs: ms, wallMs: ms, jitter: 0 });
+  const leases = new Leases(
+    { self: "c", leaseMs: 100, driftFactor: 1.05, heartbeatMs: 28, maxHeartbeatMs: 200, boot: 1, firstBoot: true },
+    now(),
+  );
+  const c = new Raft<string>(raftOptions("c", leases), emptyGroup({ term: 2, vote: "b", silentBelow: 5 }), now());
+  const alone = { voters: ["c"], old: null, learners: [] };
+  const entries = [1, 2, 3, 4, 5].map((index) => ({
+    index,
+    term: 1,
+    stampMs: 0,
+    scope: SCOPE_NONE,
+    sizeBytes: 1,
+    configuration: index === 3 ? alone : null,
+    data: index === 3 ? null : "x",
+  }));
+  const append = (from: number, to: number): Message<string> => ({
+    kind: "append",
+    from: "a",
+    term: 2,
+    gen: 0,
+    session: 9,
+    leaving: false,
+    prevIndex: from - 1,
+    prevTerm: from === 1 ? 0 : 1,
+    entries: entries.slice(from - 1, to),
+    commit: 5,
+    durable: 5,
+  });
+  const vote = { kind: "vote", from: "b", term: 3, pre: false, force: false, lastIndex: 9, lastTerm: 2 } as const;
+  c.step(append(1, 4), now());
+  c.drain(now());
+  assert.deepEqual([c.configuration, c.isVoter, c.commitIndex], [alone, true, 4]);
+  ms += 1000;
+  c.tick(now());
+  c.step(vote, now());
+  c.step({ ...vote, pre: true }, now());
+  c.step({ ...vote, force: true }, now());
+  assert.equal(c.drain(now()), null, "it neither votes nor campaigns, and keeps its term");
+  assert.deepEqual([c.role, c.term], ["follower", 2]);
+  c.step(append(5, 5), now());
+  c.drain(now());
+  ms += 1000;
+  c.tick(now());
+  assert.equal(c.role, "candidate", "filled, it counts again");
+});
+
+test("rule 15: after a restart not even 'campaign now' is heeded, nor a forced vote given, for one lease", () => {
+  const { rig } = elected();
+  const b = rig.get("b");
+  rig.crash(b);
+  rig.start(b);
+  rig.drain(b);
+  const entry = { prevIndex: 1, prevTerm: 1, entries: [], commit: 1, durable: 1 };
+  b.raft.step({ kind: "append", from: "a", term: 1, gen: 0, session: 0, leaving: false, ...entry }, rig.now(b));
+  assert.equal(b.raft.leader, "a");
+  const term = 2;
+  b.raft.step({ kind: "campaign-now", from: "a", term: 1 }, rig.now(b));
+  b.raft.step({ kind: "vote", from: "c", term, pre: false, force: true, lastIndex: 9, lastTerm: 1 }, rig.now(b));
+  assert.deepEqual([b.raft.role, b.raft.term], ["follower", 1]);
+  rig.nowMs += 101;
+  b.raft.step({ kind: "campaign-now", from: "a", term: 1 }, rig.now(b));
+  assert.deepEqual([b.raft.role, b.raft.term], ["candidate", 2]);
+});
+
+test("rule 4: log time comes with a snapshot", () => {
+  const { rig, a } = elected();
+  const c = rig.get("c");
+  rig.cut.add("a→c");
+  a.wallOffsetMs = rig.get("b").wallOffsetMs = 5000; // c's clock is far behind theirs
+  for (const id of ["b"]) rig.beat(a, rig.get(id));
+  rig.propose(a, "x", 1);
+  while (rig.wire.length > 0) rig.deliver(0);
+  const stampMs = a.raft.logTimeMs;
+  rig.trim(a, 2, 2);
+  rig.cut.clear();
+  rig.nowMs += 50;
+  rig.beat(a, c);
+  rig.tick(a);
+  while (rig.wire.length > 0) rig.deliver(0);
+  for (const to of [...a.wantSnapshot]) rig.shipSnapshot(a, to);
+  while (rig.wire.length > 0) rig.deliver(0);
+  assert.equal(c.raft.anchor.index, 2, "it was filled by a snapshot");
+  assert.equal(c.raft.logTimeMs, stampMs);
 });
 
 test("quorums of both halves", () => {

@@ -103,7 +103,10 @@ function placeIn(read: WaitingRead, ask: number): number {
   return -1;
 }
 
-/** "Do you still follow me?" Adopting the term and answering is all; the answer leaves once the term is durable (rule 1). */
+/**
+ * "Do you still follow me?" Adopting the term and answering is all. It need not wait for the disk: it says that this member, until now, has
+ * not voted in a later term; and votes leave once durable (rule 1), so it is true of what a restart finds as well.
+ */
 export function onConfirm<C>(core: Core<C>, confirm: Confirm, now: Moment): void {
   if (confirm.term < core.term) {
     refuseOldTerm(core, confirm.from);
@@ -113,11 +116,7 @@ export function onConfirm<C>(core: Core<C>, confirm: Confirm, now: Moment): void
     core.follow(confirm.term, confirm.from, now);
     core.leaderGen = confirm.gen;
   }
-  core.send(
-    confirm.from,
-    { kind: "confirm-reply", from: core.self, term: confirm.term, round: confirm.round },
-    core.hardStateUnsafe,
-  );
+  core.send(confirm.from, { kind: "confirm-reply", from: core.self, term: confirm.term, round: confirm.round });
 }
 
 export function onConfirmReply<C>(core: Core<C>, reply: ConfirmReply): void {
