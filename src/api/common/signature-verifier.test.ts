@@ -557,6 +557,15 @@ describe("refusals in AWS's codes", () => {
     ok(!JSON.stringify([...elements]).includes(key.secret));
   });
 
+  test("the bytes of a long canonical request are left out: the answer stays of the request's size", () => {
+    const long = signRequest(identity, { ...base, headers: ["Host", "h", "x-amz-meta-a", "v".repeat(50_000)] });
+    const headers = long.headers.map((text) => text.replace(/Signature=.*/, `Signature=${"0".repeat(64)}`));
+    const outcome = verify(verifier, { ...long, headers });
+    equal(refusal(outcome), "SignatureDoesNotMatch");
+    ok(!outcome.ok && outcome.error.elements.some(([name]) => name === "CanonicalRequest"));
+    ok(!outcome.ok && outcome.error.elements.reduce((sum, [, value]) => sum + value.length, 0) < 60_000);
+  });
+
   test("no credentials: anonymous, with the body's form", () => {
     const outcome = accepted(verify(verifier, { target: "/b/k", headers: ["Host", "h"] }));
     equal(outcome.key, undefined);

@@ -288,6 +288,9 @@ function findProof(
   return { ok: false, ...(first ?? { canonical: "", text: "" }) };
 }
 
+/** Longer canonical requests are shown as text alone: their bytes would make the answer many times as long as the request. */
+const MAX_BYTES_SHOWN = 8192;
+
 function signatureError(about: {
   keyId: string;
   signature: string;
@@ -300,8 +303,9 @@ function signatureError(about: {
     ["SignatureProvided", about.signature],
     ["StringToSignBytes", hexBytes(about.text)],
   ];
-  if (about.canonical !== undefined)
-    elements.push(["CanonicalRequest", about.canonical], ["CanonicalRequestBytes", hexBytes(about.canonical)]);
+  if (about.canonical !== undefined) elements.push(["CanonicalRequest", about.canonical]);
+  if (about.canonical !== undefined && about.canonical.length <= MAX_BYTES_SHOWN)
+    elements.push(["CanonicalRequestBytes", hexBytes(about.canonical)]);
   return protocolError(
     "SignatureDoesNotMatch",
     "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
