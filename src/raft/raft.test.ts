@@ -279,6 +279,7 @@ test("rule 26: who forgot a group is silent until its log is as long as it was, 
   c.step(append(1, 4), now());
   c.drain(now());
   assert.deepEqual([c.configuration, c.isVoter, c.commitIndex], [alone, true, 4]);
+  assert.equal(c.remains.silentBelow, 5, "forgetting again, half filled, makes it no less silent");
   ms += 1000;
   c.tick(now());
   c.step(vote, now());
