@@ -233,6 +233,15 @@ test("a file that is no TOML is one fault, and so is a number too large for it",
   }
 });
 
+test("keys that are read and not obeyed are warned of when they are given", () => {
+  assert.deepEqual(warningsOf({}), []);
+  assert.deepEqual(warningsOf({ consistency_mode: "degraded", bootstrap_peers: ["a"], block_max_concurrent_reads: 3 }), [
+    "consistency_mode has no effect in this release",
+    "bootstrap_peers has no effect in this release",
+    "block_max_concurrent_reads has no effect in this release",
+  ]);
+});
+
 test("a fault of TOML says where it is", () => {
   const parsed = parseConfig('metadata_dir = "/m"\ndata_dir = = "/d"\n');
   assert.ok(!parsed.ok);

@@ -15,6 +15,7 @@ export interface Config {
   readonly disableScrub: boolean;
   readonly blockSizeBytes: number;
   readonly blockRamBufferMaxBytes: number;
+  /** Read for the sake of its faults; reads are bounded by their memory (`block_ram_buffer_max`). */
   readonly blockMaxConcurrentReads: number;
   readonly blockMaxConcurrentWritesPerRequest: number;
   /** undefined: never compress. */
@@ -76,6 +77,9 @@ export type ParsedConfig =
 
 /** Keys of Garage that mean something this release does not have yet, or that have no effect here. They are not unknown, and not obeyed. */
 const WITHOUT_EFFECT = new Set([
+  "bootstrap_peers",
+  "consistency_mode",
+  "block_max_concurrent_reads",
   "metadata_snapshots_dir",
   "metadata_auto_snapshot_interval",
   "use_local_tz",
@@ -234,7 +238,7 @@ class Parser {
       else this.#warnings.push({ key, reason: "is not a key that Hangar knows; ignored" });
     };
     for (const [key, value] of Object.entries(this.#document)) {
-      if (!this.#known.has(key)) note(key);
+      if (!this.#known.has(key) || WITHOUT_EFFECT.has(key)) note(key);
       else if (key === "s3_api" || key === "admin")
         for (const name of isTable(value) ? Object.keys(value) : [])
           if (!this.#known.has(`${key}.${name}`)) note(`${key}.${name}`);
