@@ -56,6 +56,14 @@ export function addBucketCommands(program: Command, client: () => AdminClient): 
     .action(async (name: string, options: { yes?: boolean }) => {
       const api = client();
       const info = await find(api, name);
+      const names = [
+        ...info.globalAliases,
+        ...info.keys.flatMap((key) => key.bucketLocalAliases.map((alias) => `${key.accessKeyId}:${alias}`)),
+      ];
+      if (names.length > 1)
+        throw new CommandError(
+          `bucket ${name} has other names (${names.join(", ")}): take them away with \`hangar bucket unalias\` first, all but one`,
+        );
       if (!options.yes) throw new CommandError(`add --yes to delete bucket ${name}`);
       await api.post("DeleteBucket", undefined, { id: info.id });
       print(`Bucket ${name} has been deleted.`);

@@ -6,6 +6,7 @@ import { GroupHost } from "../group/group-host.ts";
 import { Control } from "../model/control/control.ts";
 import { ControlMachine } from "../model/control/control-machine.ts";
 import { getRow, type SettingsRow } from "../model/control/rows.ts";
+import { lastCommandOf } from "../model/last-command.ts";
 import { createObjectService } from "../model/objects/object-store.ts";
 import { PartitionMachine } from "../model/partition/partition-machine.ts";
 import { Placement } from "../model/placement.ts";
@@ -71,6 +72,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
     {
       clock,
       kv,
+      lastCommand: lastCommandOf,
       fatal: platform.fatal,
       machine: (group) => (group === CONTROL_GROUP ? new ControlMachine() : new PartitionMachine(group, { commandWindowMs })),
     },

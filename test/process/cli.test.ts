@@ -113,6 +113,8 @@ describe("the command line", { timeout: 500_000 }, () => {
     await daemon.s3.put("local-name", "through-local", content(4, 10));
     assert.ok(await daemon.s3.get("other-name", "through-local"));
     await refuses(["bucket", "alias", "cli-bucket", BUCKET], /another bucket/);
+    const names = new RegExp(`other names \\(cli-bucket, other-name, ${daemon.keyId}:local-name\\).*unalias`);
+    await refuses(["bucket", "delete", "cli-bucket", "--yes"], names);
     await says(["bucket", "unalias", "local-name", "--local", daemon.keyId]);
     await assert.rejects(daemon.s3.list("local-name"), (error: S3Error) => error.code === "NoSuchBucket");
     await says(["bucket", "unalias", "other-name"]);
