@@ -83,7 +83,11 @@ export class MembershipDriver {
     const free = nodes.filter(
       (node) => node.running && control[node.index]!.incarnation === node.incarnation && !voters.includes(node.self),
     );
-    return free.length === 0 ? null : { voters, learners: [...learners, dice.pick(free).self] };
+    if (free.length === 0) return null;
+    // Who was a member and forgot it comes back often: what it said then must not count now, nor what it has not got back.
+    const back = free.filter((node) => this.#world.forgetful.has(host.group * 8 + node.index));
+    const chosen = back.length > 0 && dice.chance(0.6) ? dice.pick(back) : dice.pick(free);
+    return { voters, learners: [...learners, chosen.self] };
   }
 
   /** One to three voters, one at a time; who leaves may well be the leader. */

@@ -199,6 +199,7 @@ export class SimNode implements NodePart {
       empty.log.vote = vote;
     }
     this.disk.groups.set(group, { ...empty, silentBelow });
+    this.world.forgetful.add(group * 8 + this.index);
     this.world.count("groups forgotten");
     this.world.note(group, () => `${host.name} forgets the group`);
     return true;

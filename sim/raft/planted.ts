@@ -98,7 +98,7 @@ export const PLANTED: Readonly<Record<AnyDefect, Planted>> = {
 /** Named in the rules but not planted here, and why. */
 export const NOT_PLANTED: Readonly<Record<string, string>> = {
   "epoch-late":
-    "the epoch travels in the core's acknowledgement, made when it accepts the append; a host can't read it late (argument: rule 14)",
+    "the epoch travels in the core's acknowledgement, made when it accepts the append; a host can't read it late (raft.test.ts: rule 14)",
   "lease-first":
     "a lease checked just before or just after reading makes no difference (rule 17); the core checks it with the answer",
 };

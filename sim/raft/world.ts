@@ -59,6 +59,8 @@ export class World {
   readonly blocked = new Set<number>();
   /** What messages take longer on some ways, ms; from · 8 + to. */
   readonly slowWays = new Map<number, number>();
+  /** Who forgot which group; group · 8 + node. */
+  readonly forgetful = new Set<number>();
   readonly stats: Record<string, number> = {};
   damaged = false;
   failure: string | null = null;

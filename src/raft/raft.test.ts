@@ -121,6 +121,10 @@ test("rule 12: a promised follower keeps its term whatever it is sent, but for i
     { kind: "confirm-reply", from: "c", term: term + 7, round: 1 },
     { kind: "lead-answer", from: "c", term: term + 7, leads: true, gen: 9 },
     { kind: "campaign-now", from: "c", term: term + 7 },
+    // Late words of its own leader, from before it led in this term: that it did not lead then, or wished to.
+    { kind: "lead-answer", from: "a", term: term - 1, leads: false, gen: 9 },
+    { ...vote, from: "a", term },
+    { ...vote, from: "a", term, pre: true },
   ] satisfies Message<string>[]) {
     b.raft.step(message, now);
     assert.equal(b.raft.term, term, message.kind);
@@ -292,6 +296,28 @@ test("rule 26: who forgot a group is silent until its log is as long as it was, 
   ms += 1000;
   c.tick(now());
   assert.equal(c.role, "candidate", "filled, it counts again");
+});
+
+test("rule 14: the epoch is that of accepting the append, though the answer leaves after the promise lapsed and was renewed", () => {
+  const { rig, a } = elected();
+  const b = rig.get("b");
+  rig.beat(a, b);
+  const before = b.leases.epochFor("a");
+  const entry = { prevIndex: 1, prevTerm: 1, entries: [], commit: 1, durable: 1 };
+  b.raft.step({ kind: "append", from: "a", term: 1, gen: 0, session: 0, leaving: false, ...entry }, rig.now(b));
+  // Not drained yet. In between b is free, and no longer follows a in this group.
+  rig.nowMs += 300;
+  rig.lapse(b);
+  b.raft.tick(rig.now(b));
+  rig.nowMs += 300;
+  b.raft.tick(rig.now(b));
+  assert.deepEqual([b.raft.role, b.raft.term], ["pre-candidate", 1]);
+  rig.beat(a, b);
+  assert.ok(b.leases.epochFor("a") > before);
+  const acks = b.raft
+    .drain(rig.now(b))!
+    .messages.flatMap(({ message }) => (message.kind === "append-reply" ? [message.epoch] : []));
+  assert.deepEqual(acks, [before]);
 });
 
 test("rule 15: after a restart not even 'campaign now' is heeded, nor a forced vote given, for one lease", () => {
