@@ -78,10 +78,15 @@ export class Janitor implements Worker {
     const isLast = group + 1 === this.#parts.groups.partitions;
     // Further on first: a group that can't be looked at must not keep the others waiting.
     this.#group = isLast ? 0 : group + 1;
-    this.#add(await this.#lookAt(group));
+    try {
+      this.#add(await this.#lookAt(group));
+    } finally {
+      if (isLast) {
+        this.#last = this.#round;
+        this.#round = NOTHING;
+      }
+    }
     if (!isLast) return { state: "busy" };
-    this.#last = this.#round;
-    this.#round = NOTHING;
     return { state: "idle", delayMs: Math.max(MIN_REST_MS, Math.min(gcDelayMs, commandWindowMs) / 4) };
   }
 

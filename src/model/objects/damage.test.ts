@@ -179,12 +179,13 @@ describe("a damaged version row", () => {
       assert.equal((await service.usage(bucket)).objects, 2);
     });
 
-  test("with its object row damaged too fails the lists that meet it: nobody knows the key any more", async () => {
-    const { put, pages, damageObjectRow, damageVersionRow } = await open(1);
-    for (const key of ["a", "k", "z"]) await put(key, key.repeat(100));
-    await damageVersionRow("k");
-    damageObjectRow("k");
-    await assert.rejects(pages({ prefix: "", delimiter: "", limit: 1_000 }), isDamaged);
-    assert.equal((await pages({ prefix: "z", delimiter: "", limit: 1_000 })).length, 1);
-  });
+  for (const how of ["damaged", "missing"] as const)
+    test(`and its object row damaged too fail the lists that meet them: nobody knows the key any more (${how})`, async () => {
+      const { put, pages, damageObjectRow, damageVersionRow } = await open(1);
+      for (const key of ["a", "k", "z"]) await put(key, key.repeat(100));
+      await damageVersionRow("k", how);
+      damageObjectRow("k");
+      await assert.rejects(pages({ prefix: "", delimiter: "", limit: 1_000 }), isDamaged);
+      assert.equal((await pages({ prefix: "z", delimiter: "", limit: 1_000 })).length, 1);
+    });
 });

@@ -3,7 +3,7 @@ import { latin1Slice } from "../../codec/slices.ts";
 import { type KvRead, type RowView, type ScanStep, STOP } from "../../platform/kv.ts";
 import type { BucketId, GroupId } from "../../util/ids.ts";
 import type { ChecksumAlgorithm, ListEntry, ListPage, ListRequest, StoredChecksum } from "../object-service.ts";
-import { isDamage } from "./damage.ts";
+import { isDamage, unlessDamaged } from "./damage.ts";
 import { algorithmOf, checkCodec, checksumTypeOf, etagOf, OBJECT_CODEC, sizeOf, stampOf } from "./object-row.ts";
 import { rebuiltObjectRow } from "./read-version.ts";
 import { OBJECT_KEY_START, objectKey } from "./row-keys.ts";
@@ -190,6 +190,8 @@ class ShardCursor {
       if (reached !== undefined && Buffer.compare(reached, from) > 0) return reached;
       const row = rebuiltObjectRow(this.#rows, this.#group, this.#request.bucket, from);
       if (row === undefined || Buffer.compare(row.key, this.#end) >= 0) throw error;
+      // A key further on whose own row is whole: then the damaged one has lost its version row too, and nobody knows what it was.
+      if (unlessDamaged(() => this.#rows.view("rows", row.key)) !== undefined) throw error;
       this.#request.onDamaged?.(row.key.toString("utf8", OBJECT_KEY_START));
       const step = this.#visit(row);
       return step === STOP ? undefined : (step ?? Buffer.concat([row.key, ZERO]));
