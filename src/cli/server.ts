@@ -72,7 +72,8 @@ export async function startDaemon(parts: {
   readonly flags: ServerFlags;
 }): Promise<Daemon> {
   const { secrets, log, version, flags } = parts;
-  const stops = watchSignals(log);
+  const clock = nodeClock();
+  const stops = watchSignals(log, clock);
   const config = absolute(parts.config);
   if (secrets.rpcSecret === undefined)
     throw new CommandError("rpc_secret (or rpc_secret_file) is required: `openssl rand -hex 32` makes one");
@@ -88,7 +89,6 @@ export async function startDaemon(parts: {
     refuseOtherStore(config.metadataDir, config.dbEngine);
     const key = loadNodeKey(config.metadataDir);
     kv = await openKv(config, log);
-    const clock = nodeClock();
     const platform: Platform = {
       clock,
       random: nodeRandom(),
@@ -227,18 +227,23 @@ function startFailure(error: unknown): unknown {
 
 const BUGS = new Set(["TypeError", "ReferenceError", "RangeError", "AssertionError"]);
 
+/** A second signal within this time is the same one: the terminal sends Ctrl-C to npm and to the daemon, and npm passes it on. */
+const SAME_SIGNAL_MS = 500;
+
 /**
  * Settles with the first SIGINT or SIGTERM once somebody waits for it; a second one ends the process at once, as does the first while
  * the node starts: every start makes up for what the one before left undone. (As process 1 of a container it would not even be noticed
  * without a handler.)
  */
-function watchSignals(log: Log): Stops {
+function watchSignals(log: Log, clock: Clock): Stops {
   let stop: ((signal: Signal) => void) | undefined;
+  let stoppedMs = Number.NEGATIVE_INFINITY;
   const on = (signal: Signal): void => {
-    const first = stop;
-    stop = undefined;
-    if (first) first(signal);
-    else process.exit(128 + SIGNALS[signal]);
+    if (stop) {
+      stoppedMs = clock.monotonicMs();
+      stop(signal);
+      stop = undefined;
+    } else if (clock.monotonicMs() - stoppedMs >= SAME_SIGNAL_MS) process.exit(128 + SIGNALS[signal]);
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => on(signal));
   process.on("SIGHUP", () => log.info({}, "SIGHUP is ignored"));
