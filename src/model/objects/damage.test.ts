@@ -6,7 +6,7 @@ import { sourceOf } from "../../util/byte-source.ts";
 import type { PutResult } from "../commands.ts";
 import { type ListEntry, type ListRequest, ServiceError, type WriteCondition } from "../object-service.ts";
 import { readHeadVersion } from "../partition/read-version.ts";
-import { bucketKey, objectKey, ROW, versionKey } from "../partition/row-keys.ts";
+import { bucketKey, objectKey, partKey, ROW, versionKey } from "../partition/row-keys.ts";
 import { bucketRef, checkRows, claimOf, outboxLength, PartitionWorld } from "../partition/testing/partition-world.ts";
 import { createObjectService } from "./object-store.ts";
 import { hastyClock } from "./testing/hasty-clock.ts";
@@ -152,6 +152,31 @@ test("a damaged row of a group does not keep the store from opening: indexes and
   assert.equal(await world.read((rows) => outboxLength(rows, world)), outbox + 1);
   await world.read((rows) => checkRows(rows, world));
   await world.restart();
+});
+
+test("an upload with a damaged part can be aborted, and the counters are right afterwards", async () => {
+  const { service, bucket, world, data } = await open(1);
+  const begin = async (key: string, sizes: readonly number[]) => {
+    const created = await service.createUpload({ bucket, key, headers: HEADERS });
+    assert.ok(created.ok);
+    const { upload } = created;
+    for (const [at, size] of sizes.entries()) {
+      const body = { source: sourceOf(Buffer.alloc(size, at)), signal };
+      assert.ok((await service.putPart({ bucket, key, upload, part: at + 1, body })).ok);
+    }
+    return upload;
+  };
+  const kept = await begin("kept", [100, 5]);
+  const doomed = await begin("doomed", [100, 90, 3]);
+  const group = world.placement.ofKey(bucket, "doomed");
+  world.disk.damage("bodies", partKey(group, bucket.id, "doomed", doomed, 2), 90);
+  assert.deepEqual(await service.abortUpload({ bucket, key: "doomed", upload: doomed }), { ok: true });
+  const { uploads, parts, partBytes } = await service.usage(bucket);
+  assert.deepEqual([uploads, parts, partBytes], [1, 2, 105]);
+  await data.release();
+  await world.read((rows) => checkRows(rows, world));
+  assert.equal(world.kv.stats().rows.bodies, 2);
+  assert.deepEqual(await service.abortUpload({ bucket, key: "kept", upload: kept }), { ok: true });
 });
 
 describe("a damaged version row", () => {

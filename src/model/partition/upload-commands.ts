@@ -3,10 +3,12 @@ import type { KvWrite } from "../../platform/kv.ts";
 import type { CreateUploadCommand, PartitionCommand, PutPartCommand, PutPartResult, UploadResult } from "../commands.ts";
 import { eachPartOfUpload } from "./body-reads.ts";
 import { claimRefusal } from "./claims.ts";
+import { unlessDamaged } from "./damage.ts";
 import { addToOutbox, releaseOfContent } from "./object-commands.ts";
 import type { PartitionContext } from "./partition-context.ts";
 import { claimKey, pageKey, partKey, ROW, uploadKey } from "./row-keys.ts";
 import { decodeUploadHead, encodeUpload } from "./upload-row.ts";
+import { countUploads } from "./usage.ts";
 import { decodePart, encodePart, layOut } from "./version-row.ts";
 
 /** Uploads and their parts, in the group of their object, so that completing is one command (completion.ts). */
@@ -72,17 +74,19 @@ export function applyAbortUpload(
   const at = uploadKey(group, bucket, key, upload);
   if (rows.view("rows", at) === undefined) return { ok: false, refused: "no-such-upload" };
   const usage = context.usage.of(rows, bucket);
-  let parts = 0;
-  let partBytes = 0;
-  eachPartOfUpload(rows, group, { bucket, key, upload }, (_number, content) => {
-    parts++;
-    partBytes += content.sizeBytes;
+  const { parts, partBytes } = usage;
+  const others = unlessDamaged(() => {
+    const counted = { uploads: usage.uploads - 1, parts, partBytes };
+    eachPartOfUpload(rows, group, { bucket, key, upload }, (_number, { sizeBytes }) => {
+      counted.parts--;
+      counted.partBytes -= sizeBytes;
+    });
+    return counted;
   });
+  // The size of a damaged part is not known: then all others are counted.
+  Object.assign(usage, others ?? countUploads(rows, group, bucket, upload));
 
   rows.remove("rows", at);
-  if (parts > 0) addToOutbox(rows, entry, 0, { bucket, key, kind: "parts", upload, numbers: "all" });
-  usage.uploads--;
-  usage.parts -= parts;
-  usage.partBytes -= partBytes;
+  if (usage.parts < parts) addToOutbox(rows, entry, 0, { bucket, key, kind: "parts", upload, numbers: "all" });
   return { ok: true };
 }

@@ -3,8 +3,9 @@ import { ByteWriter } from "../../codec/byte-writer.ts";
 import type { KvRead, KvWrite } from "../../platform/kv.ts";
 import type { BucketId, GroupId, UploadId } from "../../util/ids.ts";
 import type { BucketUsage } from "../object-service.ts";
-import { eachPartOfUpload } from "./body-reads.ts";
-import { isDamage } from "./damage.ts";
+import { readPartHead } from "./body-reads.ts";
+import { isDamage, unlessDamaged } from "./damage.ts";
+import { MAX_PARTS, partNumbers } from "./data-reads.ts";
 import { checkCodec, sizeOf } from "./object-row.ts";
 import { bucketKey, readUploadKey, ROW, rowsOf } from "./row-keys.ts";
 
@@ -73,18 +74,30 @@ function countUsage(rows: KvRead, group: GroupId, bucket: BucketId): Counters {
     counters.bytes += sizeOf(row.value, row.valueStart);
     return undefined;
   });
+  return Object.assign(counters, countUploads(rows, group, bucket));
+}
+
+/** Counts the bucket's uploads and their parts, without those of `but`. A part that can't be read counts as one of no bytes. */
+export function countUploads(
+  rows: KvRead,
+  group: GroupId,
+  bucket: BucketId,
+  but?: UploadId,
+): Pick<Counters, "uploads" | "parts" | "partBytes"> {
   const uploads: { readonly key: string; readonly upload: UploadId }[] = [];
   rows.scan("rows", rowsOf(group, ROW.upload, bucket), (row) => {
-    uploads.push(readUploadKey(row.key, row.keyStart));
+    const named = readUploadKey(row.key, row.keyStart);
+    if (named.upload !== but) uploads.push(named);
     return undefined;
   });
-  counters.uploads = uploads.length;
+  let parts = 0;
+  let partBytes = 0;
   for (const { key, upload } of uploads)
-    eachPartOfUpload(rows, group, { bucket, key, upload }, (_number, { sizeBytes }) => {
-      counters.parts++;
-      counters.partBytes += sizeBytes;
-    });
-  return counters;
+    for (const part of partNumbers(rows, group, { bucket, key, upload }, { from: 1, limit: MAX_PARTS })) {
+      parts++;
+      partBytes += unlessDamaged(() => readPartHead(rows, { group, bucket, key }, upload, part))?.sizeBytes ?? 0;
+    }
+  return { uploads: uploads.length, parts, partBytes };
 }
 
 const NOTHING: BucketUsage = { objects: 0, versions: 0, bytes: 0, uploads: 0, parts: 0, partBytes: 0 };
