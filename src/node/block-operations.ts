@@ -52,6 +52,7 @@ export function blockOperations({
         list.map(({ kind, hash, claim, detail }) => [kind, hash, claim, detail].filter(Boolean).join(" "));
       return { broken: lines(report.broken), unfinished: lines(report.unfinished) };
     },
+    dropStrayReferences: () => path.dropStrayReferences(),
     variables: () => Object.fromEntries(Object.entries(variables).map(([name, variable]) => [name, variable.get()])),
     async setVariable(name, value) {
       const variable = Object.hasOwn(variables, name) ? variables[name] : undefined;

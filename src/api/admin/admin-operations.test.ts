@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { versionKey } from "../../model/partition/row-keys.ts";
 import type { UploadId } from "../../util/ids.ts";
 import { ADMIN_STATUS } from "./admin-error.ts";
 import { ADMIN_OPERATIONS } from "./admin-operations.ts";
@@ -474,6 +475,50 @@ describe("cluster, layout, node", () => {
     await bad("ClusterLayoutSkipDeadNodes", { body: { version: 2, allowMissingData: false } }, "NotImplemented");
   });
 
+  test("a directory that can't be read leaves the rest of the state to be seen", async () => {
+    let gone = false;
+    const space = { availableBytes: 1, totalBytes: 2 };
+    const node = await AdminNode.start({
+      space: () => {
+        if (gone) throw new Error("ENOENT");
+        return { data: space, metadata: space };
+      },
+    });
+    try {
+      gone = true;
+      const status = await node.get("GetClusterStatus");
+      assert.equal(status.status, 200, status.text);
+      assert.deepEqual([status.json.nodes[0].isUp, status.json.nodes[0].metadataPartition], [true, null]);
+      const statistics = (await node.get("GetClusterStatistics")).json;
+      assert.deepEqual([statistics.dataAvail, statistics.incompleteAvailInfo], [null, true]);
+      assert.match(statistics.freeform, /Available: unknown/);
+    } finally {
+      await node.stop();
+    }
+  });
+
+  test("references that a damaged row left are dropped once nothing is damaged any more", async () => {
+    const node = await AdminNode.start();
+    try {
+      const { id } = (await node.post("CreateBucket", { globalAlias: "rotten" })).json;
+      await node.put(id, "a", Buffer.alloc(2 * BLOCK, "a"));
+      const { objects, placement } = node.node.parts.admin;
+      const bucket = node.bucket(id);
+      const found = await objects.lookup({ bucket, key: "a" });
+      assert.ok(found);
+      node.kv.disk.damage("bodies", versionKey(placement.ofKey(bucket, "a"), bucket.id, "a", found.version), 9);
+      const repair = async () => (await node.post("LaunchRepairOperation", { repairType: "blockRefs" }, { node: "self" })).json;
+      assert.match((await repair()).error[NODE_ID], /1 damaged rows.*overwrite or delete/);
+      await objects.delete({ bucket, key: "a" });
+      const broken = async () => (await node.post("AuditNode", undefined, { node: "self" })).json.success[NODE_ID].broken;
+      assert.ok((await broken()).length > 0, "the blocks of the row that nobody can read");
+      assert.deepEqual((await repair()).error, {});
+      assert.deepEqual(await broken(), []);
+    } finally {
+      await node.stop();
+    }
+  });
+
   test("workers, variables, repairs, audit", async () => {
     const workers = await here("ListWorkers", {});
     assert.ok(workers.length > 2);
@@ -494,6 +539,7 @@ describe("cluster, layout, node", () => {
     for (const repairType of ["rebalance", { scrub: "start" }, { scrub: "cancel" }])
       assert.equal(await here("LaunchRepairOperation", { repairType }), null);
     await badHere("LaunchRepairOperation", { repairType: "tables" }, /nothing to repair/);
+    assert.equal(await here("LaunchRepairOperation", { repairType: "blockRefs" }), null);
     const audit = await here("AuditNode");
     assert.ok(Array.isArray(audit.broken) && Array.isArray(audit.unfinished));
   });

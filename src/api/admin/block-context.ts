@@ -1,4 +1,5 @@
 import type { BlockDamage } from "../../block/damage-list.ts";
+import type { StrayOutcome } from "../../model/data/stray-references.ts";
 import type { WorkerInfo } from "../../task/worker.ts";
 
 /** What the admin operations need of blocks and background work; filled in by the composition root. */
@@ -11,6 +12,8 @@ export interface BlockOperations {
   rebalance(): void;
   /** What does not fit together, and what is allowed while work is under way; both empty on a quiet store whose janitor has run. */
   audit(): Promise<{ readonly broken: readonly string[]; readonly unfinished: readonly string[] }>;
+  /** Drops references that nothing names, left by damaged rows that were overwritten or deleted; not while rows are damaged. */
+  dropStrayReferences(): Promise<StrayOutcome>;
   variables(): Readonly<Record<string, string>>;
   /** Undefined: done; else a sentence that says why not. */
   setVariable(name: string, value: string): Promise<string | undefined>;

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { isStorage } from "../../layout/roles.ts";
 import { AdminError } from "./admin-error.ts";
-import { type AdminContext, type Operation, operation, type Space } from "./operation.ts";
+import { type AdminContext, type NodeFacts, type Operation, operation, type Space } from "./operation.ts";
 
 const space = z.object({ available: z.number(), total: z.number() });
 const health = z.object({
@@ -38,7 +38,7 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
     }),
     run: async ({ control, node }) => {
       const layout = control.layout();
-      const own = await node.space();
+      const own = await spaceOf(node);
       const others = layout.roles.filter((role) => role.id !== node.id);
       return {
         layoutVersion: layout.version,
@@ -52,8 +52,8 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
             lastSeenSecsAgo: null,
             role: roleOf(control, node.id),
             draining: false,
-            dataPartition: shown(own.data),
-            metadataPartition: shown(own.metadata),
+            dataPartition: own ? shown(own.data) : null,
+            metadataPartition: own ? shown(own.metadata) : null,
           },
           ...others.map((role) => ({
             id: role.id as string,
@@ -85,7 +85,7 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
       totalObjectBytes: z.number().nullable(),
     }),
     run: async ({ control, node, objects }) => {
-      const own = await node.space();
+      const own = await spaceOf(node);
       const buckets = control.allBuckets();
       let objectCount = 0;
       let bytes = 0;
@@ -98,15 +98,17 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
       const lines = [
         `Storage nodes: ${control.layout().roles.filter(isStorage).length}`,
         `Partitions: ${control.view.settings?.partitions ?? 0}, ${control.view.settings?.replicationFactor ?? 1} replica(s)`,
-        `Available: data ${own.data.availableBytes} B of ${own.data.totalBytes} B, metadata ${own.metadata.availableBytes} B of ${own.metadata.totalBytes} B`,
+        own
+          ? `Available: data ${own.data.availableBytes} B of ${own.data.totalBytes} B, metadata ${own.metadata.availableBytes} B of ${own.metadata.totalBytes} B`
+          : "Available: unknown, a directory can't be read",
         `Buckets: ${buckets.length}`,
         ...(whole ? [`Objects: ${objectCount}`, `Bytes: ${bytes}`] : []),
       ];
       return {
         freeform: `${lines.join("\n")}\n`,
-        dataAvail: own.data.availableBytes,
-        metadataAvail: own.metadata.availableBytes,
-        incompleteAvailInfo: false,
+        dataAvail: own?.data.availableBytes ?? null,
+        metadataAvail: own?.metadata.availableBytes ?? null,
+        incompleteAvailInfo: own === undefined,
         bucketCount: buckets.length,
         totalObjectCount: whole ? objectCount : null,
         totalObjectBytes: whole ? bytes : null,
@@ -146,6 +148,15 @@ export function clusterHealth({ control, node }: AdminContext): z.input<typeof h
     partitionsQuorum: ok ? partitions : 0,
     partitionsAllOk: ok ? partitions : 0,
   };
+}
+
+/** Undefined when a directory is gone or can't be read: the state of the cluster is asked for just then. */
+async function spaceOf(node: NodeFacts): Promise<Awaited<ReturnType<NodeFacts["space"]>> | undefined> {
+  try {
+    return await node.space();
+  } catch {
+    return undefined;
+  }
 }
 
 function roleOf(control: AdminContext["control"], id: string): { zone: string; tags: string[]; capacity: number | null } | null {

@@ -104,10 +104,11 @@ export const NODE_OPERATIONS: readonly Operation[] = [
     run: async ({ blocks }, { body }) => {
       if (typeof body.repairType === "object") await blocks.scrub(body.repairType.scrub);
       else if (body.repairType === "rebalance") blocks.rebalance();
+      else if (body.repairType === "blockRefs") await dropStrayReferences(blocks);
       else
         throw new AdminError(
           "NotImplemented",
-          `repair ${body.repairType}: nothing to repair by hand in Hangar, or not in this release; there are scrub and rebalance`,
+          `repair ${body.repairType}: nothing to repair by hand in Hangar, or not in this release; there are scrub, rebalance and blockRefs`,
         );
       return null;
     },
@@ -135,6 +136,20 @@ export const NODE_OPERATIONS: readonly Operation[] = [
     },
   }),
 ];
+
+/** Rows that are told of one refusal. */
+const MAX_ROWS_TOLD = 5;
+
+async function dropStrayReferences(blocks: AdminContext["blocks"]): Promise<void> {
+  const outcome = await blocks.dropStrayReferences();
+  if (outcome.ok) return;
+  const { damagedRows } = outcome;
+  const more = damagedRows.length > MAX_ROWS_TOLD ? ", …" : "";
+  throw new AdminError(
+    "InvalidRequest",
+    `${damagedRows.length} damaged rows may name references still; overwrite or delete their keys first: ${damagedRows.slice(0, MAX_ROWS_TOLD).join(", ")}${more}`,
+  );
+}
 
 function variableOf(blocks: AdminContext["blocks"], name: string): string {
   const all = blocks.variables();

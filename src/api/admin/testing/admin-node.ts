@@ -29,6 +29,8 @@ export interface AdminNodeOptions {
   readonly metricsToken?: string;
   readonly metricsRequireToken?: boolean;
   readonly singleNode?: boolean;
+  /** Throws: the directories can't be read any more. */
+  readonly space?: () => { readonly data: typeof SPACE; readonly metadata: typeof SPACE };
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: tests read fields of many shapes
@@ -103,7 +105,7 @@ metrics_require_token = ${options.metricsRequireToken === true}
         singleNode: options.singleNode !== false,
         defaults: undefined,
         socket: { path: join(home, "meta", "hangar.sock"), around: (bind) => bind() },
-        space: () => ({ data: SPACE, metadata: SPACE }),
+        space: options.space ?? (() => ({ data: SPACE, metadata: SPACE })),
       },
       {
         clock: nodeClock(),
