@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { type AnyDefect, PLANTED } from "./planted.ts";
 import { searchDefect } from "./search-defect.ts";
@@ -41,6 +41,32 @@ test("the record names no defect that is not planted", () => {
     Object.keys(recorded).filter((name) => !(name in PLANTED)),
     [],
   );
+});
+
+test("docs/consensus.md: every rule has its row, with its planted defects, and scripts and tests that exist", () => {
+  const root = new URL("../../", import.meta.url);
+  const text = readFileSync(new URL("docs/consensus.md", root), "utf8");
+  const rows = [...text.matchAll(/^\| (\d+) \|([^|]*)\|([^|]*)\|([^|]*)\|([^|]*)\|$/gm)];
+  assert.deepEqual(
+    rows.map(([, rule]) => Number(rule)),
+    Array.from({ length: 30 }, (_, k) => k + 1),
+  );
+  const names = (cell: string | undefined): string[] => [...(cell ?? "").matchAll(/`([^`]+)`/g)].map(([, name]) => name!).sort();
+  const expected = (rule: number, spare: boolean): string[] =>
+    Object.entries(PLANTED)
+      .filter(([, defect]) => defect.rule === rule && (defect.within === 0) === spare)
+      .map(([name]) => name)
+      .sort();
+  for (const [, rule, , planted, spare, held] of rows) {
+    assert.deepEqual(names(planted), expected(Number(rule), false), `rule ${rule}: planted`);
+    assert.deepEqual(names(spare), expected(Number(rule), true), `rule ${rule}: spare`);
+    assert.ok((held ?? "").trim() !== "", `rule ${rule}: held by something, or a reason`);
+    for (const script of names(held)) assert.ok(existsSync(new URL(`src/raft/testdata/${script}.txt`, root)), script);
+    for (const [, file] of (held ?? "").matchAll(/\b(\w+\.test)\b/g))
+      assert.ok(existsSync(new URL(`src/raft/${file}.ts`, root)), `${file}`);
+  }
+  for (const [where, list] of text.matchAll(/planted ([a-z•, -]+?) ?\|/g))
+    for (const defect of (list ?? "").replaceAll("•", "").split(",")) assert.ok(defect.trim() in PLANTED, `${where}: ${defect}`);
 });
 
 function kindOf(failure: string): string {

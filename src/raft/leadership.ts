@@ -102,14 +102,7 @@ export function peerOf(leadership: Leadership, member: MemberId): Peer | null {
 export function leaseHeld<C>(core: Core<C>, now: Moment): boolean {
   const { leadership } = core;
   if (leadership === null || leadership.sealed) return false; // rule 16
-  return core.options.leases.covers(
-    core.deciding("lease-one-half"),
-    (member) => {
-      const peer = peerOf(leadership, member);
-      return peer === null || peer.leaving ? -2 : peer.epoch;
-    },
-    now,
-  );
+  return core.options.leases.covers(core.deciding("lease-one-half"), (member) => peerOf(leadership, member)?.epoch ?? -1, now);
 }
 
 /** rule 20: check-quorum. Returns false if the leader stepped down. */
