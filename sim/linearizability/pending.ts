@@ -15,7 +15,7 @@ export class Pending {
   readonly conditionalOn: readonly Bits[];
   readonly needing: readonly Bits[];
   readonly writing: readonly Bits[];
-  /** Known operations not invoked yet that need the value, and that write it. */
+  /** Operations not invoked yet that need the value (not: optional ones), and that write it. */
   readonly needersToCome: number[];
   readonly writersToCome: number[];
   /** Known operations that have not returned and whose guard mentions the value. */
@@ -42,14 +42,14 @@ export class Pending {
     this.mentions = counts();
     for (const step of problem.known) {
       if (step.guard !== GUARD_NONE) this.mentions[step.guardValue]!++;
-      if (step.guard === GUARD_IS) this.needersToCome[step.guardValue]!++;
+      if (step.guard === GUARD_IS && !step.isOptional) this.needersToCome[step.guardValue]!++;
       if (step.effect !== NO_EFFECT) this.writersToCome[step.effect]!++;
     }
   }
 
   open(slot: number, step: Step): void {
     this.steps[slot] = step;
-    if (step.guard === GUARD_IS) this.needersToCome[step.guardValue]!--;
+    if (step.guard === GUARD_IS && !step.isOptional) this.needersToCome[step.guardValue]!--;
     if (step.effect !== NO_EFFECT) this.writersToCome[step.effect]!--;
     for (const set of this.#setsOf(step)) set[wordOf(slot)]! |= bitOf(slot);
   }

@@ -11,11 +11,17 @@ import { toTimeline } from "./timeline.ts";
 
 export type Verdict = "linearizable" | "not linearizable" | "undecided";
 
+export interface SearchResult {
+  readonly verdict: Verdict;
+  /** Configurations looked at: what the search cost, the same on every machine. */
+  readonly positions: number;
+}
+
 const FIRST_WIDTH = 8;
 const TRIES_PER_WIDTH = 3;
 
 /** @param maxPositions  positions to visit before the search gives up with "undecided". */
-export function search(problem: Problem, maxPositions: number): Verdict {
+export function search(problem: Problem, maxPositions: number): SearchResult {
   const timeline = toTimeline(problem);
   const random = seededRandom(1);
   let spent = 0;
@@ -29,8 +35,8 @@ export function search(problem: Problem, maxPositions: number): Verdict {
   for (let attempt = 1, width = FIRST_WIDTH; ; attempt++) {
     const prices = problem.unknown.map(() => (attempt === 1 ? 4 : 2 + Math.floor(random() * 7)));
     const narrow = run({ width, maxPositions: maxPositions - spent, prices });
-    if (narrow.reached) return "linearizable";
-    if (narrow.exact) return "not linearizable";
+    if (narrow.reached) return { verdict: "linearizable", positions: spent };
+    if (narrow.exact) return { verdict: "not linearizable", positions: spent };
     for (const value of narrow.missed) {
       if (!scarce.has(value)) mayBeWrong = true;
       scarce.add(value);
@@ -41,10 +47,10 @@ export function search(problem: Problem, maxPositions: number): Verdict {
         maxPositions: Math.min(maxPositions - spent, spent),
         prices: problem.unknown.map(({ effect }) => (scarce.has(effect) ? 1 : 0)),
       });
-      if (generous.exact && !generous.reached) return "not linearizable";
+      if (generous.exact && !generous.reached) return { verdict: "not linearizable", positions: spent };
       mayBeWrong = !generous.reached;
     }
-    if (spent >= maxPositions) return "undecided";
+    if (spent >= maxPositions) return { verdict: "undecided", positions: spent };
     if (attempt % TRIES_PER_WIDTH === 0) width *= 2;
   }
 }

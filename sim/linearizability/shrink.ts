@@ -3,9 +3,9 @@
 // still contradicts then does so whatever the freed ones did.
 import { describeOperation, type Operation, type Value } from "./operation.ts";
 
-type IsBad = (operations: readonly Operation[], effort: "full" | "quick") => boolean;
+type IsBad = (operations: readonly Operation[]) => boolean;
 
-/** @param isBad  must hold for `operations`; asked for histories of the same operations, known less exactly. False if that is hard to tell. */
+/** @param isBad  asked for histories of the same operations, known less exactly; false if that is hard to tell. */
 export function shrink(operations: readonly Operation[], isBad: IsBad): Operation[] {
   const prefix = shortestBadPrefix(operations, isBad);
   let few = lastFew(prefix, isBad);
@@ -15,7 +15,7 @@ export function shrink(operations: readonly Operation[], isBad: IsBad): Operatio
     for (let from = 0; from < indexes.length; from += size) {
       const fewer = new Set(few);
       for (const index of indexes.slice(from, from + size)) fewer.delete(index);
-      if (isBad(onlyKnowing(prefix, fewer), "quick")) few = fewer;
+      if (isBad(onlyKnowing(prefix, fewer))) few = fewer;
     }
     if (size === 1) break;
   }
@@ -29,7 +29,7 @@ function lastFew(operations: readonly Operation[], isBad: IsBad): Set<number> {
   known.sort((a, b) => operations[a]!.returnedAt - operations[b]!.returnedAt);
   for (let last = 1; last < known.length; last *= 2) {
     const few = new Set(known.slice(-last));
-    if (isBad(onlyKnowing(operations, few), "quick")) return few;
+    if (isBad(onlyKnowing(operations, few))) return few;
   }
   return new Set(known);
 }
@@ -58,7 +58,7 @@ const MANY_WRITERS = 2;
 function onlyKnowing(operations: readonly Operation[], few: ReadonlySet<number>): Operation[] {
   return operations.flatMap((operation, index): Operation[] => {
     const { call, outcome } = operation;
-    if (few.has(index)) return [operation];
+    if (few.has(index) || outcome === "unknown") return [operation];
     if (call.kind === "get" || outcome === "refused") return [];
     return [
       { ...operation, call: call.kind === "put" ? { kind: "put", value: call.value } : { kind: "delete" }, outcome: "unknown" },
@@ -85,11 +85,11 @@ function shortestBadPrefix(operations: readonly Operation[], isBad: IsBad): Oper
   let high = moments.length - 1;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (isBad(asOf(operations, moments[middle]!), "full")) high = middle;
+    if (isBad(asOf(operations, moments[middle]!))) high = middle;
     else low = middle + 1;
   }
   const prefix = asOf(operations, moments[high] ?? Number.POSITIVE_INFINITY);
-  return isBad(prefix, "full") ? prefix : [...operations];
+  return isBad(prefix) ? prefix : [...operations];
 }
 
 /**
