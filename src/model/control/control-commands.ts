@@ -15,8 +15,11 @@ export type ControlCommand =
     }
   /** All partitions of the bucket have its guard. */
   | { readonly op: "bucket-ready"; readonly id: BucketId }
-  /** Refused when the bucket has several names, or, with `name`, when that is not its only one: a rival may have given the name away. */
-  | { readonly op: "begin-delete"; readonly id: BucketId; readonly name?: AliasName }
+  /**
+   * Refused when the bucket has several names, unless `evenSeveral` (then all go with it), or, with `name`, when that is not its only one:
+   * a rival may have given the name away.
+   */
+  | { readonly op: "begin-delete"; readonly id: BucketId; readonly name?: AliasName; readonly evenSeveral?: boolean }
   | { readonly op: "finish-delete"; readonly id: BucketId; readonly attempt: number }
   | { readonly op: "cancel-delete"; readonly id: BucketId; readonly attempt: number }
   | { readonly op: "unsealed"; readonly id: BucketId; readonly attempt: number }

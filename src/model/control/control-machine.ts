@@ -144,7 +144,8 @@ function beginDelete(rows: KvWrite, command: CommandOf<"begin-delete">): Control
   if (!bucket || bucket.phase === "burying") return refuse("no-such-bucket");
   if (bucket.phase !== "live") return refuse("busy");
   if (command.name && !hasName(bucket, command.name)) return refuse("no-such-alias");
-  if (bucket.globalAliases.length + bucket.localAliases.length > 1) return refuse("other-aliases", namesOf(bucket));
+  const names = bucket.globalAliases.length + bucket.localAliases.length;
+  if (names > 1 && !command.evenSeveral) return refuse("other-aliases", namesOf(bucket));
   putRow(rows, "bucket", command.id, { ...bucket, phase: "deleting", attempt: bucket.attempt + 1 });
   return done(["bucket", command.id]);
 }

@@ -241,6 +241,25 @@ describe("names", () => {
     assert.equal(world.control.bucket(id), undefined);
   });
 
+  test("an administrator's deletion by id takes all names with it, and leaves them all when the bucket is not empty", async () => {
+    const world = await worldWithKey();
+    const made = await world.control.createBucketFor({ keyId: KEY, name: "photos" });
+    assert.ok(made.ok);
+    const { id } = made;
+    assert.ok((await world.control.addAlias(id, { alias: "pictures" })).ok);
+    const outcome = await world.control.deleteBucket(id);
+    assert.ok(!outcome.ok && outcome.code === "other-aliases" && /pictures.*photos/.test(outcome.detail ?? ""));
+    const { row } = world.control.bucket(id) as BucketView;
+    assert.ok((await world.put(row, "k")).ok);
+    assert.deepEqual(await world.control.deleteBucket(id, undefined, { evenSeveral: true }), { ok: false, code: "not-empty" });
+    for (const name of ["photos", "pictures"]) assert.equal(world.control.resolveBucket(name, KEY)?.id, id);
+    await world.remove(row, "k");
+    assert.deepEqual(await world.control.deleteBucket(id, undefined, { evenSeveral: true }), { ok: true });
+    for (const name of ["photos", "pictures"]) assert.equal(world.control.resolveBucket(name, KEY), undefined);
+    assert.ok((await world.control.createBucket({ globalAlias: "pictures" })).ok, "the names are free");
+    assert.equal(await assertSettled(world, id), "gone");
+  });
+
   test("two rivals delete by the two names: one takes its name away, the other deletes the bucket", async () => {
     const world = await worldWithKey();
     const made = await world.control.createBucketFor({ keyId: KEY, name: "own" });

@@ -198,14 +198,26 @@ export class Control implements ControlService {
     return { ok: false, code: "busy" };
   }
 
-  /** Deletes an empty bucket with at most one name; with `name`, only while that is this one. `detail`: the names it has. */
-  async deleteBucket(id: BucketId, name?: AliasName): Promise<DeleteBucketOutcome> {
+  /**
+   * Deletes an empty bucket with at most one name, or, with `evenSeveral`, with all its names; with `name`, only while that is one of them.
+   * `detail`: the names it has.
+   */
+  async deleteBucket(
+    id: BucketId,
+    name?: AliasName,
+    { evenSeveral = false }: { readonly evenSeveral?: boolean } = {},
+  ): Promise<DeleteBucketOutcome> {
     const bucket = this.bucket(id);
     if (!bucket) return { ok: false, code: "no-such-bucket" };
     // The seals decide; this look keeps a deletion that has no chance from stopping other people's puts for a moment.
-    const severalNames = bucket.globalAliases.length + bucket.localAliases.length > 1;
-    if (!severalNames && !(await this.#looksEmpty(bucket.row))) return { ok: false, code: "not-empty" };
-    const begun = await this.command({ op: "begin-delete", id, ...(name ? { name } : {}) });
+    const tooManyNames = !evenSeveral && bucket.globalAliases.length + bucket.localAliases.length > 1;
+    if (!tooManyNames && !(await this.#looksEmpty(bucket.row))) return { ok: false, code: "not-empty" };
+    const begun = await this.command({
+      op: "begin-delete",
+      id,
+      ...(name ? { name } : {}),
+      ...(evenSeveral ? { evenSeveral } : {}),
+    });
     if (!begun.ok) {
       if (begun.code === "other-aliases") return { ok: false, code: "other-aliases", detail: begun.detail ?? "" };
       if (begun.code === "no-such-alias") return { ok: false, code: "no-such-alias" };
