@@ -1,7 +1,8 @@
 // The daemon's process: configuration and secrets in, platform made, node started, signals handled. All that is not the process is in src/node.
-import { chmodSync, mkdirSync, statfsSync, statSync } from "node:fs";
-import { hostname } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { randomBytes } from "node:crypto";
+import { chmodSync, mkdirSync, rmSync, statfsSync, statSync, symlinkSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import type { Config } from "../config/config.ts";
 import { fromEnvironment, type Secrets } from "../config/settings.ts";
 import { createNode, type HangarNode } from "../node/node.ts";
@@ -171,19 +172,23 @@ function defaultKey(flags: ServerFlags): { keyId: string; secret: string; bucket
   };
 }
 
-/** The daemon's own socket: where to bind it, and what has to happen around that. */
-function localSocket(metadataDir: string): { readonly path: string; readonly around: <T>(bind: () => T) => T } {
+/**
+ * The daemon's own socket: where to bind it, and what has to happen around that. A socket's path has some 100 bytes at most; in a folder
+ * that lies deeper it is bound through a short link, which is needed no longer than that.
+ */
+function localSocket(metadataDir: string): { readonly path: string; readonly around: <T>(bind: () => Promise<T>) => Promise<T> } {
   const { path, base } = localSocketPath(metadataDir);
+  if (base === undefined) return { path, around: (bind) => bind() };
+  const short = join(tmpdir(), `hangar-${randomBytes(6).toString("hex")}`);
   return {
-    path,
-    around: (bind) => {
-      if (base === undefined) return bind();
-      const here = process.cwd();
-      process.chdir(dirname(base));
+    path: join(short, "meta", path),
+    around: async (bind) => {
+      mkdirSync(short, { mode: 0o700 });
       try {
-        return bind();
+        symlinkSync(metadataDir, join(short, "meta"));
+        return await bind();
       } finally {
-        process.chdir(here);
+        rmSync(short, { recursive: true });
       }
     },
   };

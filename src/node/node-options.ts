@@ -19,7 +19,7 @@ export interface NodeOptions {
   /** Key, and bucket for it, to make when they are not there. */
   readonly defaults: DefaultKey | undefined;
   /** The daemon's private socket; `around` is called around its binding. Undefined: none (simulation). */
-  readonly socket: { readonly path: string; readonly around: <T>(bind: () => T) => T } | undefined;
+  readonly socket: { readonly path: string; readonly around: <T>(bind: () => Promise<T>) => Promise<T> } | undefined;
   /** Free and total bytes of the disks. `data` leaves out directories that are not there; `metadata` throws when it is not. */
   readonly space: () => { readonly data: Space; readonly metadata: Space };
 }

@@ -355,6 +355,20 @@ describe("what keeps it from starting is said in one sentence", { timeout: 120_0
     assert.equal(readFileSync(block, "utf8"), "bytes");
   });
 
+  test("a metadata_dir whose path is too long for a socket in it", async () => {
+    const directory = scratchDirectory();
+    disposals.push(async () => removeScratch(directory));
+    const daemon = await prepared({ metadataDir: join(directory, "long".repeat(25), "longer".repeat(10)) });
+    for (let time = 0; time < 2; time++) {
+      await daemon.start();
+      const status = await daemon.cli("status");
+      assert.match(status.stdout, /HEALTHY NODES/, status.stderr);
+      await daemon.kill();
+    }
+    await daemon.start();
+    assert.equal(await daemon.stop(), 0);
+  });
+
   test("without a layout it takes no data, and says what to do", async () => {
     const daemon = await prepared();
     daemon.spawn([]);
