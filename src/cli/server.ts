@@ -225,6 +225,9 @@ function startFailure(error: unknown): unknown {
   if (BUGS.has(error.name)) return error;
   const { code, message, path } = error as NodeJS.ErrnoException;
   if (code === "EADDRINUSE") return new CommandError(`an address is in use already: ${message}. Is another daemon running?`);
+  if (code === "EADDRNOTAVAIL") return new CommandError(`an address to listen on is none of this machine's: ${message}`);
+  if (code === "ENOTFOUND" || code === "EAI_AGAIN")
+    return new CommandError(`a host name to listen on can't be resolved: ${message}`);
   if (code === "EACCES" || code === "EPERM" || code === "EROFS" || code === "ENOTDIR")
     return new CommandError(`no access to ${path ?? "a file"}: ${message}`);
   return new CommandError(message);

@@ -38,6 +38,23 @@ export async function refuseForeignDirectories(
   }
 }
 
+/** The directories that this store had in use when it last ran, from the file in which `openDataDirectories` remembers them. */
+export async function directoriesInUse(statePath: string, disk: Disk): Promise<readonly KnownDirectory[]> {
+  const bytes = await disk.read(statePath);
+  if (bytes === undefined) return [];
+  try {
+    return (JSON.parse(new TextDecoder().decode(bytes)) as { directories: KnownDirectory[] }).directories;
+  } catch {
+    // Whoever opens the directories says what is wrong with the file.
+    return [];
+  }
+}
+
+export interface KnownDirectory {
+  readonly path: string;
+  readonly id: string;
+}
+
 /** Takes possession of directories that nobody has; after their markers were checked, so that a disk which is not mounted gets no file. */
 export async function ownDirectories(directories: readonly Directory[], own: NodeId, disk: Disk): Promise<void> {
   for (const { path, readOnly } of directories)

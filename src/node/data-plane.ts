@@ -9,7 +9,7 @@ import type { Placement } from "../model/placement.ts";
 import type { Platform } from "../platform/platform.ts";
 import { WorkerRunner } from "../task/worker-runner.ts";
 import type { BucketId, GroupId, NodeId } from "../util/ids.ts";
-import { ownDirectories } from "./data-owner.ts";
+import { directoriesInUse, ownDirectories } from "./data-owner.ts";
 
 /** The bytes' side of a node: block store, data path, and the workers that look after them. */
 export interface DataPlane {
@@ -35,6 +35,8 @@ export async function openDataPlane(
 ): Promise<DataPlane> {
   const { id, platform, groups, placement, homeOf } = parts;
   const { clock, cpu, disk, log, random } = platform;
+  const statePath = `${config.metadataDir}/data_directories`;
+  const before = await directoriesInUse(statePath, disk);
   const directories = await openDataDirectories(
     {
       directories: config.dataDirs.map(({ path, capacityBytes, readOnly }) => ({
@@ -42,10 +44,16 @@ export async function openDataPlane(
         readOnly,
         ...(capacityBytes === undefined ? {} : { capacityBytes }),
       })),
-      statePath: `${config.metadataDir}/data_directories`,
+      statePath,
     },
     { disk, random },
   );
+  for (const { path, id: marker } of before)
+    if (!directories.all.some((directory) => directory.id === marker))
+      log.error(
+        { path },
+        "a directory that was in use is not in data_dir any more: blocks that are only there are missing until it is back (read_only = true takes no new ones)",
+      );
   await ownDirectories(config.dataDirs, id, disk);
   const { blockGcDelayMs: gcDelayMs, commandWindowMs } = config;
   const blocks = new FileBlockStore(

@@ -388,6 +388,32 @@ describe("what keeps it from starting is said in one sentence", { timeout: 120_0
     assert.equal(await daemon.stop(), 0);
   });
 
+  test("a data_dir that is left out is told of", async () => {
+    const daemon = await prepared();
+    await daemon.start();
+    const body = content(1, 100_000);
+    await daemon.s3.put(BUCKET, "kept", body);
+    await daemon.stop();
+    daemon.configure({ data_dir: join(daemon.home, "mistyped") });
+    await daemon.start();
+    assert.match(daemon.lastLog(), /"error".*not in data_dir any more/);
+    assert.ok(daemon.lastLog().includes(JSON.stringify(daemon.dataDir)));
+    await daemon.stop();
+    daemon.configure();
+    await daemon.start();
+    assert.ok((await daemon.s3.get(BUCKET, "kept"))?.body.equals(body));
+  });
+
+  test("an address that is none of this machine's, a host that nobody knows", async () => {
+    const daemon = await prepared();
+    const file = readFileSync(daemon.configFile, "utf8");
+    const bound = `api_bind_addr = "${daemon.host}:${daemon.s3Port}"`;
+    writeFileSync(daemon.configFile, file.replace(bound, 'api_bind_addr = "203.0.113.7:3900"'));
+    assertSentence(await server(daemon), /none of this machine's.*203\.0\.113\.7:3900/);
+    writeFileSync(daemon.configFile, file.replace(bound, 'api_bind_addr = "no.such.host.invalid:3900"'));
+    assertSentence(await server(daemon), /can't be resolved.*no\.such\.host\.invalid/);
+  });
+
   test("another replication_factor than this release has", async () => {
     assertSentence(await server(await prepared({ settings: { replication_factor: 3 } })), /replication_factor/);
   });
