@@ -67,6 +67,9 @@ test("a sleeping machine's monotonic clock stands still, the others go on; rates
   assert.equal(clock.boot(300), 300);
   clock.setWall(9000);
   assert.equal(clock.wall(300), 9300);
+  clock.restarted(400);
+  assert.deepEqual([clock.mono(400), clock.boot(400), clock.wall(400)], [0, 0, 9400]);
+  assert.equal(clock.mono(500), 105);
 });
 
 test("a trace's hash tells apart what differs, and does not depend on recording", () => {

@@ -198,7 +198,10 @@ export class GroupHost implements HostPart {
       const read = this.#reads.get(answer.id);
       assert(read !== undefined, "an answered read was asked");
       this.#reads.delete(answer.id);
-      if (!answer.ok) continue;
+      if (!answer.ok) {
+        if (answer.why === "timeout") world.count("reads timed out");
+        continue;
+      }
       world.count(this.raft.role === "leader" ? "reads at the leader" : "reads by index");
       this.#answer(read, this.raft.role);
     }

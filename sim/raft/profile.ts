@@ -202,7 +202,7 @@ function drawVoters(dice: Dice, focus: Focus, damage: boolean): number {
     case "pair":
       return 1 + dice.below(3);
     default:
-      return damage ? dice.pick([3, 3, 5]) : dice.pick([3, 3, 3, 3, 3, 2, 4, 5, 1]);
+      return damage ? dice.pick([3, 3, 5]) : dice.pick([3, 3, 3, 3, 3, 2, 4, 5, 7, 1]);
   }
 }
 

@@ -7,7 +7,10 @@
  */
 export type MemberId = string;
 
-/** The instant of an event, read by the host. One object may serve many events that are handled together. */
+/**
+ * The instant of an event, read by the host *after* the event has come: a lease looked at before a request came is worthless (rule 17).
+ * One object may serve many events that are handled together if it was read after the last of them had come.
+ */
 export interface Moment {
   /** The ordinary monotonic clock, ms. May stand still while the machine sleeps. */
   readonly monoMs: number;
