@@ -156,6 +156,18 @@ describe("writing bodies", () => {
     assert.equal(writes, 3);
   });
 
+  it("gives its share of the memory back when there is none to be had", async () => {
+    const world = await DataWorld.open();
+    const allocate = world.cpu.allocate.bind(world.cpu);
+    world.cpu.allocate = () => {
+      throw new RangeError("Array buffer allocation failed");
+    };
+    await assert.rejects(world.settle(world.data.writer.write(uploadOf(bytes, world.random), world.target("k"))), RangeError);
+    world.cpu.allocate = allocate;
+    assert.equal(world.data.budgets.writing.heldBytes, 0);
+    await assertNothingLeft(world);
+  });
+
   it("tells to slow down when the memory stays taken", async () => {
     const world = await DataWorld.open();
     const { writing } = world.data.budgets;

@@ -273,7 +273,12 @@ class BlockBody {
       if (!granted)
         throw new ServiceError("service.slow-down", "too many bytes of uploads wait for the disks (block_ram_buffer_max)");
     }
-    return cpu.allocate(size);
+    try {
+      return cpu.allocate(size);
+    } catch (error) {
+      budget.give(size);
+      throw error;
+    }
   }
 
   /** A full block, and more bytes are there: the body has several, so its checksums run over the stream. */

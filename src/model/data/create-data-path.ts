@@ -78,7 +78,7 @@ export function createDataPath(options: DataPathOptions, parts: DataPathParts): 
     ),
     workers: {
       release: new ReleaseWorker({ roundMs: Math.min(200, gcDelayMs / 4) }, { ...parts, holds }),
-      janitor: new Janitor({ gcDelayMs, commandWindowMs }, parts),
+      janitor: new Janitor({ gcDelayMs, commandWindowMs }, { ...parts, holds }),
       orphans: new OrphanWalk({ everyMs: Math.max(gcDelayMs, Math.min(24 * HOUR_MS, gcDelayMs * 20)), tranquility: 4 }, parts),
     },
     holds,

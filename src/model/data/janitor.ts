@@ -9,6 +9,7 @@ import { isDamage } from "../partition/damage.ts";
 import { isReferenced, type Reference, unsettledReferences, zeroHashes, zeroSince } from "../partition/reference-row.ts";
 import { zeroKey } from "../partition/row-keys.ts";
 import type { Placement } from "../placement.ts";
+import type { Holds } from "./holds.ts";
 import { MAX_PER_COMMAND, type ReferenceName } from "./lazy-references.ts";
 
 export interface JanitorOptions {
@@ -22,6 +23,7 @@ export interface JanitorParts {
   readonly groups: Groups;
   readonly blocks: BlockStore;
   readonly placement: Placement;
+  readonly holds: Holds;
   readonly log: Log;
   /** The group of an object; undefined when its bucket is gone for good (confirmed with the control group), and with it every claim. */
   readonly homeOf: (bucket: BucketId, key: string) => Promise<GroupId | undefined>;
@@ -149,7 +151,9 @@ export class Janitor implements Worker {
   }
 
   async #verdict({ bucket, key, claim, upload, part, expiryMs }: Reference): Promise<Verdict> {
-    const { groups, homeOf, log } = this.#parts;
+    const { groups, homeOf, holds, log } = this.#parts;
+    // It may be a version that was replaced while it is being read: its release waits as well.
+    if (holds.isHeld(upload ?? claim)) return "wait";
     const home = await homeOf(bucket, key);
     if (home === undefined) return "dead";
     const nowMs = groups.logTime(home);

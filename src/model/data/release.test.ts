@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type FoundObject, ServiceError } from "../object-service.ts";
-import { BLOCK, DataWorld, GC_DELAY_MS, readAll, someBytes, uploadOf } from "./testing/data-world.ts";
+import { BLOCK, DataWorld, GC_DELAY_MS, readAll, someBytes, uploadOf, WINDOW_MS } from "./testing/data-world.ts";
 
 const HEADERS = { system: [], user: [] };
 
@@ -63,6 +63,26 @@ describe("letting blocks go", () => {
       if (piece === null) break;
       got.push(Buffer.from(piece));
       await housekeeping(world, GC_DELAY_MS);
+    }
+    assert.ok(bytes.equals(Buffer.concat(got)));
+    const report = await world.clean();
+    assert.deepEqual([report.files, report.broken, report.unfinished], [0, [], []]);
+  });
+
+  it("waits for a stream also where the references were never settled, so that a verdict is asked", async () => {
+    const world = await DataWorld.open();
+    const bytes = someBytes(world.random, 8 * BLOCK);
+    await put(world, "k", bytes);
+    await world.crash(); // before the references were marked as in use
+    const object = (await world.settle(world.objects.lookup({ bucket: world.bucket, key: "k" }))) as FoundObject;
+    const source = object.open();
+    const got = [Buffer.from((await world.settle(source.read())) as Uint8Array)];
+    await remove(world, "k");
+    await housekeeping(world, 2 * WINDOW_MS + GC_DELAY_MS * 4);
+    for (;;) {
+      const piece = await world.settle(source.read());
+      if (piece === null) break;
+      got.push(Buffer.from(piece));
     }
     assert.ok(bytes.equals(Buffer.concat(got)));
     const report = await world.clean();
