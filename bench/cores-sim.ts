@@ -27,6 +27,7 @@ export async function benchSim(): Promise<Figure[]> {
   for (const [name, values] of [
     ["every value once", undefined],
     ["four values", 4],
+    ["twelve values", 12],
   ] as const) {
     const histories = [1, 2, 3, 4, 5].map((seed) => {
       const random = seededRandom(seed);

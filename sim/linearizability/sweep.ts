@@ -4,10 +4,13 @@
 // Why no order is missed:
 //   – An order of all operations can be cut after the first operation to return; what follows there can be placed at later moments.
 //   – An operation that only observes, and agrees with the present value, is placed at once: moving it earlier never hurts.
-//   – A write that nobody observes can be moved to right before the next unconditional write. So each unconditional write that others see covers all
-//     unconditional ones under way (and one conditional one whose condition holds): they are due no longer. The same for one of the present value.
+//   – A write that nobody observes can be moved to right before the next unconditional write. So each unconditional write that is placed covers
+//     all unconditional ones under way, and one conditional one whose condition holds: they are due no longer, and may still be placed where
+//     they are seen. A write of the value that is there already is never due; it may be placed in order to cover others.
 //   – An unknown operation is placed only to be observed: where nobody does, it may as well not have happened.
+//   – A conditional write that is due and not covered may be placed wherever its condition holds.
 //   – Of two ways to write the same value here, one is enough if whatever the other could do later, it could too: see `#isWorse`.
+//   – A value that is still needed and that nobody can write any more must not be overwritten.
 import { APPEARED, INVOKED, type Timeline } from "./timeline.ts";
 import { ABSENT, GUARD_IS, GUARD_NONE, NO_EFFECT, type Problem, type Step, UNSEEN } from "./problem.ts";
 import { type Configuration, Frontier } from "./frontier.ts";
@@ -169,7 +172,7 @@ class Sweep {
       for (; open !== 0; open &= open - 1) {
         const other = lowestSlot(w, open);
         const step = steps[other]!;
-        if (other === slot || this.#isWorse(from, step, other, slot)) continue;
+        if (other === slot || this.#isWorse(from, step, other)) continue;
         const next = this.#placeKnown(from, other);
         // One that has a condition and is due can't be left to be covered.
         if (next !== null && ((step.guard === GUARD_IS && this.#isDue(from, other)) || this.#isAskedFor(from, next)))
@@ -177,7 +180,7 @@ class Sweep {
       }
     }
     for (const c of this.#classesAt[from.state]!) {
-      if (!this.#isLeft(from, c) || this.#isWorse(from, this.#problem.unknown[c]!, null, slot)) continue;
+      if (!this.#isLeft(from, c) || this.#isWorse(from, this.#problem.unknown[c]!, null)) continue;
       const next = this.#placeUnknown(from, c);
       if (next !== null && this.#isAskedFor(from, next)) all.push(next);
     }
@@ -189,16 +192,15 @@ class Sweep {
    * is too, and covers as much. Then, in any order that begins with this one, the two can change places.
    *
    * @param slot  of the write, null for an unknown one.
-   * @param returning  the slot that is placed otherwise.
    */
-  #isWorse(from: Configuration, write: Pick<Step, "guard" | "effect">, slot: number | null, returning: number): boolean {
+  #isWorse(from: Configuration, write: Pick<Step, "guard" | "effect">, slot: number | null): boolean {
     const { steps, writing } = this.#pending;
     for (let w = 0; w < this.#words; w++) {
       let open = writing[write.effect]![w]! & ~from.lacks[w]!;
       for (; open !== 0; open &= open - 1) {
         const other = lowestSlot(w, open);
         const step = steps[other]!;
-        if (other === slot || other === returning) continue;
+        if (other === slot) continue;
         if (step.guard === GUARD_NONE ? write.guard !== GUARD_NONE : step.guardValue !== from.state) continue;
         if (slot !== null) {
           const { returnedAt } = steps[slot]!;
