@@ -169,7 +169,6 @@ describe("buckets", () => {
 
     await good("AddBucketAlias", { body: { bucketId: id, globalAlias: "pictures" } });
     await good("AddBucketAlias", { body: { bucketId: id, globalAlias: "pictures" } });
-    await bad("DeleteBucket", { query: { id } }, "InvalidRequest", /several names.*pictures/);
     await good("RemoveBucketAlias", { body: { bucketId: id, globalAlias: "pictures" } });
     const unnamed = await good("RemoveBucketAlias", { body: { bucketId: id, localAlias: "mine", accessKeyId: key } });
     assert.deepEqual(unnamed.keys, [], "no right and no name: not a key of this bucket");
@@ -473,6 +472,23 @@ describe("cluster, layout, node", () => {
       await bad("UpdateClusterLayout", { body: { roles: [role] } }, "InvalidRequest");
     await bad("UpdateClusterLayout", { body: { parameters: { zoneRedundancy: { atLeast: 9 } } } }, "InvalidRequest");
     await bad("ClusterLayoutSkipDeadNodes", { body: { version: 2, allowMissingData: false } }, "NotImplemented");
+  });
+
+  test("a bucket goes with all its names, or keeps them all", async () => {
+    const key = await newKey("names");
+    const id = await newBucket("first-name");
+    await good("AddBucketAlias", { body: { bucketId: id, globalAlias: "second-name" } });
+    await good("AddBucketAlias", { body: { bucketId: id, localAlias: "third-name", accessKeyId: key } });
+    await api.put(id, "k", Buffer.from("x"));
+    await bad("DeleteBucket", { query: { id } }, "BucketNotEmpty");
+    const kept = await good("GetBucketInfo", { query: { id } });
+    assert.deepEqual([kept.globalAliases, kept.keys[0].bucketLocalAliases], [["first-name", "second-name"], ["third-name"]]);
+    await api.node.parts.admin.objects.delete({ bucket: api.bucket(id), key: "k" });
+    assert.equal(await good("DeleteBucket", { query: { id } }), null);
+    for (const globalAlias of ["first-name", "second-name"])
+      await bad("GetBucketInfo", { query: { globalAlias } }, "NoSuchBucket");
+    await newBucket("second-name");
+    assert.deepEqual((await good("GetKeyInfo", { query: { id: key } })).buckets, []);
   });
 
   test("a directory that can't be read leaves the rest of the state to be seen", async () => {

@@ -145,12 +145,12 @@ export const BUCKET_OPERATIONS: readonly Operation[] = [
     query: z.strictObject({ id: z.string() }),
     response: z.null(),
     run: async (context, { query }) => {
-      const outcome = await context.control.deleteBucket(findBucket(context, { id: query.id }).id);
+      // All its names go with it, as with Garage; the command line asks for the last one.
+      const { id } = findBucket(context, query);
+      const outcome = await context.control.deleteBucket(id, undefined, { evenSeveral: true });
       if (outcome.ok) return null;
       if (outcome.code === "not-empty")
         throw new AdminError("BucketNotEmpty", "the bucket is not empty: delete its objects and unfinished uploads first");
-      if (outcome.code === "other-aliases")
-        throw new AdminError("InvalidRequest", `the bucket has several names (${outcome.detail}); remove all but one first`);
       throw new AdminError(
         outcome.code === "busy" ? "ServiceUnavailable" : "NoSuchBucket",
         outcome.code === "busy" ? "the bucket is being deleted already" : "there is no such bucket",
