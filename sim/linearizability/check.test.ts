@@ -81,6 +81,22 @@ const tricky: Record<string, Operation[]> = {
     at(9, 10, put(5), "done"),
     at(11, 12, get, saw(1)),
   ],
+  ...Object.fromEntries(
+    [2, 3].map((value) => [
+      `one of two unknown writes explains a refusal, the other, of ${value}, is needed later`,
+      [
+        at(0, 1, put(1), "done"),
+        at(2, 0, put(2)),
+        at(2, 0, put(3)),
+        at(3, 4, put(9, { is: 1 }), "refused"),
+        at(5, 6, put(1), "done"),
+        at(7, 8, get, saw(1)),
+        at(9, 10, get, saw(value)),
+        at(11, 12, put(2), "done"),
+        at(11, 12, put(3), "done"),
+      ],
+    ]),
+  ),
   "a conditional write hidden between others": [
     at(1, 5, remove(), "done"),
     at(2, 5, put(1, "absent"), "done"),
