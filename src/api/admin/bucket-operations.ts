@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { BucketView } from "../../model/control/control-view.ts";
-import type { ControlResult } from "../../model/control/control-commands.ts";
+import type { AliasName, ControlResult } from "../../model/control/control-commands.ts";
 import type { BucketId } from "../../util/ids.ts";
 import { AdminError } from "./admin-error.ts";
 import { isoDate, letters, optionalText, permissionChange, permissions } from "./fields.ts";
@@ -211,11 +211,9 @@ export const BUCKET_OPERATIONS: readonly Operation[] = [
     response: bucketInfo,
     run: async (context, { body }) => {
       const bucket = findBucket(context, { id: body.bucketId });
-      const local = "localAlias" in body;
-      const alias = local ? body.localAlias : body.globalAlias;
-      const keyId = local ? findKey(context, { id: body.accessKeyId }).id : undefined;
-      const result = await context.control.addAlias(bucket.id, { alias, ...(keyId === undefined ? {} : { keyId }) });
-      throwRefusal(result);
+      const alias = aliasOf(body);
+      if (alias.keyId !== undefined) findKey(context, { id: alias.keyId });
+      throwRefusal(await context.control.addAlias(bucket.id, alias));
       return describe(context, findBucket(context, { id: bucket.id }));
     },
   }),
@@ -226,15 +224,7 @@ export const BUCKET_OPERATIONS: readonly Operation[] = [
     response: bucketInfo,
     run: async (context, { body }) => {
       const bucket = findBucket(context, { id: body.bucketId });
-      const local = "localAlias" in body;
-      throwRefusal(
-        await context.control.command({
-          op: "remove-alias",
-          bucket: bucket.id,
-          alias: local ? body.localAlias : body.globalAlias,
-          ...(local ? { keyId: body.accessKeyId } : {}),
-        }),
-      );
+      throwRefusal(await context.control.command({ op: "remove-alias", bucket: bucket.id, ...aliasOf(body) }));
       return describe(context, findBucket(context, { id: bucket.id }));
     },
   }),
@@ -289,6 +279,10 @@ async function describe({ control, objects }: AdminContext, bucket: BucketView):
     unfinishedMultipartUploadBytes: usage.partBytes,
     quotas: { maxSize: bucket.quotas.maxSizeBytes ?? null, maxObjects: bucket.quotas.maxObjects ?? null },
   };
+}
+
+function aliasOf(change: z.output<typeof aliasChange>): AliasName {
+  return "localAlias" in change ? { alias: change.localAlias, keyId: change.accessKeyId } : { alias: change.globalAlias };
 }
 
 async function changeRights(

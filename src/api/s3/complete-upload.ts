@@ -6,7 +6,7 @@ import { S3_NAMESPACE, XML_HEAD, element } from "../common/xml-write.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { CHECKSUM_ALGORITHMS, typedChecksumXml } from "./checksum-answer.ts";
 import { parseCompletion } from "./complete-document.ts";
-import { checkMayCompare, writeConditionOf } from "./conditions.ts";
+import { allowedCondition } from "./conditions.ts";
 import { invalidArgument, refusal, s3Error } from "./errors.ts";
 import { MAX_COMPLETE_XML_BYTES } from "./limits.ts";
 import { objectLocation } from "./location.ts";
@@ -18,8 +18,7 @@ import { withoutHeaders } from "./without-headers.ts";
 export async function completeMultipartUpload(call: BucketCall, services: Services): Promise<void> {
   const { request } = call;
   const upload = uploadRef(call);
-  const condition = writeConditionOf(request);
-  checkMayCompare(condition, call);
+  const condition = allowedCondition(call);
   const objectSize = announcedSize(request);
   const { bytes } = await readSmallBody(withoutHeaders(request, isChecksum), call.payload, {
     limitBytes: MAX_COMPLETE_XML_BYTES,

@@ -58,6 +58,13 @@ export function writeConditionOf(request: Pick<HttpRequest, "header">): WriteCon
   return ifMatch === undefined ? undefined : ifMatchCondition(ifMatch);
 }
 
+/** The condition of a write, where its caller may ask it. @throws ApiError as `writeConditionOf` and `checkMayCompare` */
+export function allowedCondition(call: Comparer & { readonly request: Pick<HttpRequest, "header"> }): WriteCondition | undefined {
+  const condition = writeConditionOf(call.request);
+  checkMayCompare(condition, call);
+  return condition;
+}
+
 /**
  * Comparing an ETag tells something of what is stored: AWS asks for the right to read as well, but not where the condition is only that there
  * is something, or nothing. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html

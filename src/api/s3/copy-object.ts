@@ -3,7 +3,7 @@ import { parseChecksumAlgorithm } from "../common/checksum-headers.ts";
 import { S3_NAMESPACE, XML_HEAD } from "../common/xml-write.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { typedChecksumXml } from "./checksum-answer.ts";
-import { checkMayCompare, writeConditionOf } from "./conditions.ts";
+import { allowedCondition } from "./conditions.ts";
 import { type CopySource, findCopySource } from "./copy-source.ts";
 import { invalidArgument, noSuchKey, refusal, s3Error } from "./errors.ts";
 import { MAX_UPLOAD_BYTES } from "./limits.ts";
@@ -18,8 +18,7 @@ const SOURCE_ATTEMPTS = 3;
 export async function copyObject(call: BucketCall, services: Services): Promise<void> {
   const { request } = call;
   const replace = metadataReplaced(call);
-  const condition = writeConditionOf(request);
-  checkMayCompare(condition, call);
+  const condition = allowedCondition(call);
   const algorithm = wantedAlgorithm(call);
   const given = keptHeaders(request);
 

@@ -4,7 +4,7 @@ import { openUpload } from "../common/payload.ts";
 import { limitLength } from "../common/post-policy.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { pushChecksum } from "./checksum-answer.ts";
-import { checkMayCompare, writeConditionOf } from "./conditions.ts";
+import { allowedCondition } from "./conditions.ts";
 import { entityTooLarge, refusal, s3Error } from "./errors.ts";
 import { MAX_UPLOAD_BYTES } from "./limits.ts";
 import { keptHeaders } from "./object-headers.ts";
@@ -13,8 +13,7 @@ import { keptHeaders } from "./object-headers.ts";
 export async function putObject(call: BucketCall, services: Services): Promise<void> {
   const { request } = call;
   const headers = keptHeaders(request);
-  const condition = writeConditionOf(request);
-  checkMayCompare(condition, call);
+  const condition = allowedCondition(call);
   const upload = uploadOf(call);
   const outcome = await services.objects.put(putRequest(call, { headers, condition, upload }));
   if (!outcome.ok) throw refusal(outcome, call, { condition: conditionName(condition) });
