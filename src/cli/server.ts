@@ -73,6 +73,8 @@ export async function startDaemon(parts: {
   readonly flags: ServerFlags;
 }): Promise<Daemon> {
   const { secrets, log, version, flags } = parts;
+  // Names, secret keys and objects are nobody else's, also in a folder that was made beforehand; the APIs' sockets are opened up by themselves.
+  process.umask(0o077);
   const clock = nodeClock();
   const stops = watchSignals(log, clock);
   const config = absolute(parts.config);

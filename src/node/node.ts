@@ -61,6 +61,11 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
     );
   }
   await refuseForeignDirectories(config.dataDirs, { id: options.id, newborn: settings === undefined }, platform.disk);
+  if (settings && settings.partitions !== config.partitions)
+    log.warn(
+      { partitions: settings.partitions },
+      `partitions = ${config.partitions} has no effect: this store was made with ${settings.partitions}`,
+    );
   const born: SettingsRow = settings ?? {
     clusterId: Buffer.from(random.bytes(32)).toString("hex"),
     partitions: config.partitions,

@@ -1,6 +1,17 @@
 // How the daemon stops, and what it says when it can't start: one sentence, exit code 1.
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
@@ -388,16 +399,31 @@ describe("what keeps it from starting is said in one sentence", { timeout: 120_0
     assert.equal(await daemon.stop(), 0);
   });
 
-  test("a data_dir that is left out is told of", async () => {
+  for (const engine of ["lmdb", "sqlite"])
+    test(`what it writes is private, whatever the folder allows: ${engine}`, async () => {
+      const daemon = await prepared({ settings: { db_engine: engine } });
+      for (const folder of [daemon.metadataDir, daemon.dataDir]) mkdirSync(folder, { mode: 0o755 });
+      await daemon.start();
+      await daemon.s3.put(BUCKET, "large", content(1, 100_000));
+      await daemon.stop();
+      for (const folder of [daemon.metadataDir, daemon.dataDir])
+        for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+          const path = join(entry.parentPath, entry.name);
+          if (entry.name !== "node_key.pub") assert.equal(statSync(path).mode & 0o077, 0, path);
+        }
+    });
+
+  test("a data_dir that is left out, and another number of partitions, are told of", async () => {
     const daemon = await prepared();
     await daemon.start();
     const body = content(1, 100_000);
     await daemon.s3.put(BUCKET, "kept", body);
     await daemon.stop();
-    daemon.configure({ data_dir: join(daemon.home, "mistyped") });
+    daemon.configure({ data_dir: join(daemon.home, "mistyped"), partitions: 64 });
     await daemon.start();
     assert.match(daemon.lastLog(), /"error".*not in data_dir any more/);
     assert.ok(daemon.lastLog().includes(JSON.stringify(daemon.dataDir)));
+    assert.match(daemon.lastLog(), /"warn".*partitions = 64 has no effect: this store was made with 256/);
     await daemon.stop();
     daemon.configure();
     await daemon.start();
