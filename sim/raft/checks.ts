@@ -1,6 +1,6 @@
 // What must hold at every moment, looked at where it could break: one leader a term, every leader has what was committed, equal rows at equal
 // positions, a lease excludes other leaders, a read shows whatever was applied anywhere before it began.
-import type { Entry } from "../../src/raft/messages.ts";
+import type { Configuration, Entry } from "../../src/raft/messages.ts";
 import type { HostPart, Keys, NodePart } from "./parts.ts";
 import { ALL_KEYS, type Command } from "./machine.ts";
 import { describeConfiguration, describeEntry, type Invariants, type World } from "./world.ts";
@@ -70,6 +70,15 @@ export class Checks implements Invariants {
     this.#world.fail(
       `stale read: ${host.name} answered a ${key === ALL_KEYS ? "list" : `read of key ${key}`} (${how}) from position ${host.machine.index}, but entry ${floor} that concerns it was applied elsewhere before the read began`,
     );
+  }
+
+  /** A configuration counts from the moment it is in the log (rule 23), and no longer than it is. */
+  written({ raft, group, name }: HostPart, inLog: Configuration): void {
+    const [counts, written] = [describeConfiguration(raft.configuration), describeConfiguration(inLog)];
+    if (counts !== written)
+      this.#world.fail(
+        `configuration not that of the log: ${name}, member of group ${group}, goes by ${counts}, its log says ${written}`,
+      );
   }
 
   /** A group's role, term, leader or configuration changed at a member. */

@@ -186,6 +186,7 @@ export class GroupHost implements HostPart {
       }
       if (world.trace.recording) this.#noteWrite(write);
       this.#log.write(write);
+      world.checks.written(this, this.#log.configurationAt(this.#log.last));
       node.write(group, write, installed);
     }
     for (const send of effects.messages) {

@@ -81,6 +81,7 @@ export const PLANTED: Readonly<Record<AnyDefect, Planted>> = {
   "lease-one-half": planted(14, "joint", 2000),
   "confirm-one-half": planted(18, "joint", 2000),
   "conf-own-term": planted(22, "even", 2000),
+  "conf-not-undone": planted(23, "even", 2000),
   "leaver-silent": planted(23, "pair", 2000),
   "no-learner": planted(24, "members", 0),
   "no-register": planted(25, "store", 2000),

@@ -30,6 +30,8 @@ export interface WorldParts {
 export interface Invariants {
   applied(host: HostPart, entry: Entry<Command>, digest: number): void;
   changed(host: HostPart): void;
+  /** `inLog`: the newest configuration of its log as written. */
+  written(host: HostPart, inLog: Configuration): void;
   /** Looks whether a node's leases still exclude other leaders, in one group or all. */
   leasesOf(node: NodePart, only?: number): void;
   floor(group: number, key: Keys): number;

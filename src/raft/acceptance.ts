@@ -100,7 +100,7 @@ function truncate<C>(core: Core<C>, from: number): void {
   assert(from > core.commit, "a committed entry is never removed");
   const { log } = core;
   const configurationIndex = log.configurationIndex;
-  log.truncate(from);
+  log.truncate(from, !core.broken("conf-not-undone"));
   if (log.configurationIndex !== configurationIndex) core.changed = true;
   if (from <= core.writtenTo) {
     core.truncateFrom = core.truncateFrom === 0 ? from : Math.min(core.truncateFrom, from);

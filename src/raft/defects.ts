@@ -46,6 +46,7 @@ export type Defect =
   | "vote-one-half"
   | "lease-one-half"
   | "confirm-one-half"
+  | "conf-not-undone"
   | "leaver-silent"
   // exactly once (rules 28–30)
   | "no-ids"

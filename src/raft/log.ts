@@ -85,13 +85,13 @@ export class Log<C> {
     this.#entries.push(entry);
     if (entry.configuration !== null) this.#configurations.push({ index: entry.index, configuration: entry.configuration });
   }
-  /** Removes the entries at and above `from`. */
-  truncate(from: number): void {
+  /** Removes the entries at and above `from`. @param undo  false: planted, a configuration among them goes on counting. */
+  truncate(from: number, undo = true): void {
     const keep = from - this.#anchor.index - 1;
     assert(keep >= 0, "what lies at or before the anchor is applied and stays");
     this.#entries.length = keep;
     this.#sums.length = keep;
-    while (this.#configurations[this.#configurations.length - 1]!.index >= from) this.#configurations.pop();
+    while (undo && this.#configurations[this.#configurations.length - 1]!.index >= from) this.#configurations.pop(); // rule 23
     this.durable = Math.min(this.durable, from - 1);
   }
   /** Moves the anchor up to `index`: entries at and below it leave memory. */

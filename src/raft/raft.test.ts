@@ -333,7 +333,10 @@ test("rule 15: after a restart not even 'campaign now' is heeded, nor a forced v
   b.raft.step({ kind: "campaign-now", from: "a", term: 1 }, rig.now(b));
   b.raft.step({ kind: "vote", from: "c", term, pre: false, force: true, lastIndex: 9, lastTerm: 1 }, rig.now(b));
   assert.deepEqual([b.raft.role, b.raft.term], ["follower", 1]);
-  rig.nowMs += 101;
+  rig.nowMs += 90;
+  b.raft.tick(rig.now(b)); // its election timer has run out, and no promise of this process holds it back
+  assert.equal(b.raft.role, "follower");
+  rig.nowMs += 11;
   b.raft.step({ kind: "campaign-now", from: "a", term: 1 }, rig.now(b));
   assert.deepEqual([b.raft.role, b.raft.term], ["candidate", 2]);
 });
@@ -381,6 +384,20 @@ test("rule 21: one member, or joint", () => {
   assert.ok(
     !mayFollow({ voters: ["a", "b", "d"], old: ["a", "b", "c"], learners: [] }, { voters: ["a", "b"], old: null, learners: [] }),
   );
+});
+
+test("rule 21: a joint configuration is left before the next change, also in the very moment when it is committed", () => {
+  const { rig, a } = elected(["a", "b", "c", "d"]);
+  const now = rig.now(a);
+  assert.equal(a.raft.reconfigure({ voters: ["a", "b"], learners: [] }, now), 2);
+  rig.drain(a);
+  rig.wire = [];
+  for (const from of ["b", "c"])
+    a.raft.step({ kind: "append-reply", from, term: 1, session: 0, ok: true, match: 2, refused: 0, epoch: -1, commit: 1 }, now);
+  assert.deepEqual([a.raft.commitIndex, a.raft.configuration.old], [2, ["a", "b", "c", "d"]]);
+  assert.equal(a.raft.reconfigure({ voters: ["a"], learners: [] }, now), "in-progress");
+  rig.drain(a);
+  assert.deepEqual([a.raft.configurationIndex, a.raft.configuration.old], [3, null]);
 });
 
 test("rule 9: which entries concern which reads", () => {
