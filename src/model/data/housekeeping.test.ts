@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { partKey, referenceKey, ROW, rowsOf, versionKey, zeroKey } from "../partition/row-keys.ts";
+import { readOutbox } from "../partition/outbox-row.ts";
+import { outboxKey, partKey, referenceKey, ROW, rowsOf, versionKey, zeroKey } from "../partition/row-keys.ts";
 import { isReferenced, referencesTo, zeroSince } from "../partition/reference-row.ts";
 import type { Hash, VersionId } from "../../util/ids.ts";
 import { BLOCK, DataWorld, GC_DELAY_MS, someBytes, uploadOf, WINDOW_MS } from "./testing/data-world.ts";
@@ -108,6 +109,27 @@ describe("a damaged row", () => {
     await world.settle(world.data.workers.orphans.runOnce());
     const report = await world.settle(world.data.audit());
     assert.deepEqual([report.references, report.files, report.broken, report.unfinished], [0, 0, [], []]);
+  });
+
+  it("of a release is given up, and all other releases of its group are carried out", async () => {
+    const world = await DataWorld.open();
+    const { bucket } = world;
+    const group = world.placement.ofKey(bucket, "k0");
+    const keys: string[] = [];
+    for (let n = 0; keys.length < 5; n++) if (world.placement.ofKey(bucket, `k${n}`) === group) keys.push(`k${n}`);
+    for (const key of keys) await put(world, key, 2);
+    await world.settle(world.data.flush());
+    for (const key of keys) await remove(world, key);
+    const entries = await world.host.read(group, (rows) => readOutbox(rows, group, { after: 0, limit: 10 }));
+    assert.equal(entries.length, 5);
+    for (const at of [1, 2, 4]) world.kvDisk.damage("rows", outboxKey(group, entries[at]?.sequence as number), 50);
+    assert.equal(await rounds(world, 6), 0);
+    assert.equal(hashes(world).length, 6);
+    const { broken, unfinished } = await world.settle(world.data.audit());
+    assert.deepEqual([...new Set(broken.map(({ kind }) => kind)), unfinished], ["reference-without-claim", []]);
+    assert.deepEqual(await world.settle(world.data.dropStrayReferences()), { ok: true, dropped: 6 });
+    const clean = await world.clean();
+    assert.deepEqual([clean.references, clean.files, clean.broken, clean.unfinished], [0, 0, [], []]);
   });
 
   it("of a version is named by the audit, which then accuses nobody else", async () => {

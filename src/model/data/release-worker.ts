@@ -3,9 +3,8 @@ import type { Log } from "../../platform/log.ts";
 import type { Worker, WorkerStatus, WorkStep } from "../../task/worker.ts";
 import type { GroupId } from "../../util/ids.ts";
 import type { PartitionCommand } from "../commands.ts";
-import { unlessDamaged } from "../partition/damage.ts";
 import { type ReleaseCursor, type ReleasePiece, releasedBlocks } from "../partition/data-reads.ts";
-import { type OutboxEntry, readOutbox } from "../partition/outbox-row.ts";
+import { type OutboxEntry, readOutboxUpToDamage } from "../partition/outbox-row.ts";
 import type { Placement } from "../placement.ts";
 import type { Holds } from "./holds.ts";
 import { MAX_PER_COMMAND, type ReferenceName } from "./lazy-references.ts";
@@ -63,15 +62,21 @@ export class ReleaseWorker implements Worker {
     const { groups } = this.#parts;
     const all = Array.from({ length: groups.partitions }, (_, group) => group as GroupId);
     const found: { readonly group: GroupId; readonly entries: readonly OutboxEntry[] }[] = [];
+    const unreadable: { readonly group: GroupId; readonly sequence: number }[] = [];
     await groups.readAll(all, (rows) => {
       for (const group of all) {
-        // A damaged entry stops its own group only: what it would release stays.
-        const entries = unlessDamaged(() => readOutbox(rows, group, { after: 0, limit: ENTRIES_PER_GROUP })) ?? [];
+        const { entries, damaged } = readOutboxUpToDamage(rows, group, ENTRIES_PER_GROUP);
+        if (damaged !== undefined) unreadable.push({ group, sequence: damaged });
         if (entries.length > 0) found.push({ group, entries });
       }
     });
     this.#queue = found.reduce((sum, { entries }) => sum + entries.length, 0);
-    let left = found.some(({ entries }) => entries.length === ENTRIES_PER_GROUP);
+    for (const { group, sequence } of unreadable) {
+      const command: PartitionCommand = { op: "outbox-done", sequences: [sequence] };
+      await groups.propose(group, command);
+      this.#parts.log.error({ group, sequence }, "a damaged release was given up; the audit names the references that it leaves");
+    }
+    let left = unreadable.length > 0 || found.some(({ entries }) => entries.length === ENTRIES_PER_GROUP);
     let done = 0;
     let round = new Round(this.#parts);
     this.#held = 0;

@@ -6,14 +6,19 @@ import { type OutboxEntry, outboxEntry } from "./outbox-row.ts";
 import { outboxKey, pageKey, partKey, ROW } from "./row-keys.ts";
 import { type Content, decodePart, PAGE_ENTRIES } from "./version-row.ts";
 
-/** The effects are carried out: their entries go, and with them the rows that only they still needed. */
+/** The effects are carried out, or can't be known any more: their entries go, and with them the rows that only they still needed. */
 export function applyOutboxDone(rows: KvWrite, sequences: readonly number[], entry: Entry): { readonly ok: true } {
   const gone: { tree: Tree; key: Buffer }[] = [];
   for (const sequence of sequences) {
-    const effect = outboxEntry(rows, entry.group, sequence);
-    if (effect === undefined) continue;
-    gone.push({ tree: "rows", key: outboxKey(entry.group, sequence) });
-    for (const key of bodyRows(rows, entry, effect)) gone.push({ tree: "bodies", key });
+    const own = { tree: "rows", key: outboxKey(entry.group, sequence) } as const;
+    try {
+      const effect = outboxEntry(rows, entry.group, sequence);
+      if (effect === undefined) continue;
+      for (const key of bodyRows(rows, entry, effect)) gone.push({ tree: "bodies", key });
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+    }
+    gone.push(own);
   }
   for (const { tree, key } of gone) rows.remove(tree, key);
   return { ok: true };
