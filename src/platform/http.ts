@@ -51,7 +51,10 @@ export interface HttpRequest {
 export interface HttpResponse {
   /** Head and body in one write; sets Content-Length (unless `headers` has it, as HEAD answers do). `headers`: name, value, name, value … (latin1). */
   send(status: number, headers: readonly string[], body?: Uint8Array | string): void;
-  /** Head, then the pieces of `body` with back pressure. A failing source cuts the connection off: a truncated answer must not look whole. */
+  /**
+   * Head, then the pieces of `body` with back pressure. A failing source cuts the connection off: a truncated answer must not look whole. A source
+   * with `takenBy` is told who takes it, and may end the answer the same way.
+   */
   stream(status: number, headers: readonly string[], body: ByteSource): Promise<void>;
   /** Whether the head has left. */
   readonly started: boolean;
