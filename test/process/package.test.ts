@@ -31,6 +31,20 @@ test("bin/hangar from any directory, through links, without a HOME", { timeout: 
   assert.equal((await runProgram([HANGAR, "--version"], { cwd: home, env: homeless })).code, 0);
 });
 
+test("compiled code is never kept where others can write", {
+  skip: process.getuid?.() !== 0 && "root runs it as somebody without a home",
+}, async () => {
+  const shared = "/tmp/.cache/hangar";
+  const before = existsSync(shared);
+  const { HOME: _, XDG_CACHE_HOME: __, ...homeless } = cleanEnvironment();
+  const result = await runProgram([HANGAR, "--version"], { cwd: "/", env: homeless, uid: 65534 });
+  assert.equal(result.stdout.trim(), `hangar ${version}`, result.stderr);
+  assert.equal(existsSync(shared), before);
+  const own = join(home, "cache-of-the-service");
+  await runProgram([HANGAR, "--version"], { cwd: "/", env: { ...homeless, CACHE_DIRECTORY: own } });
+  assert.ok(readdirSync(own).length > 0, "systemd's CacheDirectory is used");
+});
+
 test("a brought runtime that can't run on this machine is passed over", { skip: process.platform !== "linux" }, async () => {
   const find = join(REPOSITORY, "bin/find-node");
   const runtime = (await runProgram([find, REPOSITORY])).stdout.trim();
