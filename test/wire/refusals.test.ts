@@ -437,6 +437,14 @@ describe("refusals", () => {
     assert.equal(seen.size, 3);
   });
 
+  it("two hosts are none (RFC 9112 §3.2)", async () => {
+    const reply = await sendRaw(
+      server,
+      `GET /k HTTP/1.1\r\nHost: house.${server.rootDomain}\r\nHost: evil\r\nConnection: close\r\n\r\n`,
+    );
+    assert.match(reply, /^HTTP\/1.1 400 [\s\S]*<Code>BadRequest<\/Code>/);
+  });
+
   it("virtual-host style", async () => {
     const host = `house.${server.rootDomain}:3900`;
     const put = await ask(server, { method: "PUT", target: "/dir/in%20vhost", body: "v", headers: { Host: host } });

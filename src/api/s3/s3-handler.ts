@@ -107,7 +107,9 @@ class S3Server {
 
   #run(request: HttpRequest, answer: Answer, label: { operation: Operation | "Unknown" }): Promise<void> | void {
     const target = parseTarget(request.target);
-    const vhostBucket = this.#rootDomain === undefined ? undefined : vhostBucketOf(request.header("host"), this.#rootDomain);
+    const host = request.header("host");
+    if (host?.includes(",")) throw s3Error("BadRequest", "The request has more than one Host header. Send one.");
+    const vhostBucket = this.#rootDomain === undefined ? undefined : vhostBucketOf(host, this.#rootDomain);
     const address = addressOf(target.rawPath, vhostBucket);
     const { method } = request;
     if (method === "OPTIONS") throw preflightRefusal(request);
