@@ -98,7 +98,8 @@ export async function openDataDirectories(
     opened.push({ path, id, capacityBytes, readOnly });
   }
   if (opened.length !== known.size || opened.some(({ path, id }) => known.get(path) !== id)) {
-    const state = JSON.stringify({ directories: opened.map(({ path, id }) => ({ path, id })) }, null, 1) + "\n";
+    const lines = opened.map(({ path, id }) => `  ${JSON.stringify({ path, id })}`); // One line each: that is what an operator is told to remove.
+    const state = `{"directories": [\n${lines.join(",\n")}\n]}\n`;
     await disk.writeDurable(statePath, [new TextEncoder().encode(state)], { sync: true });
   }
   return new DataDirectories(opened);

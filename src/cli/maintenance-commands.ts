@@ -194,9 +194,13 @@ export function addMaintenanceCommands(program: Command, client: () => AdminClie
       } else if (unfinished.length > 0) print(`Nothing is broken; ${unfinished.length} things are still under way.`);
       else print("References, blocks and files agree.");
     });
+  repair
+    .command("block-refs")
+    .description("drop references to blocks that no object and no upload names (left behind by damaged rows); the audit lists them")
+    .action(async () => launch("blockRefs", "References that nothing names are dropped; their blocks go after block_gc_delay."));
 
   // What Garage repairs by hand and Hangar has no need of: the daemon says so.
-  for (const what of ["tables", "blocks", "versions", "mpu", "block-refs", "block-rc", "aliases", "clear-resync-queue"]) {
+  for (const what of ["tables", "blocks", "versions", "mpu", "block-rc", "aliases", "clear-resync-queue"]) {
     const repairType = what === "mpu" ? "multipartUploads" : what.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
     repair.command(what, { hidden: true }).action(async () => launch(repairType, `${what}: done.`));
   }
