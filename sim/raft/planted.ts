@@ -72,7 +72,7 @@ export const PLANTED: Readonly<Record<AnyDefect, Planted>> = {
   "index-no-wait": planted(18, "mixed", 2000),
   "asks-anew": planted(18, "reads", 2000),
   "no-gen": planted(19, "members", 2000),
-  "no-prevote": planted(20, "mixed", 2000),
+  "no-prevote": planted(20, "members", 2000),
   "leader-asks": planted(12, "lease", 0),
   "conf-two": planted(21, "even", 2000),
   "conf-overlap": planted(21, "even", 2000),
