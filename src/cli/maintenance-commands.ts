@@ -196,7 +196,9 @@ export function addMaintenanceCommands(program: Command, client: () => AdminClie
     });
   repair
     .command("block-refs")
-    .description("drop references to blocks that no object and no upload names (left behind by damaged rows); the audit lists them")
+    .description(
+      "drop references to blocks that no object and no upload names (left behind by damaged rows); the audit lists them",
+    )
     .action(async () => launch("blockRefs", "References that nothing names are dropped; their blocks go after block_gc_delay."));
 
   // What Garage repairs by hand and Hangar has no need of: the daemon says so.
