@@ -362,6 +362,47 @@ test("rule 4: log time comes with a snapshot", () => {
   assert.equal(c.raft.logTimeMs, stampMs);
 });
 
+test("rule 18: a question that waits for its proof when leadership ends is not answered by a later one: its index is of before", () => {
+  const { rig, a } = elected();
+  const told: Message<string>[] = [];
+  rig.onEffects = (at, effects) => {
+    if (at === a) told.push(...effects.messages.map(({ message }) => message));
+  };
+  a.raft.step({ kind: "read-index", from: "c", term: 1, ask: 7, scopes: [1] }, rig.now(a));
+  rig.drain(a);
+  rig.wire = [];
+  a.raft.step({ kind: "vote", from: "b", term: 2, pre: false, force: true, lastIndex: 1, lastTerm: 1 }, rig.now(a));
+  rig.drain(a);
+  rig.wire = [];
+  rig.nowMs += 1000;
+  rig.tick(a);
+  while (rig.wire.length > 0) rig.deliver(0);
+  assert.deepEqual([a.raft.role, a.raft.term], ["leader", 3]);
+  rig.read(a, 1, 1);
+  while (rig.wire.length > 0) rig.deliver(0);
+  assert.deepEqual(a.answers, [{ id: 1, ok: true, index: 2 }]);
+  assert.ok(!told.some(({ kind }) => kind === "read-index-reply"));
+});
+
+test("nothing leaves memory before it is durable", () => {
+  const { rig, a } = elected();
+  const b = rig.get("b");
+  b.manualDisk = true;
+  rig.cut.add("b→a");
+  rig.propose(a, "x", 1);
+  while (rig.wire.length > 0) rig.deliver(0);
+  rig.nowMs += 50;
+  rig.beat(a, b);
+  rig.tick(a);
+  while (rig.wire.length > 0) rig.deliver(0);
+  assert.deepEqual([b.raft.appliedIndex, b.raft.durableIndex], [2, 1]);
+  b.raft.trim(2, 0);
+  assert.equal(b.raft.anchor.index, 1);
+  rig.store(b);
+  b.raft.trim(2, 0);
+  assert.equal(b.raft.anchor.index, 2);
+});
+
 test("quorums of both halves", () => {
   const joint = { voters: ["a", "d", "e"], old: ["a", "b", "c"], learners: [] };
   const match: Record<string, number> = { a: 9, b: 3, c: 5, d: 7, e: 2 };
