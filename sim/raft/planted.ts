@@ -53,6 +53,7 @@ export const PLANTED: Readonly<Record<AnyDefect, Planted>> = {
   "early-unapplied": planted(7, "mixed", 2000),
   "read-commit": planted(9, "mixed", 2000),
   "read-own-term": planted(9, "log", 2000),
+  "read-applied": planted(9, "reads", 2000),
   "reads-by-place": planted(9, "reads", 2000),
   "list-one-key": planted(9, "mixed", 2000),
   "clear-one-key": planted(9, "mixed", 2000),

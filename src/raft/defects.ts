@@ -19,6 +19,7 @@ export type Defect =
   | "early-unverified"
   | "read-commit"
   | "read-own-term"
+  | "read-applied"
   | "reads-by-place"
   | "asks-anew"
   // leases and reads (rules 10–20)

@@ -22,7 +22,7 @@ export function concerns(entry: Scope, read: Scope): boolean {
 export function leaderReadIndex<C>(core: Core<C>, leadership: Leadership, scope: Scope): number {
   const { log } = core;
   if (core.broken("read-own-term")) return Math.max(core.commit, log.durable < leadership.noop ? 0 : log.durable);
-  const least = Math.max(core.commit, leadership.noop);
+  const least = Math.max(core.broken("read-applied") ? core.applied : core.commit, leadership.noop);
   if (core.broken("read-commit")) return least;
   for (let index = log.durable; index > least; index--) if (concerns(log.get(index).scope, scope)) return index;
   return least;
