@@ -9,9 +9,12 @@ export class DurableDirectories {
   /** By upper directory (ROOT/ab). */
   readonly #uppers = new Map<string, Upper>();
 
-  /** Call when `directory` was just made: its way to the disk begins, and shares the file system's commit with what is written meanwhile. */
+  /**
+   * Call when `directory` was just made: its entry is not on disk, whatever was known. It is synced beside the first file's name, not at once: that
+   * would force a commit of the file system's journal of its own.
+   */
   made(directory: string): void {
-    this.#syncAbove(directory);
+    this.#uppers.get(dirname(directory))?.lower.delete(directory);
   }
 
   /** Settles when the name of `file` is on disk, and every name above it up to the root's entries. */
