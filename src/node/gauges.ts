@@ -45,6 +45,17 @@ export function registerGauges(
   metrics.gauge({ name: "block_ram_buffer_free_kb", help: "Memory left for blocks on their way to disk", labels: [] }, () => [
     { labels: [], value: (data.path.budgets.writing.limitBytes - data.path.budgets.writing.heldBytes) / 1024 },
   ]);
+  metrics.gauge(
+    {
+      name: "block_ram_buffer_cut_off",
+      help: "Stalled streams cut off when memory was short, since the start",
+      labels: ["kind"],
+    },
+    () => [
+      { labels: ["upload"], value: data.path.writer.cutOffs },
+      { labels: ["download"], value: data.path.reader.cutOffs },
+    ],
+  );
   const fromLayout = (name: string, help: string, read: (own: ClusterFigures) => number): void =>
     metrics.gauge({ name, help, labels: [] }, () => [{ labels: [], value: read(figuresOf(layout(), id)) }]);
   fromLayout("cluster_healthy", "Whether all storage nodes are connected", (own) => own.ok);

@@ -11,14 +11,19 @@ export interface ByteSource {
   /** Gives up: nothing more will be read. Frees what stands behind it; harmless when repeated or after the end. */
   cancel(): void;
   /** Told by who streams it to a client, for sources that hold much memory: whom they may ask, and cut off when memory runs out. */
-  takenBy?(taker: Taker): void;
+  takenBy?(taker: StreamClient): void;
+  /** The client that sends the bytes, where one does: whoever holds memory for them may ask it, and cut it off. Sources over sources pass it on. */
+  readonly sender?: StreamClient | undefined;
 }
 
-/** Who takes the pieces of a source. */
-export interface Taker {
-  /** For how long the client has taken (almost) nothing of the piece that is out; 0 when it takes, or no piece is out. Coarse: a second or so. */
+/** The client at the far end of a stream. */
+export interface StreamClient {
+  /**
+   * For how long it has taken, or sent, (almost) nothing though it could; 0 when it does, or when the stream waits for this side (no piece is
+   * out, nobody reads). Coarse: a second or so.
+   */
   readonly stalledMs: number;
-  /** Ends the stream: the source is cancelled soon after. */
+  /** Ends the stream: soon after, a source that it takes is cancelled, and one that it sends rejects. */
   cutOff(): void;
 }
 

@@ -1,5 +1,5 @@
 import { createHash, type Hash } from "node:crypto";
-import type { ByteSource } from "../../util/byte-source.ts";
+import type { ByteSource, StreamClient } from "../../util/byte-source.ts";
 import { protocolError } from "./api-error.ts";
 import type { ChunkSignatures } from "./payload-mode.ts";
 
@@ -66,6 +66,10 @@ export class AwsChunkedSource implements ByteSource {
   /** Value of a trailer by lower-case name; meaningful after the end. */
   trailer(name: string): string | undefined {
     return this.#trailers.get(name);
+  }
+
+  get sender(): StreamClient | undefined {
+    return this.#source.sender;
   }
 
   cancel(): void {

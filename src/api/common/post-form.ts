@@ -1,6 +1,6 @@
 import type { Busboy, BusboyFileStream, BusboyInstance } from "@fastify/busboy";
 import type { HttpRequest } from "../../platform/http.ts";
-import type { ByteSource } from "../../util/byte-source.ts";
+import type { ByteSource, StreamClient } from "../../util/byte-source.ts";
 import { protocolError } from "./api-error.ts";
 
 export const FORM_LIMITS = {
@@ -126,6 +126,10 @@ class FormReader implements ByteSource {
       if (this.#formEnded) throw malformed("the file is not complete");
       await this.#feed();
     }
+  }
+
+  get sender(): StreamClient | undefined {
+    return this.#body.sender;
   }
 
   cancel(): void {

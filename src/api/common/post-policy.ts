@@ -90,6 +90,7 @@ export function limitLength(source: ByteSource, { minBytes, maxBytes }: { minByt
       return null;
     },
     cancel: () => source.cancel(),
+    sender: source.sender,
   };
 }
 

@@ -2,7 +2,7 @@ import { BlockError, type BlockStore, type LentBlock } from "../../block/block-s
 import type { Groups } from "../../group/groups.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
 import type { ByteBudget } from "../../util/byte-budget.ts";
-import { type ByteSource, sourceOf, type Taker } from "../../util/byte-source.ts";
+import { type ByteSource, type StreamClient, sourceOf } from "../../util/byte-source.ts";
 import { ServiceError } from "../object-service.ts";
 import { type BodyPiece, type BodyPlace, readPieces } from "../partition/body-reads.ts";
 import { readReference } from "../partition/reference-row.ts";
@@ -39,6 +39,11 @@ export class BodyReader implements BodyReading {
   constructor(options: BodyReaderOptions, parts: BodyReaderParts) {
     this.#options = options;
     this.#parts = { ...parts, stalled: new StalledStreams(parts) };
+  }
+
+  /** Downloads that were cut off since the start because their clients had stalled and memory was short. */
+  get cutOffs(): number {
+    return this.#parts.stalled.cutOffs;
   }
 
   open(place: BodyPlace, range?: { readonly start: number; readonly end: number }): ByteSource {
@@ -80,7 +85,7 @@ class BodyStream implements ByteSource, CuttableStream {
   /** Asked for, in order. */
   readonly #coming: Coming[] = [];
   #sent: LentBlock | undefined;
-  #taker: Taker | undefined;
+  #taker: StreamClient | undefined;
   /** Blocks that may be asked for together now. */
   #ahead = 1;
   /** When the last piece was handed out. */
@@ -124,7 +129,7 @@ class BodyStream implements ByteSource, CuttableStream {
     }
   }
 
-  takenBy(taker: Taker): void {
+  takenBy(taker: StreamClient): void {
     if (!this.#open) return;
     this.#taker = taker;
     this.#parts.stalled.add(this);

@@ -15,6 +15,7 @@ import { verifyUpload, wantedDigests } from "./checks.ts";
 import type { BodyWriting, UploadTarget, WrittenBody } from "./data-path.ts";
 import { LazyReferences, MAX_PER_COMMAND } from "./lazy-references.ts";
 import { PendingRow, removePendingRow } from "./pending-row.ts";
+import { type CuttableStream, StalledStreams } from "./stalled-streams.ts";
 
 export interface BodyWriterOptions {
   /** Bodies up to this size ride in the command (`inline_threshold`). */
@@ -50,13 +51,20 @@ export class BodyWriter implements BodyWriting {
   readonly #parts: BodyWriterParts;
   readonly #placer: BlockPlacer;
   readonly #lazy: LazyReferences;
+  readonly #stalled: StalledStreams;
   #unpending: Promise<unknown> = Promise.resolve();
 
   constructor(options: BodyWriterOptions, parts: BodyWriterParts) {
     this.#options = options;
     this.#parts = parts;
+    this.#stalled = new StalledStreams(parts);
     this.#placer = new BlockPlacer(options, parts);
     this.#lazy = new LazyReferences({ delayMs: Math.min(LAZY_MS, options.commandWindowMs / 4) }, parts);
+  }
+
+  /** Uploads that were cut off since the start because their clients had stalled and memory was short. */
+  get cutOffs(): number {
+    return this.#stalled.cutOffs;
   }
 
   async write(upload: Upload, target: UploadTarget): Promise<WrittenBody | UploadRefusal> {
@@ -116,8 +124,12 @@ export class BodyWriter implements BodyWriting {
 
   async #blocks(upload: Upload, target: UploadTarget, head: Head): Promise<WrittenBody | UploadRefusal> {
     const pending = new PendingRow({ target, windowMs: this.#options.commandWindowMs }, this.#parts);
-    const body = new BlockBody({ ...this.#options, upload, target, pending }, { ...this.#parts, placer: this.#placer });
+    const body = new BlockBody(
+      { ...this.#options, upload, target, pending },
+      { ...this.#parts, placer: this.#placer, stalled: this.#stalled },
+    );
     let outcome: WrittenBody | UploadRefusal;
+    if (upload.source.sender) this.#stalled.add(body);
     try {
       outcome = await body.write(head.pieces);
     } catch (error) {
@@ -125,7 +137,8 @@ export class BodyWriter implements BodyWriting {
       await this.#undo(target, body, pending);
       throw serviceFailure(error);
     }
-    if (!outcome.ok) {
+    if (outcome.ok) this.#stalled.delete(body);
+    else {
       upload.source.cancel();
       await this.#undo(target, body, pending);
     }
@@ -134,6 +147,7 @@ export class BodyWriter implements BodyWriting {
 
   async #undo(target: UploadTarget, body: BlockBody, pending: PendingRow): Promise<void> {
     await body.quiet();
+    this.#stalled.delete(body);
     this.#lazy.add("drop-refs", target.claim, body.references());
     await pending.giveUp();
   }
@@ -195,10 +209,11 @@ interface BlockBodyOptions extends BodyWriterOptions {
 
 interface BlockBodyParts extends BodyWriterParts {
   readonly placer: BlockPlacer;
+  readonly stalled: StalledStreams;
 }
 
 /** One body on its way into blocks. */
-class BlockBody {
+class BlockBody implements CuttableStream {
   readonly #options: BlockBodyOptions;
   readonly #parts: BlockBodyParts;
   readonly #references = new Set<Hash>();
@@ -214,6 +229,19 @@ class BlockBody {
     this.#parts = parts;
   }
 
+  get stalledMs(): number {
+    return this.#options.upload.source.sender?.stalledMs ?? 0;
+  }
+
+  /** Blocks on their way to disk are given back by themselves. */
+  get heldBytes(): number {
+    return this.#fill?.memory.byteLength ?? 0;
+  }
+
+  cutOff(): void {
+    this.#options.upload.source.sender?.cutOff();
+  }
+
   /** Hashes for which a reference may have been added. */
   references(): readonly { readonly hash: Hash }[] {
     return [...this.#references].map((hash) => ({ hash }));
@@ -221,9 +249,9 @@ class BlockBody {
 
   /** Settles when nothing of this body is under way any more. */
   async quiet(): Promise<void> {
+    this.#giveBack();
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
     this.#digester?.discard();
-    this.#giveBack();
   }
 
   async write(head: readonly Uint8Array[]): Promise<WrittenBody | UploadRefusal> {
@@ -256,7 +284,10 @@ class BlockBody {
     }
   }
 
-  /** Memory for the next block, as long as the body will need when its size is known. */
+  /**
+   * Memory for the next block, as much as the body will need when its size is known. All of it with the block's first bytes: to let it grow would
+   * cost a copy of what is there. Clients that then stall don't keep it from others.
+   */
   async #allocate(pieceBytes: number): Promise<Uint8Array> {
     const { blockSizeBytes, upload, budgetPatienceMs } = this.#options;
     const { budget, clock, cpu } = this.#parts;
@@ -267,7 +298,9 @@ class BlockBody {
       const timer = clock.timer(budgetPatienceMs, deadline.resolve);
       const onAbort = (): void => deadline.resolve();
       upload.signal.addEventListener("abort", onAbort, { once: true });
-      const granted = await budget.take(size, deadline.promise);
+      const taking = budget.take(size, deadline.promise);
+      this.#parts.stalled.makeRoom();
+      const granted = await taking;
       timer.cancel();
       upload.signal.removeEventListener("abort", onAbort);
       if (!granted)

@@ -1,9 +1,9 @@
 import type { Clock } from "../../platform/clock.ts";
 import type { ByteBudget } from "../../util/byte-budget.ts";
 
-/** A download that may be cut off. */
+/** An upload or a download that may be cut off. */
 export interface CuttableStream {
-  /** For how long its client has taken nothing. */
+  /** For how long its client has sent or taken nothing, or almost nothing, while everything waited for it. */
   readonly stalledMs: number;
   /** What cutting it off gives back. */
   readonly heldBytes: number;
@@ -11,15 +11,17 @@ export interface CuttableStream {
   cutOff(): void;
 }
 
-/** Clients that took nothing for this long make room for others when there is none. */
+/** Clients that did nothing for this long make room for others when there is none. */
 const STALLED_MS = 2_000;
 /** How often it is looked again while somebody waits. */
 const ROUND_MS = 200;
+/** And when somebody was cut off: those who got the memory may have stalled as well, while they waited for it. */
+const NEXT_ROUND_MS = 20;
 
 /**
- * Makes room when the memory for downloads has run out: clients that have stopped reading hold theirs until the transport gives them up
- * (60 s), and as many of them as there are blocks of memory would keep everybody else out. Those that have stalled longest are cut off first,
- * and no more than are needed: whoever is only slow outlives whoever is gone.
+ * Makes room when the memory for uploads, or that for downloads, has run out: clients that have stopped in the middle hold theirs until the
+ * transport gives them up (60 s), and as many of them as there are blocks of memory would keep everybody else out. Those that have stalled
+ * longest are cut off first, and no more than are needed: whoever is only slow outlives whoever is gone.
  */
 export class StalledStreams {
   readonly #clock: Clock;
@@ -28,6 +30,7 @@ export class StalledStreams {
   /** Cut off, and not gone yet. */
   readonly #going = new Set<CuttableStream>();
   #rounds = false;
+  #cutOffs = 0;
 
   constructor({ clock, budget }: { clock: Clock; budget: ByteBudget }) {
     this.#clock = clock;
@@ -41,6 +44,11 @@ export class StalledStreams {
   delete(stream: CuttableStream): void {
     this.#streams.delete(stream);
     this.#going.delete(stream);
+  }
+
+  /** Cut off since the start. */
+  get cutOffs(): number {
+    return this.#cutOffs;
   }
 
   /** Somebody waits for memory: looks after it until nobody does. */
@@ -57,15 +65,18 @@ export class StalledStreams {
     }
     let missing = this.#budget.missingBytes;
     for (const stream of this.#going) missing -= stream.heldBytes;
+    let delayMs = ROUND_MS;
     if (missing > 0) {
       for (const stream of this.#stalled()) {
         missing -= stream.heldBytes;
         this.#going.add(stream);
+        this.#cutOffs++;
+        delayMs = NEXT_ROUND_MS;
         stream.cutOff();
         if (missing <= 0) break;
       }
     }
-    this.#clock.timer(ROUND_MS, () => this.#round());
+    this.#clock.timer(delayMs, () => this.#round());
   }
 
   /** Longest first. */

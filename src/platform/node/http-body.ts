@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import type { ByteSource } from "../../util/byte-source.ts";
+import type { ByteSource, StreamClient } from "../../util/byte-source.ts";
 import { HttpBodyError, type HttpBodyFailure } from "../http.ts";
 import type { HttpLimits } from "./http-limits.ts";
 
@@ -10,7 +10,7 @@ const READ_AHEAD_BYTES = 128 * 1024;
  * A request's body, pulled. Fed by "data" events: measured against a 4 KiB PUT they cost 4 µs, `read()` on "readable" 7, `for await` 16.
  * Nothing is listened to before the first read, so a request without a body costs nothing here.
  */
-export class RequestBody implements ByteSource {
+export class RequestBody implements ByteSource, StreamClient {
   readonly #message: IncomingMessage;
   readonly #limits: HttpLimits;
   /** Bytes announced by Content-Length; undefined = chunked. */
@@ -33,6 +33,9 @@ export class RequestBody implements ByteSource {
   #idleMs = 0;
   #windowMs = 0;
   #windowBytes = 0;
+  /** How far the client is behind the rate below which it counts as stalled, and what it had sent at the last tick. */
+  #behindMs = 0;
+  #tickedBytes = 0;
 
   /** @param beforeFirstRead  called once, when the body is first asked for ("100 Continue"). */
   constructor(
@@ -102,8 +105,22 @@ export class RequestBody implements ByteSource {
     reject?.(this.#failure);
   }
 
+  get sender(): StreamClient {
+    return this;
+  }
+
+  /** A body that waits for its reader has not stalled, whatever its client did meanwhile. */
+  get stalledMs(): number {
+    return this.#reject === undefined ? 0 : this.#behindMs;
+  }
+
+  cutOff(): void {
+    this.fail("timeout", `almost nothing was received for ${Math.round(this.#behindMs)} ms, and the memory was needed`);
+  }
+
   /** Called every `intervalMs` while the request lives: time counts only while the reader waits for the client. */
   tick(intervalMs: number): void {
+    this.#watchRate(intervalMs);
     if (this.#reject === undefined) return;
     this.#idleMs += intervalMs;
     this.#windowMs += intervalMs;
@@ -114,6 +131,16 @@ export class RequestBody implements ByteSource {
       this.#windowMs = 0;
       this.#windowBytes = 0;
     }
+  }
+
+  /**
+   * Whoever has sent nothing for long is known as stalled at once when its reader, which had to wait for memory, comes back: as long as the
+   * socket is read the client could send. What comes at once makes up for what did not come before; nothing is credited for later.
+   */
+  #watchRate(intervalMs: number): void {
+    const cameMs = ((this.#receivedBytes - this.#tickedBytes) * 1000) / this.#limits.bodyStalledBytesPerSecond;
+    this.#tickedBytes = this.#receivedBytes;
+    this.#behindMs = !this.#started || this.#paused ? 0 : Math.max(0, this.#behindMs + intervalMs - cameMs);
   }
 
   #start(): void {

@@ -4,6 +4,8 @@ export interface HttpLimits {
   readonly bodyIdleMs: number;
   /** A body that brings less than this per second of waiting, over each `bodyIdleMs` of it, fails the same way. */
   readonly bodyMinBytesPerSecond: number;
+  /** A client that sends less than this per second, though it could, counts as stalled: whoever holds memory for its body may cut it off. */
+  readonly bodyStalledBytesPerSecond: number;
   /** An answer of which the client takes nothing for this long is cut off. */
   readonly answerIdleMs: number;
   /** So is one of which it takes less than this per second, over each `answerIdleMs` in which bytes wait for it all the time. */
@@ -28,6 +30,7 @@ export interface HttpLimits {
 export const HTTP_LIMITS: HttpLimits = {
   bodyIdleMs: 60_000,
   bodyMinBytesPerSecond: 256,
+  bodyStalledBytesPerSecond: 1_024,
   answerIdleMs: 60_000,
   answerMinBytesPerSecond: 1_024,
   headersMs: 30_000,
