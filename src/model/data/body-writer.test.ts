@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, it } from "node:test";
 import { crc32 } from "node:zlib";
+import type { ByteSource } from "../../util/byte-source.ts";
 import { type PutRequest, ServiceError, type Upload } from "../object-service.ts";
 import type { WrittenBody } from "./data-path.ts";
 import {
@@ -177,6 +178,138 @@ describe("writing bodies", () => {
       (error) => error instanceof ServiceError && error.code === "service.slow-down",
     );
     writing.give(writing.limitBytes);
+    await assertNothingLeft(world);
+  });
+});
+
+describe("memory of all uploads", () => {
+  /** All there is, in blocks. */
+  const BUDGET = 20;
+
+  /** A client that sends `bytes` of its upload and then stops, until it is cut off; it fails a little later, as a socket's end is noticed. */
+  class Staller {
+    readonly outcome: Promise<unknown>;
+    readonly #stopped = Promise.withResolvers<null>();
+    readonly #world: DataWorld;
+    #stalledMs = 0;
+    #waitedFor = false;
+    cut = false;
+    /** Says that it has stalled even while nobody waits for it. */
+    slanders = false;
+
+    constructor(world: DataWorld, bytes: number, announced: number) {
+      this.#world = world;
+      this.#stopped.promise.catch(() => {});
+      const sent = inPieces(someBytes(world.random, bytes), world.random);
+      const source: ByteSource = {
+        sender: this,
+        read: async () => {
+          const piece = await sent.read();
+          if (piece !== null) return piece;
+          this.#waitedFor = true;
+          return this.#stopped.promise;
+        },
+        cancel() {},
+      };
+      const upload = { source, sizeBytes: announced, signal: new AbortController().signal };
+      this.outcome = world.data.writer.write(upload, world.target("k")).catch((error: unknown) => error);
+    }
+
+    get stalledMs(): number {
+      return this.#waitedFor || this.slanders ? this.#stalledMs : 0;
+    }
+    set stalledMs(forMs: number) {
+      this.#stalledMs = forMs;
+    }
+
+    cutOff(): void {
+      this.cut = true;
+      this.#world.node.clock.timer(50, () => this.leave());
+    }
+
+    leave(): void {
+      this.#stopped.reject(new Error("timeout"));
+    }
+  }
+
+  const numbersOf = (stallers: readonly Staller[]): number[] => stallers.flatMap(({ cut }, n) => (cut ? [n] : []));
+
+  it("that is all in use is taken from those who have stalled longest, and from no more than needed", async () => {
+    const world = await DataWorld.open();
+    const { writing } = world.data.budgets;
+    // Some have a block on its way or on disk when they stop, some have filled theirs to the brim.
+    const stallers = Array.from(
+      { length: BUDGET },
+      (_, n) => new Staller(world, (n % 3 === 0 ? BLOCK : 0) + (n % 2 === 0 ? BLOCK : INLINE + 1), 3 * BLOCK),
+    );
+    await world.pass(1_000);
+    assert.equal(writing.heldBytes, BUDGET * BLOCK);
+    Object.assign(stallers[7] as Staller, { stalledMs: 9_000 });
+    Object.assign(stallers[3] as Staller, { stalledMs: 4_000 });
+    Object.assign(stallers[5] as Staller, { stalledMs: 1_500 });
+
+    await writeOk(world, someBytes(world.random, BLOCK));
+    assert.deepEqual(numbersOf(stallers), [7]);
+    assert.match(String(await (stallers[7] as Staller).outcome), /timeout/);
+    // One gets what the newcomer gave back.
+    const more = Array.from({ length: 3 }, () => new Staller(world, BLOCK, 2 * BLOCK));
+    await world.pass(1_000);
+    assert.deepEqual(numbersOf(stallers), [3, 7]);
+    // Its time has come only now.
+    (stallers[5] as Staller).stalledMs = 2_500;
+    await world.pass(1_000);
+    assert.deepEqual(numbersOf(stallers), [3, 5, 7]);
+    // Nobody is left to be cut off.
+    await assert.rejects(
+      world.settle(world.data.writer.write(uploadOf(someBytes(world.random, BLOCK), world.random), world.target("k"))),
+      (error) => error instanceof ServiceError && error.code === "service.slow-down",
+    );
+    assert.deepEqual(numbersOf([...stallers, ...more]), [3, 5, 7]);
+    assert.equal(world.data.writer.cutOffs, 3);
+
+    for (const staller of [...stallers, ...more]) staller.leave();
+    await world.settle(Promise.all([...stallers, ...more].map(({ outcome }) => outcome)));
+    assert.equal(writing.heldBytes, 0);
+    assert.equal(world.cpu.stats().bytesInUse, 0);
+  });
+
+  it("is given back, and nothing stays on disk, of those that are cut off", async () => {
+    const world = await DataWorld.open();
+    const stallers = Array.from({ length: BUDGET + 5 }, () => new Staller(world, 2 * BLOCK + 1, 4 * BLOCK));
+    for (const staller of stallers) staller.stalledMs = 5_000;
+    await world.pass(1_000);
+    const outcome = await world.settle(
+      world.data.writer.write(
+        uploadOf(someBytes(world.random, BLOCK), world.random, { md5: Buffer.alloc(16) }),
+        world.target("k"),
+      ),
+    );
+    assert.equal(outcome.ok, false, "its bytes were taken, and found wrong");
+    assert.ok(world.data.writer.cutOffs >= 6);
+    for (const staller of stallers) staller.leave();
+    await world.settle(Promise.all(stallers.map(({ outcome: one }) => one)));
+    await assertNothingLeft(world);
+  });
+
+  it("is not taken from those who wait for a disk or for memory themselves", async () => {
+    const world = await DataWorld.open();
+    const { writing } = world.data.budgets;
+    let blocked: (() => void)[] = [];
+    world.beforePropose = (command) =>
+      command.op === "add-refs" ? new Promise((resolve) => blocked.push(resolve)) : Promise.resolve();
+    // Three blocks each are on their way to a disk that does not answer: nobody waits for these clients, whatever is said of them.
+    const stallers = Array.from({ length: 7 }, () => new Staller(world, 5 * BLOCK, 5 * BLOCK));
+    await world.pass(500);
+    assert.equal(writing.heldBytes, BUDGET * BLOCK);
+    assert.ok(writing.waiting > 0);
+    for (const staller of stallers) Object.assign(staller, { stalledMs: 9_000, slanders: true });
+    await world.pass(3_000);
+    assert.deepEqual(numbersOf(stallers), []);
+    world.beforePropose = () => Promise.resolve();
+    for (const unblock of blocked) unblock();
+    blocked = [];
+    for (const staller of stallers) staller.leave();
+    await world.settle(Promise.all(stallers.map(({ outcome }) => outcome)));
     await assertNothingLeft(world);
   });
 });
