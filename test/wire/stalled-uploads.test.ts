@@ -113,6 +113,7 @@ async function storedKeys(server: NodeServer): Promise<string[]> {
   return [...text.matchAll(/<Key>([^<]*)<\/Key>/g)].map((match) => match[1] as string);
 }
 
+// The kinds take turns: with so little memory, one kind that could not be cut off would soon hold all of it.
 for (const { blocks, stalled } of [
   { blocks: 256, stalled: 300 },
   { blocks: 4, stalled: 300 },
@@ -188,18 +189,6 @@ describe("uploads when memory is short", () => {
     }
     await until("all memory is taken", async () => (await freeBytes(server)) < MiB);
   }
-
-  for (const kind of KINDS)
-    it(`one that stalls makes room: ${kind}`, { timeout: 60_000 }, async () => {
-      const before = await cutOffs(server);
-      for (let n = 0; n < BLOCKS; n++) uploaders.push(new Uploader(server, beginning(server, `stalled-${n}`, kind, SENT)));
-      await until("all memory is taken", async () => (await freeBytes(server)) < MiB);
-      const { reply, tookMs } = await putNew(server, "new");
-      assert.equal(reply.status, 200, reply.code);
-      assert.ok(tookMs < 10_000, `${tookMs} ms`);
-      const cut = (await cutOffs(server)) - before;
-      assert.ok(cut >= 1 && cut <= 2, `${cut} cut off for two blocks, one after the other`);
-    });
 
   it("those that trickle make room", { timeout: 60_000 }, async () => {
     await fill(128, 200);
