@@ -1,4 +1,4 @@
-import type { ChecksumAlgorithm } from "../../model/object-service.ts";
+import type { ChecksumAlgorithm, CompleteOutcome, CompleteRequest } from "../../model/object-service.ts";
 import type { HttpRequest } from "../../platform/http.ts";
 import { checksumHeader } from "../common/checksum-headers.ts";
 import { readSmallBody } from "../common/payload.ts";
@@ -34,13 +34,36 @@ export async function completeMultipartUpload(call: BucketCall, services: Servic
     ...(objectSize === undefined ? {} : { objectSize }),
     ...(announced === undefined ? {} : { fullObjectChecksum: announced.value }),
   });
-  if (!outcome.ok) throw refusal(outcome, call, { upload: upload.upload, condition: conditionName(condition) });
+  if (!outcome.ok) {
+    const part = await blamedPart(outcome, { ...upload, parts }, services);
+    throw refusal(outcome, call, { upload: upload.upload, condition: conditionName(condition), part });
+  }
   call.answer.xml(
     `${XML_HEAD}<CompleteMultipartUploadResult xmlns="${S3_NAMESPACE}">${element("Location", objectLocation(call))}` +
       `${element("Bucket", call.bucketName)}${element("Key", call.key)}<ETag>&quot;${outcome.etag}&quot;</ETag>` +
       `${typedChecksumXml(outcome.checksum)}</CompleteMultipartUploadResult>`,
   );
 }
+
+/** What AWS tells of the part for which a completion is refused: the ETag that the document names, and a size that is too small. */
+async function blamedPart(
+  outcome: Exclude<CompleteOutcome, { readonly ok: true }>,
+  { parts, ...upload }: CompleteRequest,
+  { objects }: Services,
+): Promise<{ readonly etag?: string; readonly sizeBytes?: number }> {
+  if (outcome.code !== "invalid-part" && outcome.code !== "part-too-small") return {};
+  const named = parts.find(({ part }) => part === outcome.part);
+  if (named === undefined) return {};
+  const etag = named.etag.slice(0, MAX_ECHOED_ETAG);
+  if (outcome.code === "invalid-part") return { etag };
+  const page = await objects.listParts({ ...upload, after: outcome.part - 1, limit: 1 });
+  const stored = page?.parts[0];
+  // It may have been uploaded anew meanwhile, or the upload aborted.
+  return stored?.part === outcome.part && stored.etag === named.etag ? { etag, sizeBytes: stored.sizeBytes } : { etag };
+}
+
+/** Documents may be megabytes; an ETag of ours has 32 characters. */
+const MAX_ECHOED_ETAG = 128;
 
 /** x-amz-checksum-* of this call is the object's, not the document's. */
 function objectChecksum(request: HttpRequest): { algorithm: ChecksumAlgorithm; value: string } | undefined {

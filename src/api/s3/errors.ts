@@ -47,8 +47,8 @@ export const ERRORS = {
     message:
       "The conditional request cannot succeed due to a conflicting operation against this resource. Look at the object, then try again.",
   },
-  EntityTooLarge: { status: 400, message: "Your proposed upload exceeds the maximum allowed object size." },
-  EntityTooSmall: { status: 400, message: "Your proposed upload is smaller than the minimum allowed object size." },
+  EntityTooLarge: { status: 400, message: "Your proposed upload exceeds the maximum allowed size" },
+  EntityTooSmall: { status: 400, message: "Your proposed upload is smaller than the minimum allowed size" },
   IncompleteBody: {
     status: 400,
     message: "You did not provide the number of bytes specified by the Content-Length HTTP header.",
@@ -208,12 +208,13 @@ type Refused<T> = Exclude<T, { readonly ok: true }>;
 /**
  * Why the store did not do what an operation on an object or upload asked.
  *
- * @param about  what AWS names beside the key, where the operation has it: the upload, and the header that held the condition.
+ * @param about  what AWS names beside the key, where the operation has it: the upload, the header that held the condition, and the part that is
+ *               to blame, with the ETag that the client gave for it and the size that it has.
  */
 export function refusal(
   outcome: Refused<PutOutcome | DeleteOutcome | PutPartOutcome | CompleteOutcome>,
   { bucketName, key }: { readonly bucketName: string; readonly key: string },
-  { upload = "", condition = "" }: { readonly upload?: string; readonly condition?: string } = {},
+  { upload = "", condition = "", part = {} }: Blamed = {},
 ): ApiError<S3ErrorCode> {
   switch (outcome.code) {
     case "no-such-bucket":
@@ -258,13 +259,22 @@ export function refusal(
       return s3Error("InvalidPart", "", [
         ["UploadId", upload],
         ["PartNumber", String(outcome.part)],
+        ...(part.etag === undefined ? [] : [["ETag", part.etag] as const]),
       ]);
     case "part-too-small":
       return s3Error("EntityTooSmall", "", [
-        ["PartNumber", String(outcome.part)],
+        ...(part.sizeBytes === undefined ? [] : [["ProposedSize", String(part.sizeBytes)] as const]),
         ["MinSizeAllowed", String(MIN_PART_BYTES)],
+        ["PartNumber", String(outcome.part)],
+        ...(part.etag === undefined ? [] : [["ETag", part.etag] as const]),
       ]);
   }
+}
+
+interface Blamed {
+  readonly upload?: string;
+  readonly condition?: string;
+  readonly part?: { readonly etag?: string; readonly sizeBytes?: number };
 }
 
 function badDigest(outcome: Extract<UploadRefusal, { code: "bad-digest" }>): ApiError<S3ErrorCode> {
