@@ -31,7 +31,9 @@ export const HTTP_LIMITS: HttpLimits = {
   bodyIdleMs: 60_000,
   bodyMinBytesPerSecond: 256,
   bodyStalledBytesPerSecond: 1_024,
-  answerIdleMs: 60_000,
+  // The kernel holds up to 4 MiB for a client and takes more only in steps of a third of that: a steady client shows nothing for as long as it needs
+  // for such a step. In 5 minutes that is 4.6 KB/s. Clients that really stall lose their memory much sooner, when others wait for it.
+  answerIdleMs: 300_000,
   answerMinBytesPerSecond: 1_024,
   headersMs: 30_000,
   maxHeaderBytes: 64 * 1024,
