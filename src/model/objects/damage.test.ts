@@ -3,10 +3,12 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { groupRowKey } from "../../group/group-row.ts";
 import { sourceOf } from "../../util/byte-source.ts";
+import type { BucketId, GroupId } from "../../util/ids.ts";
+import { rowChecksum } from "../../util/row-checksum.ts";
 import type { PutResult } from "../commands.ts";
 import { type ListEntry, type ListRequest, ServiceError, type WriteCondition } from "../object-service.ts";
 import { readHeadVersion } from "../partition/read-version.ts";
-import { bucketKey, objectKey, partKey, ROW, versionKey } from "../partition/row-keys.ts";
+import { bucketKey, objectKey, partKey, ROW, uploadKey, versionKey } from "../partition/row-keys.ts";
 import { bucketRef, checkRows, claimOf, outboxLength, PartitionWorld } from "../partition/testing/partition-world.ts";
 import { createObjectService } from "./object-store.ts";
 import { hastyClock } from "./testing/hasty-clock.ts";
@@ -127,6 +129,68 @@ test("a damaged row of counters is counted anew, and stored by the next write", 
   assert.deepEqual(await service.usage(bucket), { ...usage, objects: 40, versions: 40, bytes: usage.bytes + 20 });
   await world.read((rows) => checkRows(rows, world));
   assert.equal(world.kv.stats().damagedRows, damagedRows);
+});
+
+describe("counters that are not what the rows say", () => {
+  const lies = (bucket: { id: BucketId }, group: GroupId, world: PartitionWorld, how: "gone" | "too small") => {
+    const at = bucketKey(group, ROW.usage, bucket.id);
+    if (how === "gone") world.disk.write("rows", at.toString("latin1"), null);
+    else {
+      const value = Buffer.alloc(37);
+      value[0] = 1;
+      const stored = Buffer.concat([value, Buffer.alloc(4)]);
+      stored.writeUInt32LE(rowChecksum(at, 0, at.byteLength, value, 0, value.byteLength), value.byteLength);
+      world.disk.write("rows", at.toString("latin1"), stored);
+    }
+  };
+  for (const how of ["gone", "too small"] as const)
+    test(`never end the process: they are counted anew (${how})`, async () => {
+      const { put, service, bucket, world } = await open(1);
+      const group = world.placement.ofKey(bucket, "k");
+      for (const key of ["a", "k", "z"]) assert.ok((await put(key, key.repeat(50))).ok);
+      const created = await service.createUpload({ bucket, key: "u", headers: HEADERS });
+      assert.ok(created.ok);
+      const body = { source: sourceOf(Buffer.from("part")), signal };
+      assert.ok((await service.putPart({ bucket, key: "u", upload: created.upload, part: 1, body })).ok);
+      lies(bucket, group, world, how);
+      assert.deepEqual(await service.delete({ bucket, key: "k" }), { ok: true, existed: true });
+      await world.read((rows) => checkRows(rows, world));
+      lies(bucket, group, world, how);
+      assert.ok((await put("a", "shorter")).ok);
+      await world.read((rows) => checkRows(rows, world));
+      lies(bucket, group, world, how);
+      assert.deepEqual(await service.abortUpload({ bucket, key: "u", upload: created.upload }), { ok: true });
+      await world.read((rows) => checkRows(rows, world));
+      assert.equal((await service.usage(bucket)).objects, 2);
+    });
+
+  test("are counted past damaged objects and uploads: every other key takes writes", async () => {
+    const { put, service, bucket, world, damageObjectRow, damageVersionRow, text } = await open(1);
+    const group = world.placement.ofKey(bucket, "k");
+    for (const key of ["a", "b", "k", "z"]) assert.ok((await put(key, key.repeat(50))).ok);
+    const created = await service.createUpload({ bucket, key: "u", headers: HEADERS });
+    assert.ok(created.ok);
+    const body = { source: sourceOf(Buffer.from("part")), signal };
+    assert.ok((await service.putPart({ bucket, key: "u", upload: created.upload, part: 1, body })).ok);
+    const usage = await service.usage(bucket);
+    await damageVersionRow("b");
+    for (const key of ["a", "b", "k"]) damageObjectRow(key);
+    world.disk.damage("rows", uploadKey(group, bucket.id, "u", created.upload), 9);
+    world.disk.damage("rows", bucketKey(group, ROW.usage, bucket.id), 30);
+    assert.deepEqual(await service.usage(bucket), { ...usage, bytes: usage.bytes - 50 }, "nobody knows the size of b any more");
+    assert.ok((await put("z", "zz")).ok);
+    assert.ok((await put("new", "n")).ok);
+    assert.deepEqual(await service.delete({ bucket, key: "z" }), { ok: true, existed: true });
+    assert.equal(await text("k"), "k".repeat(50));
+    assert.deepEqual(await service.usage(bucket), { ...usage, bytes: 101 });
+    assert.deepEqual(
+      await service.abortUpload({ bucket, key: "u", upload: created.upload }),
+      { ok: true },
+      "its owner may drop it",
+    );
+    const { uploads, parts, partBytes } = await service.usage(bucket);
+    assert.deepEqual([uploads, parts, partBytes], [0, 0, 0]);
+  });
 });
 
 test("a damaged row of a group does not keep the store from opening: indexes and stamps go on above all that rows show", async () => {

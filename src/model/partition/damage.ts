@@ -1,4 +1,4 @@
-import { KvError, type KvRead, type Tree } from "../../platform/kv.ts";
+import { KvError, type KvRange, type KvRead, type RowView, type ScanStep, type Tree } from "../../platform/kv.ts";
 
 /** Whether a read met a row whose checksum is wrong. Such a row is never served; what else says the same may be (P6). */
 export function isDamage(error: unknown): boolean {
@@ -23,4 +23,33 @@ export function isDamagedRow(rows: KvRead, tree: Tree, key: Uint8Array): boolean
     if (isDamage(error)) return true;
     throw error;
   }
+}
+
+/**
+ * Scans forward as `KvRead.scan` does, over damaged rows too: their keys go to `onDamaged`, which may read (no scan is open then). Such a key
+ * may be what has rotted, so it is a hint, never a fact.
+ */
+export function scanOver(
+  rows: KvRead,
+  tree: Tree,
+  { start, end }: Omit<KvRange, "reverse">,
+  { visit, onDamaged }: { readonly visit: (row: RowView) => ScanStep; readonly onDamaged?: (key: Buffer) => void },
+): void {
+  for (let from = start; Buffer.compare(from, end) < 0; ) {
+    try {
+      rows.scan(tree, { start: from, end }, visit);
+      return;
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      const key = damagedKey(error as KvError);
+      if (Buffer.compare(key, from) < 0 || Buffer.compare(key, end) >= 0) throw error;
+      onDamaged?.(key);
+      from = Buffer.concat([key, Buffer.of(0)]);
+    }
+  }
+}
+
+/** The key of the row that a read found damaged: every engine names it in hexadecimal (test/contract/kv.test.ts). */
+function damagedKey({ message }: KvError): Buffer {
+  return Buffer.from(/\brow ((?:[0-9a-f]{2})+) of /.exec(message)?.[1] ?? "", "hex");
 }

@@ -1,3 +1,4 @@
+import type { Log } from "../../platform/log.ts";
 import type { GroupId } from "../../util/ids.ts";
 import { Guards } from "./guards.ts";
 import { UsageGather } from "./usage.ts";
@@ -9,9 +10,9 @@ export class PartitionContext {
   /** W: no command that was under way before a moment can be applied later than this after it. */
   readonly commandWindowMs: number;
 
-  constructor(group: GroupId, commandWindowMs: number) {
+  constructor(group: GroupId, commandWindowMs: number, log?: Pick<Log, "warn">) {
     this.guards = new Guards(group);
-    this.usage = new UsageGather(group);
+    this.usage = new UsageGather(group, log);
     this.commandWindowMs = commandWindowMs;
   }
 }

@@ -1,5 +1,6 @@
 import type { Entry, StateMachine } from "../../group/groups.ts";
 import type { KvWrite } from "../../platform/kv.ts";
+import type { Log } from "../../platform/log.ts";
 import { unreachable } from "../../util/assert.ts";
 import type { GroupId } from "../../util/ids.ts";
 import type {
@@ -37,9 +38,12 @@ export type PartitionResult =
 export class PartitionMachine implements StateMachine<PartitionCommand, PartitionResult> {
   readonly #context: PartitionContext;
 
-  /** @param commandWindowMs  W, the same on every node. */
-  constructor(group: GroupId, { commandWindowMs }: { readonly commandWindowMs: number }) {
-    this.#context = new PartitionContext(group, commandWindowMs);
+  /**
+   * @param commandWindowMs  W, the same on every node.
+   * @param log              hears of what had to be mended; decides nothing.
+   */
+  constructor(group: GroupId, { commandWindowMs, log }: { readonly commandWindowMs: number; readonly log?: Pick<Log, "warn"> }) {
+    this.#context = new PartitionContext(group, commandWindowMs, log);
   }
 
   apply(rows: KvWrite, command: PartitionCommand, entry: Entry): PartitionResult {

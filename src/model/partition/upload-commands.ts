@@ -3,7 +3,8 @@ import type { KvWrite } from "../../platform/kv.ts";
 import type { CreateUploadCommand, PartitionCommand, PutPartCommand, PutPartResult, UploadResult } from "../commands.ts";
 import { eachPartOfUpload } from "./body-reads.ts";
 import { claimRefusal } from "./claims.ts";
-import { unlessDamaged } from "./damage.ts";
+import { isDamagedRow, unlessDamaged } from "./damage.ts";
+import { partNumbers } from "./data-reads.ts";
 import { addToOutbox, releaseOfContent } from "./object-commands.ts";
 import type { PartitionContext } from "./partition-context.ts";
 import { claimKey, pageKey, partKey, ROW, uploadKey } from "./row-keys.ts";
@@ -72,8 +73,10 @@ export function applyAbortUpload(
   const refused = context.guards.refusal(rows, bucket);
   if (refused) return { ok: false, refused };
   const at = uploadKey(group, bucket, key, upload);
-  if (rows.view("rows", at) === undefined) return { ok: false, refused: "no-such-upload" };
+  // A damaged one is as good: who can't complete an upload any more must be able to drop it.
+  if (!isDamagedRow(rows, "rows", at) && rows.view("rows", at) === undefined) return { ok: false, refused: "no-such-upload" };
   const usage = context.usage.of(rows, bucket);
+  const hasParts = partNumbers(rows, group, { bucket, key, upload }, { from: 1, limit: 1 }).length > 0;
   const { parts, partBytes } = usage;
   const others = unlessDamaged(() => {
     const counted = { uploads: usage.uploads - 1, parts, partBytes };
@@ -87,6 +90,6 @@ export function applyAbortUpload(
   Object.assign(usage, others ?? countUploads(rows, group, bucket, upload));
 
   rows.remove("rows", at);
-  if (usage.parts < parts) addToOutbox(rows, entry, 0, { bucket, key, kind: "parts", upload, numbers: "all" });
+  if (hasParts) addToOutbox(rows, entry, 0, { bucket, key, kind: "parts", upload, numbers: "all" });
   return { ok: true };
 }

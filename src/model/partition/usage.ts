@@ -1,12 +1,15 @@
 import { ByteReader } from "../../codec/byte-reader.ts";
 import { ByteWriter } from "../../codec/byte-writer.ts";
+import { MAX_U48 } from "../../codec/slices.ts";
 import type { KvRead, KvWrite } from "../../platform/kv.ts";
+import type { Log } from "../../platform/log.ts";
 import type { BucketId, GroupId, UploadId } from "../../util/ids.ts";
 import type { BucketUsage } from "../object-service.ts";
 import { readPartHead } from "./body-reads.ts";
-import { isDamage, unlessDamaged } from "./damage.ts";
+import { isDamage, scanOver, unlessDamaged } from "./damage.ts";
 import { MAX_PARTS, partNumbers } from "./data-reads.ts";
 import { checkCodec, sizeOf } from "./object-row.ts";
+import { rebuiltObjectRow } from "./read-version.ts";
 import { bucketKey, readUploadKey, ROW, rowsOf } from "./row-keys.ts";
 
 /** [codec u8] and six u48: objects, versions, bytes, uploads, parts, part bytes. */
@@ -17,10 +20,13 @@ export type Counters = { -readonly [name in keyof BucketUsage]: number };
 /** The counters that a batch touches, gathered in memory and written once, exact per bucket and partition. */
 export class UsageGather {
   readonly #group: GroupId;
+  readonly #log: Pick<Log, "warn"> | undefined;
   readonly #touched = new Map<BucketId, Counters>();
 
-  constructor(group: GroupId) {
+  /** @param log  hears of counters that had to be counted anew. */
+  constructor(group: GroupId, log?: Pick<Log, "warn">) {
     this.#group = group;
+    this.#log = log;
   }
 
   /** The bucket's counters, to be changed in place; ask before the command's first write. */
@@ -39,12 +45,26 @@ export class UsageGather {
   }
 
   flush(rows: KvWrite): void {
-    for (const [bucket, counters] of this.#touched) rows.put("rows", bucketKey(this.#group, ROW.usage, bucket), encode(counters));
+    for (const [bucket, counted] of this.#touched) {
+      let counters = counted;
+      if (!FIELDS.every((name) => counters[name] >= 0 && counters[name] <= MAX_U48)) {
+        // The stored ones were wrong, and they are facts from a disk: that must not end the batch, and with it the process.
+        counters = countUsage(rows, this.#group, bucket);
+        this.#log?.warn(
+          { bucket, group: this.#group, wrong: counted, counters },
+          "impossible counters of a bucket were counted anew",
+        );
+      }
+      rows.put("rows", bucketKey(this.#group, ROW.usage, bucket), encode(counters));
+    }
     this.#touched.clear();
   }
 }
 
-/** The counters of a bucket in one partition. Where their row is damaged all it counts is counted anew, until the next write stores it. */
+/**
+ * The counters of a bucket in one partition. Where their row is damaged, or gone while rows that it counts are there, all is counted anew, until
+ * the next write stores it.
+ */
 export function readUsage(rows: KvRead, group: GroupId, bucket: BucketId): Counters {
   let row: Buffer | undefined;
   try {
@@ -53,7 +73,7 @@ export function readUsage(rows: KvRead, group: GroupId, bucket: BucketId): Count
     if (isDamage(error)) return countUsage(rows, group, bucket);
     throw error;
   }
-  if (row === undefined) return { ...NOTHING };
+  if (row === undefined) return countUsage(rows, group, bucket);
   checkCodec(row[0], CODEC, "usage");
   const reader = new ByteReader(row, 1);
   return {
@@ -66,13 +86,20 @@ export function readUsage(rows: KvRead, group: GroupId, bucket: BucketId): Count
   };
 }
 
+/** Damaged rows don't stop it: an object counts with what its version row says, or, where that can't be read either, with no bytes. */
 function countUsage(rows: KvRead, group: GroupId, bucket: BucketId): Counters {
   const counters = { ...NOTHING };
-  rows.scan("rows", rowsOf(group, ROW.object, bucket), (row) => {
+  const count = (sizeBytes: number): undefined => {
     counters.objects++;
     counters.versions++;
-    counters.bytes += sizeOf(row.value, row.valueStart);
-    return undefined;
+    counters.bytes += sizeBytes;
+  };
+  scanOver(rows, "rows", rowsOf(group, ROW.object, bucket), {
+    visit: (row) => count(sizeOf(row.value, row.valueStart)),
+    onDamaged: (key) => {
+      const rebuilt = unlessDamaged(() => rebuiltObjectRow(rows, group, bucket, key));
+      count(rebuilt !== undefined && Buffer.compare(rebuilt.key, key) === 0 ? sizeOf(rebuilt.value, 0) : 0);
+    },
   });
   return Object.assign(counters, countUploads(rows, group, bucket));
 }
@@ -85,10 +112,13 @@ export function countUploads(
   but?: UploadId,
 ): Pick<Counters, "uploads" | "parts" | "partBytes"> {
   const uploads: { readonly key: string; readonly upload: UploadId }[] = [];
-  rows.scan("rows", rowsOf(group, ROW.upload, bucket), (row) => {
-    const named = readUploadKey(row.key, row.keyStart);
+  const add = (key: Buffer, keyStart: number): undefined => {
+    const named = readUploadKey(key, keyStart);
     if (named.upload !== but) uploads.push(named);
-    return undefined;
+  };
+  scanOver(rows, "rows", rowsOf(group, ROW.upload, bucket), {
+    visit: (row) => add(row.key, row.keyStart),
+    onDamaged: (key) => add(key, 0),
   });
   let parts = 0;
   let partBytes = 0;
@@ -100,6 +130,7 @@ export function countUploads(
   return { uploads: uploads.length, parts, partBytes };
 }
 
+const FIELDS = ["objects", "versions", "bytes", "uploads", "parts", "partBytes"] as const;
 const NOTHING: BucketUsage = { objects: 0, versions: 0, bytes: 0, uploads: 0, parts: 0, partBytes: 0 };
 
 /** Sum over partitions. */
@@ -113,6 +144,8 @@ export function addUsage(sum: Counters, more: BucketUsage): void {
 }
 
 function encode(counters: BucketUsage): Buffer {
-  const writer = new ByteWriter(37).u8(CODEC).u48(counters.objects).u48(counters.versions).u48(counters.bytes);
-  return writer.u48(counters.uploads).u48(counters.parts).u48(counters.partBytes).finish();
+  const writer = new ByteWriter(37).u8(CODEC);
+  // More than fits can't be stored, as 256 TiB a partition; the next recount is as near.
+  for (const name of FIELDS) writer.u48(Math.min(counters[name], MAX_U48));
+  return writer.finish();
 }
