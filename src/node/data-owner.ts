@@ -26,6 +26,10 @@ export async function refuseForeignDirectories(
 ): Promise<void> {
   for (const { path } of directories) {
     const owner = await ownerOf(path, disk);
+    if (owner !== undefined && !/^[0-9a-f]{64}$/.test(owner))
+      throw new StartError(
+        `data_dir: ${path}/${OWNER_FILE} is damaged (it holds the id of the node whose blocks these are): if they are this node's, write its id into it: ${node.id}`,
+      );
     if (owner !== undefined && owner !== node.id)
       throw new StartError(
         `data_dir: ${path} belongs to another node (${owner.slice(0, 16)}, says its file ${OWNER_FILE}; this one is ${node.id.slice(0, 16)}): give this node a folder of its own, or the metadata_dir (with its node_key) that belongs to these blocks`,

@@ -315,6 +315,11 @@ describe("what keeps it from starting is said in one sentence", { timeout: 120_0
     await daemon.start();
     assert.ok((await daemon.s3.get(BUCKET, "kept"))?.body.equals(body));
     await daemon.stop();
+    const owner = join(daemon.dataDir, "hangar-node");
+    const name = readFileSync(owner);
+    writeFileSync(owner, "");
+    assertSentence(await server(daemon), /hangar-node is damaged.*write its id into it/);
+    writeFileSync(owner, name);
     // Without the name on it, the blocks are still not the stranger's.
     renameSync(join(daemon.dataDir, "hangar-node"), join(daemon.home, "name"));
     assertSentence(await server(stranger), /blocks that this store knows nothing of.*metadata_dir is new or empty/);
