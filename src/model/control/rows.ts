@@ -2,6 +2,7 @@ import { Packr } from "msgpackr";
 import type { LayoutState } from "../../layout/state.ts";
 import type { KvRead, KvWrite } from "../../platform/kv.ts";
 import { type BucketId, CONTROL_GROUP } from "../../util/ids.ts";
+import { scanOver } from "../partition/damage.ts";
 
 /** Rows of the control group: [group u16][kind u8][id utf-8], payload MessagePack behind one byte of format number. Small and rare, so clarity wins. */
 export const KINDS = {
@@ -89,6 +90,7 @@ export interface TokenRow {
 
 const packr = new Packr({ useRecords: false });
 const FORMAT = 1;
+const ID_START = 3;
 
 export function rowKey(kind: Kind, id: string): Buffer {
   const key = Buffer.allocUnsafe(3 + Buffer.byteLength(id));
@@ -115,24 +117,36 @@ export function removeRow(rows: KvWrite, kind: Kind, id: string): void {
   rows.remove("rows", rowKey(kind, id));
 }
 
-/** All rows of a kind, in the order of their ids. */
-export function allRows<K extends Kind>(rows: KvRead, kind: K): RowTypes[K][] {
-  return allRowsById(rows, kind).map(([, row]) => row);
+/** All rows of a kind, in the order of their ids, over damaged ones: they stop nothing but what needs them. */
+export function allRows<K extends Kind>(rows: KvRead, kind: K, onDamaged?: (id: string) => void): RowTypes[K][] {
+  return allRowsById(rows, kind, onDamaged).map(([, row]) => row);
 }
 
 /** As `allRows`, with the id of each. */
-export function allRowsById<K extends Kind>(rows: KvRead, kind: K): [id: string, row: RowTypes[K]][] {
+export function allRowsById<K extends Kind>(
+  rows: KvRead,
+  kind: K,
+  onDamaged?: (id: string) => void,
+): [id: string, row: RowTypes[K]][] {
   const found: [string, RowTypes[K]][] = [];
   const start = rowKey(kind, "");
   const end = Buffer.from(start);
   end[2] = KINDS[kind] + 1;
-  rows.scan("rows", { start, end }, (row) => {
-    found.push([
-      row.key.toString("utf8", row.keyStart + 3, row.keyEnd),
-      decode(row.value.subarray(row.valueStart, row.valueEnd)) as RowTypes[K],
-    ]);
-    return undefined;
-  });
+  scanOver(
+    rows,
+    "rows",
+    { start, end },
+    {
+      visit: (row) => {
+        found.push([
+          row.key.toString("utf8", row.keyStart + ID_START, row.keyEnd),
+          decode(row.value.subarray(row.valueStart, row.valueEnd)) as RowTypes[K],
+        ]);
+        return undefined;
+      },
+      onDamaged: (key) => onDamaged?.(key.toString("utf8", ID_START)),
+    },
+  );
   return found;
 }
 

@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { groupRowKey } from "../../group/group-row.ts";
+import { decodeGroupRow, groupRowKey } from "../../group/group-row.ts";
 import { sourceOf } from "../../util/byte-source.ts";
 import type { BucketId, GroupId } from "../../util/ids.ts";
 import { rowChecksum } from "../../util/row-checksum.ts";
-import type { PutResult } from "../commands.ts";
+import type { PartitionCommand, PutResult } from "../commands.ts";
 import { type ListEntry, type ListRequest, ServiceError, type WriteCondition } from "../object-service.ts";
+import { readOutbox } from "../partition/outbox-row.ts";
 import { readHeadVersion } from "../partition/read-version.ts";
-import { bucketKey, objectKey, partKey, ROW, uploadKey, versionKey } from "../partition/row-keys.ts";
+import { bucketKey, objectKey, outboxKey, partKey, ROW, uploadKey, versionKey } from "../partition/row-keys.ts";
 import { bucketRef, checkRows, claimOf, outboxLength, PartitionWorld } from "../partition/testing/partition-world.ts";
 import { createObjectService } from "./object-store.ts";
 import { hastyClock } from "./testing/hasty-clock.ts";
@@ -67,6 +68,11 @@ async function open(indexShards: number) {
     else world.disk.write("bodies", at.toString("latin1"), null);
   };
   return { world, bucket, data, service, put, text, pages, damageObjectRow, damageVersionRow };
+}
+
+function inlinePut(bucket: BucketId, key: string): PartitionCommand {
+  const body = { kind: "inline", bytes: Buffer.from("z") } as const;
+  return { op: "put", bucket, key, claim: claimOf(1), headers: HEADERS, etag: "00".repeat(16), body };
 }
 
 const isDamaged = (error: unknown) => error instanceof ServiceError && error.code === "object.damaged";
@@ -203,19 +209,28 @@ test("a damaged row of a group does not keep the store from opening: indexes and
   world.wall.now -= 1_000;
   for (const group of world.placement.groupsOf(bucket)) world.disk.damage("rows", groupRowKey(group), 20);
   await world.restart();
-  const after = await world.propose<PutResult>(world.placement.ofKey(bucket, "k"), {
-    op: "put",
-    bucket: bucket.id,
-    key: "k",
-    claim: claimOf(1),
-    headers: HEADERS,
-    etag: "00".repeat(16),
-    body: { kind: "inline", bytes: Buffer.from("z") },
-  });
+  const after = await world.propose<PutResult>(world.placement.ofKey(bucket, "k"), inlinePut(bucket.id, "k"));
   assert.ok(after.ok && after.version > before.version && after.stampMs >= before.stampMs);
   assert.equal(await world.read((rows) => outboxLength(rows, world)), outbox + 1);
   await world.read((rows) => checkRows(rows, world));
   await world.restart();
+});
+
+test("nor do damaged rows beside it: their keys tell indexes, and a leap keeps off what they may hide", async () => {
+  const { put, bucket, world } = await open(1);
+  const group = world.placement.ofKey(bucket, "k");
+  for (let n = 0; n < 5; n++) assert.ok((await put("k", "y".repeat(100 + n))).ok);
+  const before = await world.read((rows) => readHeadVersion(rows, group, bucket.id, "k"));
+  assert.ok(before);
+  const outbox = await world.read((rows) => readOutbox(rows, group, { after: 0, limit: 9 }));
+  world.disk.damage("rows", groupRowKey(group), 20);
+  world.disk.damage("bodies", versionKey(group, bucket.id, "k", before.version), 99);
+  for (const { sequence } of outbox) world.disk.damage("rows", outboxKey(group, sequence), 5);
+  await world.restart();
+  const after = await world.propose<PutResult>(group, inlinePut(bucket.id, "k"));
+  assert.ok(after.ok && after.version > before.version);
+  const { index } = decodeGroupRow((await world.read((rows) => rows.get("rows", groupRowKey(group)))) as Buffer);
+  assert.ok(index > Number.parseInt(before.version.slice(0, 16), 16) + 1_000_000);
 });
 
 test("an upload with a damaged part can be aborted, and the counters are right afterwards", async () => {

@@ -27,7 +27,7 @@ export function isDamagedRow(rows: KvRead, tree: Tree, key: Uint8Array): boolean
 
 /**
  * Scans forward as `KvRead.scan` does, over damaged rows too: their keys go to `onDamaged`, which may read (no scan is open then). Such a key
- * may be what has rotted, so it is a hint, never a fact.
+ * may be what has rotted, so it is a hint (`ofHint`), never a fact.
  */
 export function scanOver(
   rows: KvRead,
@@ -52,4 +52,14 @@ export function scanOver(
 /** The key of the row that a read found damaged: every engine names it in hexadecimal (test/contract/kv.test.ts). */
 function damagedKey({ message }: KvError): Buffer {
   return Buffer.from(/\brow ((?:[0-9a-f]{2})+) of /.exec(message)?.[1] ?? "", "hex");
+}
+
+/** What `read` makes of the key of a damaged row; undefined when there is no sense in it. */
+export function ofHint<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
 }

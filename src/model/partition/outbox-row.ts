@@ -110,16 +110,6 @@ function damagedSequence(rows: KvRead, group: GroupId, from: number): number {
 /** Sequences that one command may use: its index times this, and those up to the next. */
 export const SEQUENCES_PER_COMMAND = 4;
 
-/** The highest sequence in the outbox, 0 when it is empty. */
-export function lastSequence(rows: KvRead, group: GroupId): number {
-  let last = 0;
-  rows.scan("rows", { ...rowsOf(group, ROW.outbox), reverse: true }, (row) => {
-    last = readU48(row.key, row.keyStart + FIELDS_START);
-    return STOP;
-  });
-  return last;
-}
-
 export function outboxEntry(rows: KvRead, group: GroupId, sequence: number): OutboxEntry | undefined {
   const row = rows.get("rows", outboxKey(group, sequence));
   return row === undefined ? undefined : decodeOutboxRow(sequence, row);

@@ -6,7 +6,7 @@ import type { Log } from "../../platform/log.ts";
 import type { BucketId, GroupId, UploadId } from "../../util/ids.ts";
 import type { BucketUsage } from "../object-service.ts";
 import { readPartHead } from "./body-reads.ts";
-import { isDamage, scanOver, unlessDamaged } from "./damage.ts";
+import { isDamage, ofHint, scanOver, unlessDamaged } from "./damage.ts";
 import { MAX_PARTS, partNumbers } from "./data-reads.ts";
 import { checkCodec, sizeOf } from "./object-row.ts";
 import { rebuiltObjectRow } from "./read-version.ts";
@@ -118,7 +118,7 @@ export function countUploads(
   };
   scanOver(rows, "rows", rowsOf(group, ROW.upload, bucket), {
     visit: (row) => add(row.key, row.keyStart),
-    onDamaged: (key) => add(key, 0),
+    onDamaged: (key) => ofHint(() => add(key, 0)),
   });
   let parts = 0;
   let partBytes = 0;
