@@ -2,12 +2,13 @@ import type { KvRead } from "../../platform/kv.ts";
 import type { BucketId } from "../../util/ids.ts";
 import type { AccessKey, Bucket, Rights } from "../control-service.ts";
 import {
-  allRows,
   allRowsById,
   type BucketRow,
+  damagedRow,
   getRow,
   type Kind,
   type KeyRow,
+  localAliasId,
   type LayoutRow,
   type SettingsRow,
   type TokenRow,
@@ -18,23 +19,45 @@ import {
  * `refresh` with the rows that a committed command touched.
  */
 export class ControlView {
-  readonly buckets = new Map<BucketId, BucketView>();
-  readonly aliases = new Map<string, BucketId>();
+  readonly buckets = new NeverMissed<BucketId, BucketView>((id) => damagedRow("bucket", id));
+  readonly aliases = new NeverMissed<string, BucketId>((name) => damagedRow("alias", name));
   /** By key id, then by the key's own name for the bucket. */
-  readonly localAliases = new Map<string, Map<string, BucketId>>();
+  readonly localAliases = new Map<string, NeverMissed<string, BucketId>>();
+  /** A key or token whose row is damaged is not here: it is refused as an unknown one is. */
   readonly keys = new Map<string, AccessKey>();
   readonly tokens = new Map<string, TokenRow>();
   settings: SettingsRow | undefined;
   layout: LayoutRow | undefined;
 
-  load(rows: KvRead): void {
+  /**
+   * Loads everything that can be read; returns what can't, for the log. Names stand in their bucket's row too and are taken from there.
+   *
+   * @throws KvError kv.damaged for the settings and the layout, without which nothing works: with a sentence for the operator.
+   */
+  load(rows: KvRead): readonly DamagedRow[] {
+    const damaged: DamagedRow[] = [];
+    const all = <K extends "bucket" | "alias" | "localAlias" | "key" | "token">(kind: K) =>
+      allRowsById(rows, kind, (id) => damaged.push({ kind, id }));
     this.settings = getRow(rows, "settings", "");
-    for (const bucket of allRows(rows, "bucket")) this.#setBucket(bucket.id, bucket);
-    for (const [name, alias] of allRowsById(rows, "alias")) this.aliases.set(name, alias.bucket);
-    for (const [id, alias] of allRowsById(rows, "localAlias")) this.#setLocalAlias(id, alias.bucket);
-    for (const key of allRows(rows, "key")) this.#setKey(key.id, key);
-    for (const token of allRows(rows, "token")) this.tokens.set(token.id, token);
+    for (const [name, alias] of all("alias")) this.aliases.set(name, alias.bucket);
+    for (const [id, alias] of all("localAlias")) this.#setLocalAlias(id, alias.bucket);
+    for (const [, bucket] of all("bucket")) {
+      this.#setBucket(bucket.id, bucket);
+      for (const alias of bucket.globalAliases) this.aliases.set(alias, bucket.id);
+      for (const { keyId, alias } of bucket.localAliases) this.#setLocalAlias(localAliasId(keyId, alias), bucket.id);
+    }
+    for (const [, key] of all("key")) this.#setKey(key.id, key);
+    for (const [, token] of all("token")) this.tokens.set(token.id, token);
     this.layout = getRow(rows, "layout", "");
+    for (const { kind, id } of damaged) {
+      if (kind === "bucket") this.buckets.miss(id as BucketId);
+      if (kind === "alias") this.aliases.miss(id);
+      if (kind === "localAlias") this.#namesOf(id).miss(nameIn(id));
+    }
+    // A name without its bucket: that row's key has rotted, or the row is gone.
+    for (const names of [this.aliases, ...this.localAliases.values()])
+      for (const id of names.values()) if (this.buckets.miss(id)) damaged.push({ kind: "bucket", id });
+    return damaged;
   }
 
   refresh(rows: KvRead, changed: readonly (readonly [Kind, string])[]): void {
@@ -70,12 +93,18 @@ export class ControlView {
   }
 
   #setLocalAlias(id: string, bucket: BucketId | undefined): void {
-    const cut = id.indexOf("\0");
-    const keyId = id.slice(0, cut);
-    const names = this.localAliases.get(keyId) ?? new Map<string, BucketId>();
-    setOrDelete(names, id.slice(cut + 1), bucket);
-    if (names.size > 0) this.localAliases.set(keyId, names);
-    else this.localAliases.delete(keyId);
+    setOrDelete(this.#namesOf(id), nameIn(id), bucket);
+  }
+
+  /** The names that the key of a local alias has. */
+  #namesOf(localAlias: string): NeverMissed<string, BucketId> {
+    const keyId = localAlias.slice(0, localAlias.indexOf("\0"));
+    let names = this.localAliases.get(keyId);
+    if (names === undefined) {
+      names = new NeverMissed((name) => damagedRow("localAlias", localAliasId(keyId, name)));
+      this.localAliases.set(keyId, names);
+    }
+    return names;
   }
 
   #setKey(id: string, row: KeyRow | undefined): void {
@@ -86,6 +115,42 @@ export class ControlView {
     const { secret, name, createdMs, expiresMs, mayCreateBucket } = row;
     this.keys.set(id, { id, secret, name, createdMs, expiresMs, mayCreateBucket });
   }
+}
+
+export interface DamagedRow {
+  readonly kind: Kind;
+  readonly id: string;
+}
+
+/** Rows by id. Asked for one that is there but can't be read it throws, so that nobody takes it for absent. */
+class NeverMissed<K, V> extends Map<K, V> {
+  readonly #missed = new Set<K>();
+  readonly #damage: (id: K) => Error;
+
+  constructor(damage: (id: K) => Error) {
+    super();
+    this.#damage = damage;
+  }
+
+  /** Its row is damaged, whatever it holds. False when it is here nevertheless, or was missed before. */
+  miss(id: K): boolean {
+    if (super.has(id) || this.#missed.has(id)) return false;
+    this.#missed.add(id);
+    return true;
+  }
+
+  override get(id: K): V | undefined {
+    const value = super.get(id);
+    if (value === undefined && this.#missed.has(id)) throw this.#damage(id);
+    return value;
+  }
+  override has(id: K): boolean {
+    return this.get(id) !== undefined;
+  }
+}
+
+function nameIn(localAlias: string): string {
+  return localAlias.slice(localAlias.indexOf("\0") + 1);
 }
 
 function setOrDelete<K, V>(map: Map<K, V>, key: K, value: V | undefined): void {

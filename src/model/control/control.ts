@@ -12,7 +12,7 @@ import { addUsage, type Counters, readUsage } from "../partition/usage.ts";
 import { bucketNameFault } from "./bucket-names.ts";
 import type { AliasName, ControlCommand, ControlResult } from "./control-commands.ts";
 import { type BucketView, ControlView } from "./control-view.ts";
-import type { BucketRow, SettingsRow } from "./rows.ts";
+import { type BucketRow, damagedRow, type SettingsRow } from "./rows.ts";
 
 /** How often a change is tried again when rivals are faster. */
 const MAX_RIVALS = 16;
@@ -58,9 +58,15 @@ export class Control implements ControlService {
     this.#parts = parts;
   }
 
-  /** Loads the view; gives birth to a new store when there is none. */
+  /**
+   * Loads the view; gives birth to a new store when there is none. Damaged rows of single buckets, names, keys and tokens are logged.
+   *
+   * @throws KvError kv.damaged when the settings or the layout can't be read: with a sentence for the operator.
+   */
   async start(birth: () => SettingsRow): Promise<void> {
-    await this.#parts.groups.read(CONTROL_GROUP, (rows) => this.view.load(rows));
+    const { groups, log } = this.#parts;
+    const damaged = await groups.read(CONTROL_GROUP, (rows) => this.view.load(rows));
+    for (const { kind, id } of damaged) log.error({ kind, id }, damagedRow(kind, id).message);
     if (!this.view.settings) await this.command({ op: "birth", settings: birth() });
   }
 

@@ -1,8 +1,8 @@
 import { Packr } from "msgpackr";
 import type { LayoutState } from "../../layout/state.ts";
-import type { KvRead, KvWrite } from "../../platform/kv.ts";
+import { KvError, type KvRead, type KvWrite } from "../../platform/kv.ts";
 import { type BucketId, CONTROL_GROUP } from "../../util/ids.ts";
-import { scanOver } from "../partition/damage.ts";
+import { isDamage, scanOver } from "../partition/damage.ts";
 
 /** Rows of the control group: [group u16][kind u8][id utf-8], payload MessagePack behind one byte of format number. Small and rare, so clarity wins. */
 export const KINDS = {
@@ -100,10 +100,35 @@ export function rowKey(kind: Kind, id: string): Buffer {
   return key;
 }
 
+/** @throws KvError kv.damaged with a sentence that names what the row holds. */
 export function getRow<K extends Kind>(rows: KvRead, kind: K, id: string): RowTypes[K] | undefined {
-  const value = rows.get("rows", rowKey(kind, id));
+  let value: Buffer | undefined;
+  try {
+    value = rows.get("rows", rowKey(kind, id));
+  } catch (error) {
+    throw isDamage(error) ? damagedRow(kind, id, { cause: error }) : error;
+  }
   return value === undefined ? undefined : (decode(value) as RowTypes[K]);
 }
+
+/** What is said of a damaged row, to who needs it and to the log. */
+export function damagedRow(kind: Kind, id: string, options?: ErrorOptions): KvError {
+  const row = `row ${rowKey(kind, id).toString("hex")} of rows`;
+  return new KvError("kv.damaged", `${row} is damaged: it holds ${HOLDS[kind](id)}`, options);
+}
+
+const RESTORE = "start with a backup of metadata_dir in its place";
+const HOLDS: Readonly<Record<Kind, (id: string) => string>> = {
+  settings: () =>
+    `the cluster's id and its numbers of partitions and replicas, which stand nowhere else. There is no safe default: ${RESTORE}`,
+  layout: () => `the layout with its history, which stands nowhere else. There is no safe default: ${RESTORE}`,
+  bucket: (id) =>
+    `bucket ${id}: its names, rights, quotas and website. Requests for it fail, its data stays as it is: ${RESTORE}`,
+  alias: (id) => `the bucket name ${JSON.stringify(id)}`,
+  localAlias: (id) => `the bucket name ${JSON.stringify(id.replace("\0", ":"))} of a key`,
+  key: (id) => `access key ${id}, which is refused: make another one`,
+  token: (id) => `admin token ${id}, which is refused: make another one`,
+};
 
 export function putRow<K extends Kind>(rows: KvWrite, kind: K, id: string, row: RowTypes[K]): void {
   const packed = packr.pack(row);
