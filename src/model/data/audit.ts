@@ -10,6 +10,7 @@ import { eachClaim } from "../partition/data-reads.ts";
 import { readOutbox } from "../partition/outbox-row.ts";
 import { eachReference, unsettledReferences, zeroHashes } from "../partition/reference-row.ts";
 import type { Placement } from "../placement.ts";
+import { eachDamagedRow, surveyGroup } from "./row-survey.ts";
 
 /** One thing that does not fit together. */
 export interface Inconsistency {
@@ -23,6 +24,10 @@ export interface Inconsistency {
     | "zero-row-with-reference"
     /** A row's checksum is wrong. What needs all rows to be known (claims, references and files that nothing names) is not said then. */
     | "damaged-row"
+    /** A row is not there although another one names it. The same is not said then. */
+    | "missing-row"
+    /** A bucket's counters in one group say something else than its rows there: rows have gone unseen. The same is not said then. */
+    | "wrong-counters"
     /** Work that the janitor has still before it. */
     | "unsettled-reference"
     | "unneeded-block"
@@ -51,7 +56,17 @@ const BROKEN: ReadonlySet<Inconsistency["kind"]> = new Set([
   "reference-without-claim",
   "zero-row-with-reference",
   "damaged-row",
+  "missing-row",
+  "wrong-counters",
 ]);
+
+/** While any of these is found nobody can say that something is named by nothing. Each is a fact of one reading. */
+const DOUBTS: ReadonlySet<Inconsistency["kind"]> = new Set(["damaged-row", "missing-row", "wrong-counters"]);
+
+/** What keeps the audit from knowing every claim, and `dropStrayReferences` from dropping any reference. */
+export function isDoubt({ kind }: Inconsistency): boolean {
+  return DOUBTS.has(kind);
+}
 
 const REFERENCE_PAGE = 20_000;
 
@@ -68,7 +83,7 @@ interface AuditParts {
 }
 
 /**
- * Compares versions, parts, outbox, references, unneeded blocks and files, and names everything that does not fit. Reads every row and lists every
+ * Compares objects, versions, parts, counters, outbox, references, unneeded blocks and files, and names everything that does not fit. Reads every row and lists every
  * directory, and holds one entry per reference in memory (about 200 bytes): for tests and for `repair` on an operator's word, not for requests.
  * What it calls broken has been so for seconds.
  */
@@ -78,13 +93,13 @@ export async function audit(parts: AuditParts): Promise<AuditReport> {
     await sleep(parts.clock, REREAD_MS);
     const before = new Set(report.broken.map(nameOf));
     const next = await readAll(parts);
-    report = { ...next, broken: next.broken.filter((one) => before.has(nameOf(one))) };
+    report = { ...next, broken: next.broken.filter((one) => isDoubt(one) || before.has(nameOf(one))) };
   }
   return report;
 }
 
-function nameOf({ kind, hash, claim, detail }: Inconsistency): string {
-  return kind === "damaged-row" ? detail : `${kind} ${hash} ${claim}`;
+function nameOf({ kind, hash, claim }: Inconsistency): string {
+  return `${kind} ${hash} ${claim}`;
 }
 
 async function readAll(parts: AuditParts): Promise<AuditReport> {
@@ -93,6 +108,7 @@ async function readAll(parts: AuditParts): Promise<AuditReport> {
   const add = (kind: Inconsistency["kind"], hash: Hash | undefined, claim: ClaimId | undefined, detail: string): void =>
     void found.push({ kind, hash, claim, detail });
 
+  const damaged = new Set<string>();
   /** Runs `read`; false when it met a damaged row, and with it what is known of the group's rows is not all. */
   const isWhole = (read: () => void): boolean => {
     try {
@@ -100,11 +116,10 @@ async function readAll(parts: AuditParts): Promise<AuditReport> {
       return true;
     } catch (error) {
       if (!isDamage(error)) throw error;
-      add("damaged-row", undefined, undefined, (error as Error).message);
+      damaged.add((error as Error).message);
       return false;
     }
   };
-  let allClaims = true;
   let allReferences = true;
 
   const claimed = new Map<string, string>();
@@ -119,7 +134,7 @@ async function readAll(parts: AuditParts): Promise<AuditReport> {
           if (by === "outbox") released.add(hash + claim);
         }),
       );
-      allClaims &&= known;
+      isWhole(() => surveyGroup(rows, group, ({ kind, detail }) => add(kind, undefined, undefined, detail)));
       // A damaged outbox entry has been met above.
       if (!known) return;
       for (const entry of readOutbox(rows, group, { after: 0, limit: REFERENCE_PAGE }))
@@ -127,6 +142,9 @@ async function readAll(parts: AuditParts): Promise<AuditReport> {
       for (const { claim, key, untilMs } of pendingClaims(rows, group))
         add("pending-upload", undefined, claim, `upload of ${JSON.stringify(key)}, until ${untilMs}`);
     });
+
+  await eachDamagedRow(groups, (message) => void damaged.add(message));
+  const allClaims = damaged.size === 0 && !found.some(isDoubt);
 
   const needed = new Set<Hash>();
   /** Of a live claim: an upload under way, or dead, may have a reference before it has the bytes. */
@@ -182,6 +200,7 @@ async function readAll(parts: AuditParts): Promise<AuditReport> {
   }
   for (const hash of mustExist) if (!stored.has(hash)) add("reference-without-file", hash, undefined, "no file");
 
+  for (const message of damaged) add("damaged-row", undefined, undefined, message);
   return {
     references,
     files,

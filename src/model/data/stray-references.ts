@@ -3,16 +3,17 @@ import type { BucketId, GroupId } from "../../util/ids.ts";
 import type { PartitionCommand, VerdictResult } from "../commands.ts";
 import { readReference } from "../partition/reference-row.ts";
 import type { Placement } from "../placement.ts";
-import type { AuditReport } from "./audit.ts";
+import { type AuditReport, type Inconsistency, isDoubt } from "./audit.ts";
 
 export type StrayOutcome =
   | { readonly ok: true; readonly dropped: number }
-  /** A damaged row may be what names them; once its key is overwritten or deleted they can go. */
-  | { readonly ok: false; readonly damagedRows: readonly string[] };
+  /** Rows that are damaged or missing may be what names them; nothing was dropped. */
+  | { readonly ok: false; readonly inDoubt: readonly Inconsistency[] };
 
 /**
  * Drops the references that no version, part or release names: what a damaged row had named when its key was overwritten or deleted. Their
- * blocks go after `block_gc_delay`. On an operator's word; each claim gets a verdict first (rule 36), so a mistake of the audit costs nothing.
+ * blocks go after `block_gc_delay`. On an operator's word, and only when every row that could name one was read and all rows agree with each
+ * other: before that the right metadata page, put back, would still find its blocks. Each claim gets a verdict besides (rule 36).
  */
 export async function dropStrayReferences(parts: {
   readonly groups: Groups;
@@ -22,8 +23,8 @@ export async function dropStrayReferences(parts: {
 }): Promise<StrayOutcome> {
   const { groups, placement, homeOf } = parts;
   const { broken } = await parts.audit();
-  const damagedRows = broken.filter(({ kind }) => kind === "damaged-row").map(({ detail }) => detail);
-  if (damagedRows.length > 0) return { ok: false, damagedRows };
+  const inDoubt = broken.filter(isDoubt);
+  if (inDoubt.length > 0) return { ok: false, inDoubt };
   let dropped = 0;
   for (const { kind, hash, claim } of broken) {
     if (kind !== "reference-without-claim" || hash === undefined || claim === undefined) continue;

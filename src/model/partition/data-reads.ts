@@ -1,11 +1,14 @@
 import { readOrdered } from "../../codec/key-order.ts";
 import { hexSlice } from "../../codec/slices.ts";
-import { type KvRead, STOP } from "../../platform/kv.ts";
-import type { BucketId, ClaimId, GroupId, Hash, UploadId } from "../../util/ids.ts";
+import { KvError, type KvRead, STOP } from "../../platform/kv.ts";
+import type { BucketId, ClaimId, GroupId, Hash, UploadId, VersionId } from "../../util/ids.ts";
 import { isDamage, isDamagedRow, unlessDamaged } from "./damage.ts";
+import { versionOf } from "./object-row.ts";
 import { type OutboxEntry, readOutbox } from "./outbox-row.ts";
+import { readHeadVersion } from "./read-version.ts";
 import {
   FIELDS_START,
+  OBJECT_KEY_START,
   ORDERED_KEY_START,
   pageKey,
   partKey,
@@ -14,6 +17,7 @@ import {
   ROW,
   rowsOf,
   rowsOfKey,
+  versionKey,
 } from "./row-keys.ts";
 import {
   type Content,
@@ -22,6 +26,7 @@ import {
   decodePartHead,
   decodePartPage,
   decodeVersion,
+  type PartEntry,
   type StoredBody,
 } from "./version-row.ts";
 
@@ -130,18 +135,18 @@ export function partNumbers(
 /** Of one upload, as S3 allows. */
 export const MAX_PARTS = 10_000;
 
-/** The claimed blocks of one page of a body, 0 ..= pageCount − 1 (page 0 of a riding list = all of it). */
+/** The claimed blocks of one page of a body, 0 ..= pageCount − 1 (page 0 of a riding list = all of it); undefined when the page is gone. */
 function contentPage(
   rows: KvRead,
   group: GroupId,
   place: { readonly bucket: BucketId; readonly key: string },
   { claim, stored }: Pick<Content, "claim" | "stored">,
   page: number,
-): readonly ClaimedBlock[] {
+): readonly ClaimedBlock[] | undefined {
   if (stored.kind === "blocks") return stored.blocks.map(({ hash }) => ({ hash, claim }));
   if (stored.kind !== "block-pages") return [];
   const row = rows.get("bodies", pageKey(group, ROW.blockPage, { ...place, owner: claim, page }));
-  return row === undefined ? [] : decodeBlockPage(row).map(({ hash }) => ({ hash, claim }));
+  return row && decodeBlockPage(row).map(({ hash }) => ({ hash, claim }));
 }
 
 function pageCount(stored: StoredBody): number {
@@ -158,11 +163,18 @@ export interface Claimant extends ClaimedBlock {
 /**
  * Every claim that the group's versions, parts and outbox entries make, one call per block. Parts of completed uploads are visited as "part" once,
  * whether their version is live or in the outbox. Walks every row: for audits, not for requests.
+ *
+ * @throws KvError kv.damaged also when a row is gone that another one names: then not all claims are known.
  */
 export function eachClaim(rows: KvRead, group: GroupId, visit: (claimant: Claimant) => void): void {
   const claimed = (by: Claimant["by"], bucket: BucketId, key: string, content: Pick<Content, "claim" | "stored">): void => {
-    for (let page = 0; page < pageCount(content.stored); page++)
-      for (const block of contentPage(rows, group, { bucket, key }, content, page)) visit({ ...block, by, bucket, key });
+    for (let page = 0; page < pageCount(content.stored); page++) {
+      const blocks = contentPage(rows, group, { bucket, key }, content, page);
+      if (blocks === undefined && by !== "outbox")
+        throw missing(pageKey(group, ROW.blockPage, { bucket, key, owner: content.claim, page }));
+      for (const block of blocks ?? []) visit({ ...block, by, bucket, key });
+    }
+    if (by === "version") checkParts(rows, group, { bucket, key }, content);
   };
   // Rows are gathered in pieces: no scan may run inside another.
   for (const [by, type] of [
@@ -185,6 +197,10 @@ export function eachClaim(rows: KvRead, group: GroupId, visit: (claimant: Claima
       if (piece.length < 100) break;
     }
   }
+  eachHead(rows, group, (bucket, key, version) => {
+    const at = versionKey(group, bucket, key, version);
+    if (rows.view("bodies", at) === undefined) throw missing(at);
+  });
   for (let after = 0; ; ) {
     const entries = readOutbox(rows, group, { after, limit: 100 });
     for (const entry of entries) if (entry.kind === "body") claimed("outbox", entry.bucket, entry.key, entry);
@@ -193,7 +209,35 @@ export function eachClaim(rows: KvRead, group: GroupId, visit: (claimant: Claima
   }
 }
 
-/** Whether a claim is a version of the key, or a part of it that counts (rule 36); pending rows are the caller's to look at. */
+/** The head version of every object, as its object row names it. `visit` may read. */
+function eachHead(rows: KvRead, group: GroupId, visit: (bucket: BucketId, key: string, version: VersionId) => void): void {
+  let { start, end } = rowsOf(group, ROW.object);
+  for (let more = true; more; ) {
+    const piece: [BucketId, string, VersionId][] = [];
+    more = false;
+    rows.scan("rows", { start, end }, (row) => {
+      const bucket = hexSlice(row.key, row.keyStart + FIELDS_START, row.keyStart + OBJECT_KEY_START) as BucketId;
+      const key = row.key.toString("utf8", row.keyStart + OBJECT_KEY_START, row.keyEnd);
+      piece.push([bucket, key, versionOf(row.value, row.valueStart)]);
+      if (piece.length < 1000) return undefined;
+      start = Buffer.concat([row.key.subarray(row.keyStart, row.keyEnd), Buffer.of(0)]);
+      more = true;
+      return STOP;
+    });
+    for (const head of piece) visit(...head);
+  }
+}
+
+/** Only damage can have taken a row that another one names. */
+function missing(at: Buffer): KvError {
+  return new KvError("kv.damaged", `row ${at.toString("hex")} of bodies is missing: another row names it`);
+}
+
+/**
+ * Whether a claim is a version of the key, or a part of it that counts (rule 36); pending rows are the caller's to look at.
+ *
+ * @throws KvError kv.damaged where a damaged or missing row may be what makes it live.
+ */
 export function isLiveClaim(
   rows: KvRead,
   group: GroupId,
@@ -217,13 +261,18 @@ export function isLiveClaim(
     if ((stored.kind === "parts" || stored.kind === "part-pages") && stored.upload === upload) version = content;
     return live ? STOP : undefined;
   });
-  if (live || upload === undefined) return live;
+  if (live) return true;
+  readHeadVersion(rows, group, bucket, key);
+  if (upload === undefined) return false;
   let number: number | undefined;
   rows.scan("bodies", partsOfUpload(group, { bucket, key, upload }, place.part), (row) => {
     if (decodePartHead(row.value.subarray(row.valueStart, row.valueEnd)).claim === claim) number = partOfKey(row.key, row.keyEnd);
     return number !== undefined || place.part !== undefined ? STOP : undefined;
   });
-  if (number === undefined) return false;
+  if (number === undefined) {
+    if (version !== undefined) checkParts(rows, group, { bucket, key }, version, place.part);
+    return false;
+  }
   return isUploadLive || (version !== undefined && holdsPart(rows, group, { bucket, key }, version, number));
 }
 
@@ -234,11 +283,37 @@ function holdsPart(
   { stored }: Content,
   number: number,
 ): boolean {
-  if (stored.kind === "parts") return stored.parts.some((part) => part.number === number);
-  if (stored.kind !== "part-pages") return false;
-  for (let page = 0; page < stored.starts.length; page++) {
-    const row = rows.get("bodies", pageKey(group, ROW.partPage, { ...place, owner: stored.upload, page }));
-    if (row !== undefined && decodePartPage(row).some((part) => part.number === number)) return true;
+  return partsOf(rows, group, place, stored).some((part) => part.number === number);
+}
+
+/** The parts of a multipart version; others have none. */
+function partsOf(
+  rows: KvRead,
+  group: GroupId,
+  place: { readonly bucket: BucketId; readonly key: string },
+  stored: StoredBody,
+): readonly PartEntry[] {
+  if (stored.kind === "parts") return stored.parts;
+  if (stored.kind !== "part-pages") return [];
+  return stored.starts.flatMap((_start, page) => {
+    const at = pageKey(group, ROW.partPage, { ...place, owner: stored.upload, page });
+    const row = rows.get("bodies", at);
+    if (row === undefined) throw missing(at);
+    return decodePartPage(row);
+  });
+}
+
+/** Throws kv.damaged when the row of a part, or of `only` that one, of a multipart version is gone. */
+function checkParts(
+  rows: KvRead,
+  group: GroupId,
+  place: { readonly bucket: BucketId; readonly key: string },
+  { stored }: Pick<Content, "stored">,
+  only?: number,
+): void {
+  if (stored.kind !== "parts" && stored.kind !== "part-pages") return;
+  for (const { number } of partsOf(rows, group, place, stored)) {
+    const at = partKey(group, place.bucket, place.key, stored.upload, number);
+    if ((only === undefined || only === number) && rows.view("bodies", at) === undefined) throw missing(at);
   }
-  return false;
 }
