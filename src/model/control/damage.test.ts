@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { emptyLayout } from "../../layout/state.ts";
 import type { BucketId } from "../../util/ids.ts";
+import { bucketKey, objectKey, ROW } from "../partition/row-keys.ts";
 import { type Kind, localAliasId, rowKey } from "./rows.ts";
 import { ControlWorld } from "./testing/control-world.ts";
 
@@ -106,6 +107,25 @@ describe("a damaged control row keeps nothing from working that does not need it
     await assert.rejects(world.control.createBucket({ globalAlias: "photos" }), damage);
     await assert.rejects(world.control.createBucketFor({ keyId: "key-1", name: "pictures" }), damage);
   });
+});
+
+test("a bucket with a damaged object is not empty, and takes writes after the attempt to delete it", async () => {
+  const world = await ControlWorld.open();
+  const made = await world.control.createBucket({ globalAlias: "photos" });
+  assert.ok(made.ok);
+  const bucket = world.control.bucket(made.id);
+  assert.ok(bucket);
+  const [key = "", ...others] = world.keysOf(bucket);
+  assert.ok((await world.put(bucket, key)).ok);
+  const group = world.placement.ofKey(bucket, key);
+  world.disk.damage("rows", objectKey(group, made.id, key), 9);
+  world.disk.damage("rows", bucketKey(group, ROW.usage, made.id), 9);
+  // As if the look at the counters had come before the object.
+  assert.ok((await world.control.command({ op: "begin-delete", id: made.id })).ok);
+  assert.equal(await world.control.recover(), 0);
+  assert.equal(world.control.bucket(made.id)?.row.phase, "live");
+  for (const other of others) assert.ok((await world.put(bucket, other)).ok);
+  assert.deepEqual(await world.control.deleteBucket(made.id), { ok: false, code: "not-empty" });
 });
 
 for (const [kind, what] of [

@@ -2,9 +2,10 @@ import { ByteReader } from "../../codec/byte-reader.ts";
 import { ByteWriter } from "../../codec/byte-writer.ts";
 import { hexSlice, readU48 } from "../../codec/slices.ts";
 import type { Entry } from "../../group/groups.ts";
-import { type KvRead, type KvWrite, STOP } from "../../platform/kv.ts";
+import { type KvRead, type KvWrite, type RowView, type ScanStep, STOP } from "../../platform/kv.ts";
 import type { BucketId, ClaimId, GroupId } from "../../util/ids.ts";
 import type { PartitionCommand, Refusal, VerdictResult } from "../commands.ts";
+import { scanOver } from "./damage.ts";
 import { isLiveClaim } from "./data-reads.ts";
 import { checkCodec } from "./object-row.ts";
 import type { PartitionContext } from "./partition-context.ts";
@@ -34,12 +35,12 @@ export function applyPend(
   const key = claimKey(group, ROW.pending, command.claim);
   // A renewal that comes after the verdict must not bring the claim back, however late it is.
   if (command.renew && rows.view("rows", key) === undefined) return { ok: false, refused: "pending-lost" };
-  // Uploads without a reference left get no verdict, so nobody else takes their rows away.
-  const abandoned = claimsUntil(rows, group, ROW.pending, stamp - commandWindowMs);
-  for (const claim of abandoned) if (claim !== command.claim) rows.remove("rows", claimKey(group, ROW.pending, claim));
   // Later than W from now it could only be by a clock that was wrong for a moment; the claim would outlive its upload by as much.
   const untilMs = Math.min(command.untilMs, stamp + commandWindowMs);
   const writer = new ByteWriter(64 + command.key.length).u8(CODEC).u48(untilMs).hex(command.bucket, 32);
+  // Uploads without a reference left get no verdict, so nobody else takes their rows away.
+  const abandoned = claimsUntil(rows, group, ROW.pending, stamp - commandWindowMs);
+  for (const claim of abandoned) if (claim !== command.claim) rows.remove("rows", claimKey(group, ROW.pending, claim));
   rows.put("rows", key, writer.bytes(Buffer.from(command.key)).finish());
   return { ok: true };
 }
@@ -102,11 +103,13 @@ function claimsUntil(
   beforeMs: number,
 ): readonly ClaimId[] {
   const ended: ClaimId[] = [];
-  rows.scan("rows", rowsOf(group, type), (row) => {
+  const visit = (row: RowView): ScanStep => {
     const at = row.keyStart + FIELDS_START;
     if (readU48(row.value, row.valueStart + 1) < beforeMs) ended.push(hexSlice(row.key, at, at + 16) as ClaimId);
     return ended.length === MAX_CLAIMS_CLEARED ? STOP : undefined;
-  });
+  };
+  // A damaged one stays; it concerns nobody but its own upload.
+  scanOver(rows, "rows", rowsOf(group, type), { visit });
   return ended;
 }
 

@@ -2,10 +2,10 @@ import { ByteReader } from "../../codec/byte-reader.ts";
 import { ByteWriter } from "../../codec/byte-writer.ts";
 import { hexSlice } from "../../codec/slices.ts";
 import type { Entry } from "../../group/groups.ts";
-import { type KvRead, type KvWrite, STOP } from "../../platform/kv.ts";
+import { type KvRead, type KvWrite, type RowView, type ScanStep, STOP } from "../../platform/kv.ts";
 import type { BucketId, GroupId } from "../../util/ids.ts";
 import type { GuardSettings, PartitionCommand, Refusal, SealResult } from "../commands.ts";
-import { isDamagedRow, unlessDamaged } from "./damage.ts";
+import { isDamagedRow, scanOver, unlessDamaged } from "./damage.ts";
 import { checkCodec } from "./object-row.ts";
 import { bucketKey, FIELDS_START, graveKey, ROW, rowsOf } from "./row-keys.ts";
 
@@ -85,12 +85,14 @@ export class Guards {
     const due: { bucket: BucketId; grave: Buffer }[] = [];
     const { start } = rowsOf(this.#group, ROW.grave);
     const end = graveKey(this.#group, entry.stamp, "" as BucketId).subarray(0, FIELDS_START + 6);
-    rows.scan("rows", { start, end }, (row) => {
+    // A damaged one stays, with its seal: when it may go is not known for sure, and it must not stop the others.
+    const visit = (row: RowView): ScanStep => {
       const at = row.keyStart + FIELDS_START + 6;
       const bucket = hexSlice(row.key, at, at + 32) as BucketId;
       due.push({ bucket, grave: Buffer.from(row.key.subarray(row.keyStart, row.keyEnd)) });
       return due.length === MAX_GRAVES_CLEARED ? STOP : undefined;
-    });
+    };
+    scanOver(rows, "rows", { start, end }, { visit });
     return due;
   }
 
@@ -113,9 +115,11 @@ export class Guards {
       empty = false;
       return STOP;
     };
-    rows.scan("rows", rowsOf(this.#group, ROW.object, bucket), found);
-    if (empty) rows.scan("rows", rowsOf(this.#group, ROW.upload, bucket), found);
-    if (empty) rows.scan("bodies", rowsOf(this.#group, ROW.version, bucket), found);
+    // A damaged row is one, too.
+    const any = { visit: found, onDamaged: found };
+    scanOver(rows, "rows", rowsOf(this.#group, ROW.object, bucket), any);
+    if (empty) scanOver(rows, "rows", rowsOf(this.#group, ROW.upload, bucket), any);
+    if (empty) scanOver(rows, "bodies", rowsOf(this.#group, ROW.version, bucket), any);
     return empty;
   }
 

@@ -11,6 +11,7 @@ import { listParts } from "./list-uploads.ts";
 import { readOutbox } from "./outbox-row.ts";
 import { readHeadVersion } from "./read-version.ts";
 import { isReferenced, referencesTo, unsettledReferences, zeroHashes } from "./reference-row.ts";
+import { claimKey, graveKey, ROW } from "./row-keys.ts";
 import {
   bucketRef,
   checkRows,
@@ -257,6 +258,30 @@ describe("claims", () => {
     world.wall.now += 1;
     await pend(4, world.wall.now + WINDOW_MS);
     assert.deepEqual(await pending(), [claimOf(3), claimOf(4)]);
+  });
+
+  test("a damaged row of a claim or of a grave stops nobody else", async () => {
+    const { world, group, put } = await open();
+    const { id: bucket } = BUCKET;
+    const pend = (claim: number) =>
+      world.propose(group, { op: "pend", bucket, key: "k", claim: claimOf(claim), untilMs: world.wall.now + 1_000 });
+    await pend(1);
+    world.disk.damage("rows", claimKey(group, ROW.pending, claimOf(1)), 5);
+    assert.deepEqual(await pend(2), { ok: true });
+    assert.deepEqual(await world.propose(group, verdictOf(3)), { live: false });
+    world.disk.damage("rows", claimKey(group, ROW.forbidden, claimOf(3)), 5);
+    assert.deepEqual(await world.propose(group, verdictOf(4)), { live: false });
+    assert.ok((await put("k")).ok);
+
+    const gone = bucketRef(2, 1).id;
+    const settings = { controlIndex: 1, indexShards: 1 };
+    await world.propose(group, { op: "set-guard", bucket: gone, settings });
+    await world.propose(group, { op: "seal", bucket: gone, attempt: 1 });
+    const untilMs = world.wall.now + 10;
+    assert.deepEqual(await world.propose(group, { op: "bury", bucket: gone, attempt: 1, untilMs }), { ok: true });
+    world.disk.damage("rows", graveKey(group, untilMs, gone), 3);
+    world.wall.now += 100;
+    assert.deepEqual(await world.propose(group, { op: "set-guard", bucket: bucketRef(3, 1).id, settings }), { ok: true });
   });
 
   test("parts: live with their upload, with the version that took them, and never when left out or replaced", async () => {
