@@ -137,17 +137,18 @@ export const NODE_OPERATIONS: readonly Operation[] = [
   }),
 ];
 
-/** Rows that are told of one refusal. */
+/** Rows that are told of one refusal; the audit tells all. */
 const MAX_ROWS_TOLD = 5;
 
 async function dropStrayReferences(blocks: AdminContext["blocks"]): Promise<void> {
   const outcome = await blocks.dropStrayReferences();
   if (outcome.ok) return;
-  const { damagedRows } = outcome;
-  const more = damagedRows.length > MAX_ROWS_TOLD ? ", …" : "";
+  const { inDoubt } = outcome;
+  const told = inDoubt.slice(0, MAX_ROWS_TOLD).map(({ kind, detail }) => `${kind}: ${detail}`);
+  const more = inDoubt.length > MAX_ROWS_TOLD ? `; and ${inDoubt.length - MAX_ROWS_TOLD} more, see \`repair audit\`` : "";
   throw new AdminError(
     "InvalidRequest",
-    `${damagedRows.length} damaged rows may name references still; overwrite or delete their keys first: ${damagedRows.slice(0, MAX_ROWS_TOLD).join(", ")}${more}`,
+    `nothing was dropped: rows that are damaged or missing may name references still. Put the metadata back from a copy, or overwrite or delete the keys first. ${told.join("; ")}${more}`,
   );
 }
 

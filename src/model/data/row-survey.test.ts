@@ -85,7 +85,8 @@ describe("references that seem to be named by nothing", () => {
 
   it("stay while any key has rotted, wherever its row lies then", async () => {
     const world = await filledWorld();
-    for (const { tree, key, stored } of rowsOfType(world, [...NAMING, ROW.reference, ROW.outbox]))
+    const references = rowsOfType(world, [ROW.reference]).filter((_, at) => at % 20 === 0);
+    for (const { tree, key, stored } of [...rowsOfType(world, NAMING), ...references])
       for (const [at, flip] of [
         [0, 0x80],
         [1, 1],

@@ -1,7 +1,7 @@
 import { readOrdered } from "../../codec/key-order.ts";
 import { hexSlice, utf8Slice } from "../../codec/slices.ts";
 import type { Groups } from "../../group/groups.ts";
-import { KvError, type KvRead, STOP } from "../../platform/kv.ts";
+import { type KvError, type KvRead, STOP } from "../../platform/kv.ts";
 import type { BucketId, ClaimId, GroupId, UploadId, VersionId } from "../../util/ids.ts";
 import type { BucketUsage } from "../object-service.ts";
 import { isDamage } from "../partition/damage.ts";
