@@ -9,6 +9,7 @@ import { isDamage } from "../partition/damage.ts";
 import { isReferenced, type Reference, unsettledReferences, zeroHashes, zeroSince } from "../partition/reference-row.ts";
 import { zeroKey } from "../partition/row-keys.ts";
 import type { Placement } from "../placement.ts";
+import { hasRemains } from "./bucket-remains.ts";
 import type { Holds } from "./holds.ts";
 import { MAX_PER_COMMAND, type ReferenceName } from "./lazy-references.ts";
 
@@ -155,7 +156,7 @@ export class Janitor implements Worker {
     // It may be a version that was replaced while it is being read: its release waits as well.
     if (holds.isHeld(upload ?? claim)) return "wait";
     const home = await homeOf(bucket, key);
-    if (home === undefined) return "dead";
+    if (home === undefined) return (await hasRemains(groups, bucket)) ? "wait" : "dead";
     const nowMs = groups.logTime(home);
     // Asked before the expiry, a verdict would forbid an upload that is merely slow. No expiry lies further ahead than W, unless a clock
     // was wrong for a moment; such a claim need not wait for the year that it read.

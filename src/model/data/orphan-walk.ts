@@ -13,6 +13,7 @@ import { isDamage } from "../partition/damage.ts";
 import { isReferenced, zeroSince } from "../partition/reference-row.ts";
 import { zeroKey } from "../partition/row-keys.ts";
 import type { Placement } from "../placement.ts";
+import { eachDamagedRow } from "./row-survey.ts";
 
 export interface OrphanWalkOptions {
   /** Rest between two walks. */
@@ -35,6 +36,8 @@ export interface OrphanWalkParts {
  * Walks the data directories for files that no row knows of: blocks whose upload died before it added a reference, files aside of a process
  * that died, damaged copies that nobody needs any more. They go by the same rule as every other block: untouched for `block_gc_delay`, no
  * reference, under the lock of the hash. Blocks with a zero row are the janitor's.
+ * A damaged row may be the reference, with a key that has rotted: a walk that finds a block to remove reads all short rows first, and while
+ * one of them is damaged blocks and damaged copies stay.
  */
 export class OrphanWalk implements Worker {
   readonly name = "Orphan block walk";
@@ -43,6 +46,8 @@ export class OrphanWalk implements Worker {
   readonly #walk: BlockWalk;
   readonly #tranquilizer = new Tranquilizer();
   #position = 0;
+  /** Whether every short row could be read; asked once a walk, when it matters. */
+  #rowsAreWhole: Promise<boolean> | undefined;
   #removed = 0;
   #walks = 0;
 
@@ -68,6 +73,7 @@ export class OrphanWalk implements Worker {
     this.#position = next;
     if (next === LEAVES) {
       this.#position = 0;
+      this.#rowsAreWhole = undefined;
       this.#walks++;
       return { state: "idle", delayMs: this.#options.everyMs };
     }
@@ -78,6 +84,7 @@ export class OrphanWalk implements Worker {
   /** One whole walk at full speed; returns how many files went. */
   async runOnce(): Promise<number> {
     const before = this.#removed;
+    this.#rowsAreWhole = undefined;
     for (let position = 0; position < LEAVES; ) {
       const { files, next } = await this.#walk.next(position);
       await this.#lookAt(files);
@@ -100,6 +107,7 @@ export class OrphanWalk implements Worker {
   }
 
   async #removeOrphan({ hash, path }: FoundFile): Promise<void> {
+    if (!(await this.#isNamedByNothing())) return;
     const outcome = await this.#parts.blocks.removeUnneeded(hash, async () => !(await this.#isKnown(hash)));
     if (outcome !== "removed") return;
     this.#removed++;
@@ -119,7 +127,23 @@ export class OrphanWalk implements Worker {
     const { blocks, disk } = this.#parts;
     if (await this.#isKnown(hash)) {
       if ((await blocks.filesOf(hash)).length === 0) blocks.noteDamage(hash, path);
-    } else if (await disk.remove(path)) this.#removed++;
+    } else if ((await this.#isNamedByNothing()) && (await disk.remove(path))) this.#removed++;
+  }
+
+  /** Whether "no row was found" may be believed. */
+  #isNamedByNothing(): Promise<boolean> {
+    this.#rowsAreWhole ??= this.#readRows();
+    return this.#rowsAreWhole;
+  }
+
+  async #readRows(): Promise<boolean> {
+    let whole = true;
+    const onDamaged = (message: string): void => {
+      whole = false;
+      this.#parts.log.warn({ row: message }, "a damaged row may name blocks that no other names: their files stay");
+    };
+    await eachDamagedRow(this.#parts.groups, onDamaged, ["rows"]);
+    return whole;
   }
 
   #isKnown(hash: Hash): Promise<boolean> {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Tree } from "../../platform/kv.ts";
 import { ROW } from "../partition/row-keys.ts";
-import { BLOCK, DataWorld, someBytes, uploadOf } from "./testing/data-world.ts";
+import { BLOCK, DataWorld, GC_DELAY_MS, someBytes, uploadOf, WINDOW_MS } from "./testing/data-world.ts";
 
 const HEADERS = { system: [], user: [] };
 
@@ -118,5 +118,49 @@ describe("references that seem to be named by nothing", () => {
     assert.match(both, new RegExp(`^wrong-counters: .*bucket ${bucket} in group ${group}, \\d objects counted, \\d found;`, "m"));
     world.kvDisk.write(version.tree, version.key, version.stored);
     assert.match((await refusal(world)) ?? "", new RegExp(`^missing-row: object row .*${bucket}, key "pages"$`, "m"));
+  });
+});
+
+describe("housekeeping", () => {
+  async function rounds(world: DataWorld): Promise<void> {
+    for (let round = 0; round < 3; round++) {
+      await world.settle(world.data.workers.janitor.runOnce());
+      await world.settle(world.data.workers.orphans.runOnce());
+      await world.pass(GC_DELAY_MS + WINDOW_MS);
+    }
+  }
+  const files = (world: DataWorld): number => [...world.image.names.keys()].filter((path) => path.startsWith("/data/")).length;
+
+  it("removes no file whose reference lies elsewhere by a rotten key, and removes it when there is none", async () => {
+    const world = await filledWorld();
+    const before = files(world);
+    const [reference] = rowsOfType(world, [ROW.reference]);
+    assert.ok(reference);
+    const { tree, key, stored } = reference;
+    const rotten = String.fromCharCode(key.charCodeAt(0) ^ 0x80) + key.slice(1);
+    world.kvDisk.write(tree, key, null);
+    world.kvDisk.write(tree, rotten, stored);
+    await world.crash();
+    await rounds(world);
+    assert.equal(files(world), before);
+    world.kvDisk.write(tree, rotten, null);
+    await rounds(world);
+    assert.equal(files(world), before - 1);
+  });
+
+  it("drops no unsettled reference of a bucket whose control row has gone while its data is there", async () => {
+    const world = await DataWorld.open();
+    const { bucket, objects, random } = world;
+    const upload = uploadOf(someBytes(random, 3 * BLOCK), random);
+    assert.ok((await world.settle(objects.put({ bucket, key: "k", headers: HEADERS, upload }))).ok);
+    await world.crash();
+    assert.ok(rowsOfType(world, [ROW.unsettled]).length > 0);
+    world.bucketKnown = false;
+    await world.pass(3 * WINDOW_MS);
+    await rounds(world);
+    assert.equal(rowsOfType(world, [ROW.reference]).length, 3);
+    world.bucketKnown = true;
+    await rounds(world);
+    assert.deepEqual((await world.settle(world.data.audit())).broken, []);
   });
 });

@@ -1,7 +1,7 @@
 import { readOrdered } from "../../codec/key-order.ts";
 import { hexSlice, utf8Slice } from "../../codec/slices.ts";
 import type { Groups } from "../../group/groups.ts";
-import { type KvError, type KvRead, STOP } from "../../platform/kv.ts";
+import { type KvError, type KvRead, STOP, type Tree } from "../../platform/kv.ts";
 import type { BucketId, ClaimId, GroupId, UploadId, VersionId } from "../../util/ids.ts";
 import type { BucketUsage } from "../object-service.ts";
 import { isDamage } from "../partition/damage.ts";
@@ -143,10 +143,14 @@ function compareCounters(
 
 /**
  * Reads every row of the node once from the first to the last, also those that belong to no group: there lies a row whose group number has
- * rotted, and no search comes by. Calls `onDamaged` for each row that is damaged. Rows are read in pieces, so requests go on.
+ * rotted, and no search comes by. Calls `onDamaged` for each row that is damaged. Rows are read in pieces, so requests go on (about 1 µs a row).
  */
-export async function eachDamagedRow(groups: Groups, onDamaged: (message: string) => void): Promise<void> {
-  for (const tree of ["rows", "bodies"] as const) {
+export async function eachDamagedRow(
+  groups: Groups,
+  onDamaged: (message: string) => void,
+  trees: readonly Tree[] = ["rows", "bodies"],
+): Promise<void> {
+  for (const tree of trees) {
     let from: Buffer | undefined = FIRST_KEY;
     while (from !== undefined) {
       const start: Buffer = from;

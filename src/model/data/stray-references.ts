@@ -3,6 +3,7 @@ import type { BucketId, GroupId } from "../../util/ids.ts";
 import type { PartitionCommand, VerdictResult } from "../commands.ts";
 import { readReference } from "../partition/reference-row.ts";
 import type { Placement } from "../placement.ts";
+import { hasRemains } from "./bucket-remains.ts";
 import { type AuditReport, type Inconsistency, isDoubt } from "./audit.ts";
 
 export type StrayOutcome =
@@ -33,7 +34,9 @@ export async function dropStrayReferences(parts: {
     if (reference === undefined) continue;
     const { bucket, key, upload, part } = reference;
     const home = await homeOf(bucket, key);
-    if (home !== undefined) {
+    if (home === undefined) {
+      if (await hasRemains(groups, bucket)) continue;
+    } else {
       const named = upload === undefined || part === undefined ? {} : { upload, part };
       const verdict: PartitionCommand = { op: "verdict", bucket, key, claim, ...named };
       if ((await groups.propose<PartitionCommand, VerdictResult>(home, verdict)).live) continue;

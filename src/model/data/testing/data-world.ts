@@ -36,6 +36,8 @@ export class DataWorld {
   readonly #hashers: Hashers;
   #lives = 0;
   #claims = 0;
+  /** Whether the control group knows the bucket. */
+  bucketKnown = true;
   /** Asked before each disk operation. */
   fault: (operation: string, path: string) => DiskErrorCode | undefined = () => undefined;
   /** Asked before each command. */
@@ -132,7 +134,8 @@ export class DataWorld {
         cpu: this.cpu,
         disk: this.disk,
         log,
-        homeOf: (bucket, key) => Promise.resolve(bucket === this.bucket.id ? placement.ofKey(this.bucket, key) : undefined),
+        homeOf: (bucket, key) =>
+          Promise.resolve(this.bucketKnown && bucket === this.bucket.id ? placement.ofKey(this.bucket, key) : undefined),
       },
     );
     this.objects = createObjectService(
