@@ -57,8 +57,11 @@ async function open(indexShards: number) {
       next = page.next;
     }
   };
-  const damageObjectRow = (key: string): void =>
-    world.disk.damage("rows", objectKey(placement.ofKey(bucket, key), bucket.id, key), 77);
+  const damageObjectRow = (key: string, how: "damaged" | "gone" = "damaged"): void => {
+    const at = objectKey(placement.ofKey(bucket, key), bucket.id, key);
+    if (how === "damaged") world.disk.damage("rows", at, 77);
+    else world.disk.write("rows", at.toString("latin1"), null);
+  };
   const damageVersionRow = async (key: string, how: "damaged" | "missing" = "damaged"): Promise<void> => {
     const group = placement.ofKey(bucket, key);
     const head = await world.read((rows) => readHeadVersion(rows, group, bucket.id, key));
@@ -99,22 +102,27 @@ describe("a damaged object row", () => {
         }
   });
 
-  test("is judged by conditions, replaced and deleted like any other", async () => {
-    const { put, damageObjectRow, service, bucket, text, world, data } = await open(1);
-    const first = await put("k", "x".repeat(100));
-    assert.ok(first.ok);
-    damageObjectRow("k");
-    assert.deepEqual(await put("k", "no", { ifNoneMatch: "*" }), { ok: false, code: "precondition-failed" });
-    assert.ok((await put("k", "y".repeat(100), { ifMatch: [first.etag] })).ok);
-    assert.equal(await text("k"), "y".repeat(100));
-    damageObjectRow("k");
-    assert.deepEqual(await service.delete({ bucket, key: "k" }), { ok: true, existed: true });
-    assert.equal(await text("k"), undefined);
-    await world.read((rows) => checkRows(rows, world));
-    await data.drain();
-    await data.release();
-    assert.deepEqual(await data.references(), []);
-  });
+  for (const how of ["damaged", "gone"] as const)
+    test(`is judged by conditions, read, replaced and deleted like any other (${how})`, async () => {
+      const { put, damageObjectRow, service, bucket, text, world, data } = await open(1);
+      const first = await put("k", "x".repeat(100));
+      assert.ok(first.ok);
+      damageObjectRow("k", how);
+      assert.equal(await text("k"), "x".repeat(100));
+      await settled();
+      await world.read((rows) => checkRows(rows, world));
+      damageObjectRow("k", how);
+      assert.deepEqual(await put("k", "no", { ifNoneMatch: "*" }), { ok: false, code: "precondition-failed" });
+      assert.ok((await put("k", "y".repeat(100), { ifMatch: [first.etag] })).ok);
+      assert.equal(await text("k"), "y".repeat(100));
+      damageObjectRow("k", how);
+      assert.deepEqual(await service.delete({ bucket, key: "k" }), { ok: true, existed: true });
+      assert.equal(await text("k"), undefined);
+      await world.read((rows) => checkRows(rows, world));
+      await data.drain();
+      await data.release();
+      assert.deepEqual(await data.references(), []);
+    });
 });
 
 test("a damaged row of counters is counted anew, and stored by the next write", async () => {

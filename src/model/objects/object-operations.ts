@@ -77,7 +77,7 @@ export async function commitPut(
     ...(needsPending ? { needsPending } : undefined),
   };
   const room = await reserve(parts, bucket, { target, written }, (rows) => {
-    const old = readHead(rows, target.group, bucket.id, target.key);
+    const old = readHead(rows, target.group, bucket.id, target.key, { sure: false });
     return { bytes: sizeBytes - (old?.sizeBytes ?? 0), objects: old === undefined ? 1 : 0 };
   });
   if (!room.ok) return { ok: false, code: "quota-exceeded", detail: room.detail };

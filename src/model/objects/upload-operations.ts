@@ -144,7 +144,7 @@ export async function completeUpload(
     .reserve(bucket, (rows) => {
       // Without its row this is a repeated completion: it adds nothing.
       if (readUpload(rows, group, bucket.id, key, upload) === undefined) return { bytes: 0, objects: 0 };
-      const old = readHead(rows, group, bucket.id, key);
+      const old = readHead(rows, group, bucket.id, key, { sure: false });
       let bytes = -(old?.sizeBytes ?? 0);
       for (const { part } of request.parts)
         bytes += readPartHead(rows, { group, bucket: bucket.id, key }, upload, part)?.sizeBytes ?? 0;

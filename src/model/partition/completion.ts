@@ -34,7 +34,7 @@ export function applyCompleteUpload(
   const refused = context.guards.refusal(rows, bucket);
   if (refused) return { ok: false, refused };
   const objectAt = objectKey(group, bucket, key);
-  const head = readHead(rows, group, bucket, key);
+  const head = readHead(rows, group, bucket, key, { sure: true });
   const uploadRow = readUpload(rows, group, bucket, key, upload);
   if (uploadRow === undefined) {
     // A client that did not hear of its success asks again: while the version is current the answer is the same.

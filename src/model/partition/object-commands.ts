@@ -10,7 +10,7 @@ import { encodeObjectRow } from "./object-row.ts";
 import { encodeOutboxRow, type Release, SEQUENCES_PER_COMMAND } from "./outbox-row.ts";
 import type { PartitionContext } from "./partition-context.ts";
 import { type Head, readHead, readVersion, rebuiltObjectRow } from "./read-version.ts";
-import { claimKey, objectKey, outboxKey, pageKey, ROW, versionKey } from "./row-keys.ts";
+import { claimKey, objectKey, outboxKey, pageKey, ROW, rowsOfKey, versionKey } from "./row-keys.ts";
 import { type Content, encodeVersion, layOut } from "./version-row.ts";
 
 /** Puts and deletes: everything is read and decided before the first write. */
@@ -24,7 +24,7 @@ export function applyPut(context: PartitionContext, rows: KvWrite, command: PutC
     if (lost) return { ok: false, refused: lost };
   }
   const objectAt = objectKey(group, bucket, key);
-  const head = readHead(rows, group, bucket, key);
+  const head = readHead(rows, group, bucket, key, { sure: command.condition !== undefined });
   const failed = failedCondition(command.condition, head);
   if (failed) return { ok: false, refused: failed };
   const usage = context.usage.of(rows, bucket);
@@ -57,7 +57,7 @@ export function applyDelete(context: PartitionContext, rows: KvWrite, command: D
   const refused = context.guards.refusal(rows, bucket);
   if (refused) return { ok: false, refused };
   const objectAt = objectKey(group, bucket, key);
-  const head = readHead(rows, group, bucket, key);
+  const head = readHead(rows, group, bucket, key, { sure: true });
   const failed = failedCondition(command.condition, head);
   if (failed) return { ok: false, refused: failed };
   if (head === undefined) return { ok: true, existed: false };
@@ -140,16 +140,16 @@ export function writeVersion(
   rows.put("bodies", versionKey(place.group, place.bucket, place.key, version), versionRow);
 }
 
-/** Writes a damaged object row anew, from its version row; a row that is whole stays as it is. */
+/** Writes an object row that is damaged or gone anew, from its version row; a row that is whole stays as it is. */
 export function applyMendObject(
   rows: KvWrite,
   { bucket, key }: { readonly bucket: BucketId; readonly key: string },
   { group }: Entry,
 ): { readonly ok: boolean } {
   const at = objectKey(group, bucket, key);
-  if (!isDamagedRow(rows, "rows", at)) return { ok: true };
-  const rebuilt = rebuiltObjectRow(rows, group, bucket, at);
-  if (rebuilt === undefined || Buffer.compare(rebuilt.key, at) !== 0) return { ok: false };
+  if (!isDamagedRow(rows, "rows", at) && rows.view("rows", at) !== undefined) return { ok: true };
+  const rebuilt = rebuiltObjectRow(rows, group, bucket, at, rowsOfKey(group, ROW.version, bucket, key).end);
+  if (rebuilt === undefined) return { ok: false };
   rows.put("rows", at, rebuilt.value);
   return { ok: true };
 }
