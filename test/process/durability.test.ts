@@ -197,7 +197,7 @@ for (const engine of ENGINES)
           "-e",
           `inject=${calls}:delay_enter=${DELAY_MS * 1000}`,
         ),
-        startWithinMs: 60_000,
+        startWithinMs: 180_000,
       });
     });
     after(async () => daemon?.dispose());

@@ -150,7 +150,7 @@ export class Daemon {
           if (!this.alive) return "ended";
           return (await this.#health()) === 200 && "ready";
         },
-        { withinMs: this.#options.startWithinMs ?? 30_000, everyMs: 30 },
+        { withinMs: this.#options.startWithinMs ?? 120_000, everyMs: 30 },
       ).then((state) => {
         if (state === "ended") throw new Error(`the daemon ended (code ${this.#child?.exitCode}) instead of starting`);
       });
@@ -196,7 +196,7 @@ export class Daemon {
   }
 
   /** How it ended; waits for that. */
-  async exit(withinMs = 30_000): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
+  async exit(withinMs = 90_000): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
     if (!this.#exited) throw new Error("the daemon was never started");
     return within(withinMs, "the daemon ends", this.#exited);
   }
@@ -214,7 +214,7 @@ export class Daemon {
   }
 
   /** SIGTERM. @returns its exit code. */
-  async stop(withinMs = 30_000): Promise<number | null> {
+  async stop(withinMs = 90_000): Promise<number | null> {
     this.s3.reset();
     if (this.alive) this.signal("SIGTERM");
     return (await this.exit(withinMs)).code;

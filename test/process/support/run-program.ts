@@ -29,7 +29,7 @@ export function runProgram(argv: readonly string[], options: ProgramOptions = {}
     const stderr: Buffer[] = [];
     child.stdout?.on("data", (piece: Buffer) => stdout.push(piece));
     child.stderr?.on("data", (piece: Buffer) => stderr.push(piece));
-    const timer = setTimeout(() => child.kill("SIGKILL"), options.timeoutMs ?? 30_000);
+    const timer = setTimeout(() => child.kill("SIGKILL"), options.timeoutMs ?? 120_000);
     child.on("error", (error) => {
       clearTimeout(timer);
       reject(error);

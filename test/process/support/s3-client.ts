@@ -78,7 +78,7 @@ export class S3Client {
   async send(
     method: string,
     target: string,
-    { headers = {}, body, timeoutMs = 30_000, signal }: S3Request = {},
+    { headers = {}, body, timeoutMs = 120_000, signal }: S3Request = {},
   ): Promise<S3Answer> {
     const all: Record<string, string> = { ...headers };
     if (body !== undefined || method === "PUT" || method === "POST") all["content-length"] = String(body?.byteLength ?? 0);
