@@ -14,10 +14,11 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, test } from "node:test";
 import { blockNames, content, Draws, textContent } from "./support/content.ts";
 import { BUCKET, Daemon } from "./support/daemon.ts";
-import { S3Error } from "./support/s3-client.ts";
+import { S3Client, S3Error } from "./support/s3-client.ts";
 import { waitFor } from "./support/wait-for.ts";
 
 const FLIPS = Number(process.env["HANGAR_FLIPS"] ?? 6);
@@ -201,6 +202,118 @@ for (const engine of ["lmdb", "sqlite"])
       return ended ? "ended on reading it" : `${failed} objects refused, ${absent} not found`;
     }
   });
+
+describe("damaged rows by what they hold", { timeout: 120_000 }, () => {
+  let daemon: Daemon;
+  before(async () => {
+    daemon = await Daemon.run({ settings: { db_engine: "sqlite" } });
+    for (let at = 0; at < 20; at++) await daemon.s3.put(BUCKET, `row-${at}`, content(at, 300));
+  });
+  after(async () => daemon?.dispose());
+
+  /** Control rows: group ffff, a kind, an id. */
+  const controlKey = (kind: number, id: string) => Buffer.concat([Buffer.of(0xff, 0xff, kind), Buffer.from(id)]);
+  const whole = async (from = 0): Promise<void> => {
+    for (let at = from; at < 20; at++) assert.ok((await daemon.s3.get(BUCKET, `row-${at}`))?.body.equals(content(at, 300)));
+  };
+
+  test("a key and a bucket: they are refused by name, everything else works", async () => {
+    const key = (await daemon.admin("CreateKey", { name: "doomed" })) as { accessKeyId: string; secretAccessKey: string };
+    const bucket = (await daemon.admin("CreateBucket", { globalAlias: "doomed" })) as { id: string };
+    const rights = { read: true, write: true, owner: true };
+    await daemon.admin("AllowBucketKey", { bucketId: bucket.id, accessKeyId: daemon.keyId, permissions: rights });
+    await daemon.s3.put("doomed", "k", content(1, 10));
+    await daemon.stop();
+    changeRows(daemon, [controlKey(0x44, key.accessKeyId), controlKey(0x41, bucket.id)], "flip");
+    await daemon.start();
+    await whole();
+    assert.match(daemon.lastLog(), new RegExp(`access key ${key.accessKeyId}`));
+    assert.match(daemon.lastLog(), new RegExp(`bucket ${bucket.id}`));
+    const identity = { keyId: key.accessKeyId, secret: key.secretAccessKey, region: "garage" };
+    const refused = await new S3Client(daemon.host, daemon.s3Port, identity).send("GET", `/${BUCKET}/row-0`);
+    assert.match(refused.body.toString(), /<Code>InvalidAccessKeyId</);
+    for (const [method, target] of [
+      ["GET", "/doomed/k"],
+      ["GET", "/doomed?list-type=2"],
+      ["PUT", "/doomed/k"],
+      ["PUT", "/doomed"],
+      ["DELETE", "/doomed"],
+    ] as const) {
+      const answer = await daemon.s3.send(method, target);
+      assert.equal(answer.status, 500, `${method} ${target}`);
+      assert.match(answer.body.toString(), /<Code>InternalError</);
+    }
+    assert.notEqual((await daemon.cli("bucket", "info", "doomed")).code, 0);
+    assert.notEqual((await daemon.cli("bucket", "create", "doomed")).code, 0);
+    await daemon.s3.must("PUT", "/another");
+    assert.ok(daemon.alive);
+  });
+
+  test("all group rows and half of the rows beside them: it starts and writes", async () => {
+    await daemon.stop();
+    const keys = rowKeys(daemon).filter((row) => row.readUInt16BE() < 0xffff);
+    const ofType = (type: number) => keys.filter((row) => row[2] === type);
+    const objects = ofType(0x20).filter((_row, at) => at % 2 === 0);
+    changeRows(daemon, [...ofType(0x01), ...ofType(0x12), ...objects], "zero");
+    await daemon.start();
+    for (let at = 0; at < 20; at++) await daemon.s3.put(BUCKET, `new-${at}`, content(at, 300));
+    await daemon.s3.delete(BUCKET, "row-0");
+    await whole(1);
+    assert.equal((await daemon.s3.list(BUCKET)).length, 39);
+  });
+
+  test("counters that are gone: deletions and overwrites go on, and the next counters are right", async () => {
+    await daemon.stop();
+    const counters = rowKeys(daemon).filter((row) => row.readUInt16BE() < 0xffff && row[2] === 0x12);
+    assert.ok(counters.length > 0);
+    changeRows(daemon, counters, "remove");
+    await daemon.start();
+    for (let at = 0; at < 20; at++) await daemon.s3.delete(BUCKET, `new-${at}`);
+    await whole(1);
+    assert.ok(daemon.alive);
+    const info = (await daemon.admin("GetBucketInfo", { globalAlias: BUCKET })) as { objects: number; bytes: number };
+    assert.deepEqual([info.objects, info.bytes], [19, 19 * 300]);
+  });
+
+  test("the layout: it does not start, and says what is damaged and what to do", async () => {
+    await daemon.stop();
+    changeRows(daemon, [controlKey(0x46, "")], "flip");
+    await assert.rejects(daemon.start());
+    await daemon.kill();
+    assert.match(daemon.lastLog(), /the layout with its history.*no safe default.*backup of metadata_dir/);
+  });
+});
+
+function rowKeys(daemon: Daemon): Buffer[] {
+  const database = new DatabaseSync(databaseFile(daemon));
+  try {
+    return database
+      .prepare("SELECT key FROM rows")
+      .all()
+      .map(({ key }) => Buffer.from(key as Uint8Array));
+  } finally {
+    database.close();
+  }
+}
+
+function changeRows(daemon: Daemon, keys: readonly Buffer[], how: "flip" | "zero" | "remove"): void {
+  const database = new DatabaseSync(databaseFile(daemon));
+  try {
+    for (const key of keys) {
+      const found = database.prepare("SELECT value FROM rows WHERE key = ?").get(key);
+      assert.ok(found, `there is a row ${key.toString("hex")}`);
+      const value = Buffer.from(found["value"] as Uint8Array);
+      if (how === "flip") value[value.byteLength >> 1] = (value[value.byteLength >> 1] as number) ^ 0x10;
+      if (how === "remove") database.prepare("DELETE FROM rows WHERE key = ?").run(key);
+      else
+        database
+          .prepare("UPDATE rows SET value = ? WHERE key = ?")
+          .run(how === "flip" ? value : Buffer.alloc(value.byteLength), key);
+    }
+  } finally {
+    database.close();
+  }
+}
 
 function databaseFile(daemon: Daemon): string {
   const files = readdirSync(daemon.metadataDir, { recursive: true, withFileTypes: true })
