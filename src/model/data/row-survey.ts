@@ -160,7 +160,6 @@ export async function eachDamagedRow(
         try {
           rows.scan(tree, { start, end: PAST_LAST_KEY }, ({ key, keyStart, keyEnd }) => {
             left--;
-            // Also where a row can't be read, the next piece begins behind the last one that could.
             if (left > 0) return undefined;
             next = behind(key.subarray(keyStart, keyEnd));
             return STOP;
