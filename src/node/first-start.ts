@@ -1,6 +1,8 @@
 import { apply } from "../layout/apply.ts";
 import { stage } from "../layout/staging.ts";
 import type { Control } from "../model/control/control.ts";
+import { isDamage } from "../model/partition/damage.ts";
+import type { Log } from "../platform/log.ts";
 import type { NodeId } from "../util/ids.ts";
 import { type DefaultKey, type Space, StartError } from "./node-options.ts";
 
@@ -30,8 +32,23 @@ export async function ensureSingleNode(control: Control, id: NodeId, data: Space
   });
 }
 
-/** `--default-access-key` and `--default-bucket`: made when absent, left alone when they are there, refused when they are there otherwise. */
-export async function ensureDefaults(control: Control, { keyId, secret, bucket }: DefaultKey): Promise<void> {
+/**
+ * `--default-access-key` and `--default-bucket`: made when absent, left alone when they are there, refused when they are there otherwise.
+ * A damaged row of theirs is told and nothing is made over it: the rest of the store goes on.
+ */
+export async function ensureDefaults(control: Control, wanted: DefaultKey, log: Log): Promise<void> {
+  try {
+    await makeDefaults(control, wanted);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    log.error(
+      { err: error, keyId: wanted.keyId, bucket: wanted.bucket },
+      "the default key or bucket can't be used: its row is damaged",
+    );
+  }
+}
+
+async function makeDefaults(control: Control, { keyId, secret, bucket }: DefaultKey): Promise<void> {
   // A start that has nothing to make writes nothing: it works on a full disk too.
   if (isThere(control, { keyId, secret, bucket })) return;
   const { importFault } = await import("../api/admin/key-operations.ts");

@@ -79,7 +79,8 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       kv,
       lastCommand: lastCommandOf,
       fatal: platform.fatal,
-      machine: (group) => (group === CONTROL_GROUP ? new ControlMachine() : new PartitionMachine(group, { commandWindowMs })),
+      machine: (group) =>
+        group === CONTROL_GROUP ? new ControlMachine() : new PartitionMachine(group, { commandWindowMs, log }),
     },
   );
   const placement = new Placement(born.partitions);
@@ -138,7 +139,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
   async function open(): Promise<HangarNode> {
     await control.recover();
     if (options.singleNode) await ensureSingleNode(control, options.id, options.space().data);
-    if (options.defaults) await ensureDefaults(control, options.defaults);
+    if (options.defaults) await ensureDefaults(control, options.defaults, log);
     if (control.layout().version === 0)
       log.warn(
         {},

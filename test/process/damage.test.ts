@@ -249,6 +249,23 @@ describe("damaged rows by what they hold", { timeout: 120_000 }, () => {
     assert.ok(daemon.alive);
   });
 
+  test("the default key of the command line: the start says so and goes on for all others", async () => {
+    const other = (await daemon.admin("CreateKey", { name: "other" })) as { accessKeyId: string; secretAccessKey: string };
+    const found = (await daemon.admin("GetBucketInfo", { globalAlias: BUCKET })) as { id: string };
+    const permissions = { read: true, write: false, owner: false };
+    await daemon.admin("AllowBucketKey", { bucketId: found.id, accessKeyId: other.accessKeyId, permissions });
+    await daemon.stop();
+    changeRows(daemon, [controlKey(0x44, daemon.keyId)], "flip");
+    await daemon.start();
+    assert.match(daemon.lastLog(), /default key or bucket can't be used/);
+    const identity = { keyId: other.accessKeyId, secret: other.secretAccessKey, region: "garage" };
+    assert.equal((await new S3Client(daemon.host, daemon.s3Port, identity).send("GET", `/${BUCKET}/row-0`)).status, 200);
+    await daemon.stop();
+    changeRows(daemon, [controlKey(0x44, daemon.keyId)], "flip"); // the same bit: whole again
+    await daemon.start();
+    await whole();
+  });
+
   test("all group rows and half of the rows beside them: it starts and writes", async () => {
     await daemon.stop();
     const keys = rowKeys(daemon).filter((row) => row.readUInt16BE() < 0xffff);

@@ -155,20 +155,20 @@ export class Janitor implements Worker {
     const { groups, homeOf, holds, log } = this.#parts;
     // It may be a version that was replaced while it is being read: its release waits as well.
     if (holds.isHeld(upload ?? claim)) return "wait";
-    const home = await homeOf(bucket, key);
-    if (home === undefined) return (await hasRemains(groups, bucket)) ? "wait" : "dead";
-    const nowMs = groups.logTime(home);
-    // Asked before the expiry, a verdict would forbid an upload that is merely slow. No expiry lies further ahead than W, unless a clock
-    // was wrong for a moment; such a claim need not wait for the year that it read.
-    if (expiryMs >= nowMs && expiryMs <= nowMs + this.#options.commandWindowMs) return "early";
-    const command: PartitionCommand = {
-      op: "verdict",
-      bucket,
-      key,
-      claim,
-      ...(upload === undefined || part === undefined ? {} : { upload, part }),
-    };
     try {
+      const home = await homeOf(bucket, key);
+      if (home === undefined) return (await hasRemains(groups, bucket)) ? "wait" : "dead";
+      const nowMs = groups.logTime(home);
+      // Asked before the expiry, a verdict would forbid an upload that is merely slow. No expiry lies further ahead than W, unless a clock
+      // was wrong for a moment; such a claim need not wait for the year that it read.
+      if (expiryMs >= nowMs && expiryMs <= nowMs + this.#options.commandWindowMs) return "early";
+      const command: PartitionCommand = {
+        op: "verdict",
+        bucket,
+        key,
+        claim,
+        ...(upload === undefined || part === undefined ? {} : { upload, part }),
+      };
       const result = await groups.propose<PartitionCommand, VerdictResult>(home, command);
       return result.wait ? "wait" : result.live ? "live" : "dead";
     } catch (error) {
