@@ -183,7 +183,8 @@ class Fleet {
 
 /** Heap per member of an idle group, and what a second of idling costs all of them. */
 function idle(count: number): { bytesPerMember: number; cpuUsPerSecond: number; wakes: number } {
-  const gc = globalThis.gc ?? (() => {});
+  const { gc } = globalThis;
+  if (gc === undefined) throw new Error("memory can't be measured without --expose-gc (npm run bench:cores gives it)");
   gc();
   const before = process.memoryUsage().heapUsed;
   const fleet = new Fleet(count);
@@ -200,7 +201,7 @@ function idle(count: number): { bytesPerMember: number; cpuUsPerSecond: number; 
   return { bytesPerMember, cpuUsPerSecond, wakes: fleet.wakes };
 }
 
-/** All figures of the consensus core; seconds of CPU. `globalThis.gc` makes the memory exact. */
+/** All figures of the consensus core; seconds of CPU. Needs `globalThis.gc` (--expose-gc). */
 export async function benchRaft(): Promise<Figure[]> {
   const figures: Figure[] = [];
   for (const [batch, entries] of [
