@@ -12,6 +12,7 @@ import {
   type RowView,
   type ScanStep,
   type Tree,
+  wrongChecksum,
 } from "../../src/platform/kv.ts";
 import { type BatchWrite, CommitPipeline } from "../../src/platform/node/kv-pipeline.ts";
 import { assert } from "../../src/util/assert.ts";
@@ -307,7 +308,7 @@ class MemoryTransaction implements BatchWrite {
     const size = stored.length - CHECKSUM_BYTES;
     if (size >= 0 && stored.readUInt32LE(size) === rowChecksum(key, 0, key.length, stored, 0, size)) return;
     this.#onDamage();
-    throw new KvError("kv.damaged", `row ${key.toString("hex")} of ${tree} is damaged: its checksum is wrong`);
+    throw wrongChecksum(tree, key);
   }
 }
 

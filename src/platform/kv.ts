@@ -86,9 +86,18 @@ export type KvErrorCode = "kv.full" | "kv.io" | "kv.damaged" | "kv.closed";
 
 export class KvError extends Error {
   readonly code: KvErrorCode;
-  constructor(code: KvErrorCode, message: string, options?: ErrorOptions) {
+  /** Of kv.damaged: which row it is. The key itself may be what has rotted. */
+  readonly key: Buffer | undefined;
+  constructor(code: KvErrorCode, message: string, { key, ...options }: ErrorOptions & { readonly key?: Buffer } = {}) {
     super(message, options);
     this.name = "KvError";
     this.code = code;
+    this.key = key;
   }
+}
+
+/** What every engine throws for a row whose checksum is wrong. `key` is copied. */
+export function wrongChecksum(tree: Tree, key: Uint8Array): KvError {
+  const own = Buffer.from(key);
+  return new KvError("kv.damaged", `row ${own.toString("hex")} of ${tree} is damaged: its checksum is wrong`, { key: own });
 }

@@ -380,7 +380,7 @@ for (const engine of ENGINES) {
       await kv.close();
       store.damage("rows", key("sick"), value);
       kv = await store.open();
-      const damaged = { code: "kv.damaged", message: new RegExp(key("sick").toString("hex")) };
+      const damaged = { code: "kv.damaged", key: key("sick"), message: new RegExp(key("sick").toString("hex")) };
       await assert.rejects(
         kv.read((tx) => tx.get("rows", key("sick"))),
         damaged,

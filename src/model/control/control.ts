@@ -18,6 +18,8 @@ import { type BucketRow, damagedRow, type SettingsRow } from "./rows.ts";
 const MAX_RIVALS = 16;
 /** Steps of one bucket's birth or end; more mean that something turns in circles. */
 const MAX_STEPS = 64;
+/** Buckets whose guards are looked at in one go: it holds the event loop for a microsecond a guard. */
+const GUARDS_TOGETHER = 1000;
 
 export interface ControlOptions {
   /** Shards of new buckets' listings, 1 ..= 64. */
@@ -52,6 +54,8 @@ export class Control implements ControlService {
   readonly #parts: ControlParts;
   /** Buckets that this node drives right now and how often: recovery leaves them alone. Driving twice at once is wasteful, not wrong. */
   readonly #driving = new Map<BucketId, number>();
+  /** Where the next look for damaged guards begins among the buckets that live. */
+  #guardsFrom = 0;
 
   constructor(options: ControlOptions, parts: ControlParts) {
     this.#options = options;
@@ -93,11 +97,14 @@ export class Control implements ControlService {
 
   /**
    * Damaged guards are set anew for buckets that live: what they hold stands in the bucket's row, and all attempts to delete it are over.
-   * Until then their partitions refuse its commands.
+   * Until then their partitions refuse its commands. Some buckets a call, the others with the next ones.
    */
   async #mendGuards(): Promise<void> {
     const { groups, placement, log } = this.#parts;
-    const live = [...this.view.buckets.values()].filter(({ row }) => row.phase === "live");
+    const everyone = [...this.view.buckets.values()].filter(({ row }) => row.phase === "live");
+    const from = this.#guardsFrom < everyone.length ? this.#guardsFrom : 0;
+    const live = everyone.slice(from, from + GUARDS_TOGETHER);
+    this.#guardsFrom = from + live.length;
     const all = [...new Set(live.flatMap(({ row }) => placement.groupsOf(row)))];
     const damaged: { readonly group: GroupId; readonly row: BucketRow }[] = [];
     await groups.readAll(all, (rows) => {

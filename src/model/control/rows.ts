@@ -113,8 +113,11 @@ export function getRow<K extends Kind>(rows: KvRead, kind: K, id: string): RowTy
 
 /** What is said of a damaged row, to who needs it and to the log. */
 export function damagedRow(kind: Kind, id: string, options?: ErrorOptions): KvError {
-  const row = `row ${rowKey(kind, id).toString("hex")} of rows`;
-  return new KvError("kv.damaged", `${row} is damaged: it holds ${HOLDS[kind](id)}`, options);
+  const key = rowKey(kind, id);
+  return new KvError("kv.damaged", `row ${key.toString("hex")} of rows is damaged: it holds ${HOLDS[kind](id)}`, {
+    ...options,
+    key,
+  });
 }
 
 const RESTORE = "start with a backup of metadata_dir in its place";

@@ -53,7 +53,7 @@ export class BodyWriter implements BodyWriting {
   readonly #placer: BlockPlacer;
   readonly #lazy: LazyReferences;
   readonly #stalled: StalledStreams;
-  #unpending: Promise<unknown> = Promise.resolve();
+  readonly #unpending = new Set<Promise<void>>();
 
   constructor(options: BodyWriterOptions, parts: BodyWriterParts) {
     this.#options = options;
@@ -84,12 +84,14 @@ export class BodyWriter implements BodyWriting {
 
   discard(target: UploadTarget, { body, needsPending }: { readonly body: Body; readonly needsPending?: boolean }): void {
     if (body.kind === "blocks") this.#lazy.add("drop-refs", target.claim, body.blocks);
-    if (needsPending) this.#unpending = Promise.all([this.#unpending, removePendingRow(this.#parts.groups, target)]);
+    if (!needsPending) return;
+    const removal = removePendingRow(this.#parts.groups, target).finally(() => this.#unpending.delete(removal));
+    this.#unpending.add(removal);
   }
 
   /** Carries out what was put off; for stopping and for tests. */
   async flush(): Promise<void> {
-    await Promise.all([this.#unpending, this.#lazy.flush()]);
+    await Promise.all([...this.#unpending, this.#lazy.flush()]);
   }
 
   /** The whole body when it is small, else its first pieces (copied: a source's piece is valid only until the next read). */

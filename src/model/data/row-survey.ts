@@ -166,11 +166,10 @@ export async function eachDamagedRow(
           });
         } catch (error) {
           if (!isDamage(error)) throw error;
-          const { message } = error as KvError;
+          const { message, key } = error as KvError;
           onDamaged(message);
-          const key = Buffer.from(/\brow ((?:[0-9a-f]{2})+) of /.exec(message)?.[1] ?? "", "hex");
           // A key that has rotted backwards leads nowhere; one damaged row is known, which is enough to be careful.
-          next = Buffer.compare(key, start) < 0 ? undefined : behind(key);
+          next = key === undefined || Buffer.compare(key, start) < 0 ? undefined : behind(key);
         }
         return next;
       });

@@ -20,7 +20,7 @@ const NEXT_ROUND_MS = 20;
 
 /**
  * Makes room when the memory for uploads, or that for downloads, has run out: clients that have stopped in the middle hold theirs until the
- * transport gives them up (60 s), and as many of them as there are blocks of memory would keep everybody else out. Those that have stalled
+ * transport gives them up, and as many of them as there are blocks of memory would keep everybody else out. Those that have stalled
  * longest are cut off first, and no more than are needed: whoever is only slow outlives whoever is gone.
  */
 export class StalledStreams {

@@ -41,17 +41,17 @@ export function scanOver(
       return;
     } catch (error) {
       if (!isDamage(error)) throw error;
-      const key = damagedKey(error as KvError);
-      if (Buffer.compare(key, from) < 0 || Buffer.compare(key, end) >= 0) throw error;
+      const { key } = error as KvError;
+      if (key === undefined || Buffer.compare(key, from) < 0 || Buffer.compare(key, end) >= 0) throw error;
       onDamaged?.(key);
       from = Buffer.concat([key, Buffer.of(0)]);
     }
   }
 }
 
-/** The key of the row that a read found damaged: every engine names it in hexadecimal (test/contract/kv.test.ts). */
-function damagedKey({ message }: KvError): Buffer {
-  return Buffer.from(/\brow ((?:[0-9a-f]{2})+) of /.exec(message)?.[1] ?? "", "hex");
+/** For a row of `bodies` that is not there although another one names it: only damage can have taken it. */
+export function missingRow(key: Buffer): KvError {
+  return new KvError("kv.damaged", `row ${key.toString("hex")} of bodies is missing: another row names it`, { key });
 }
 
 /** What `read` makes of the key of a damaged row; undefined when there is no sense in it. */

@@ -1,8 +1,8 @@
 import { readOrdered } from "../../codec/key-order.ts";
 import { hexSlice } from "../../codec/slices.ts";
-import { KvError, type KvRead, STOP } from "../../platform/kv.ts";
+import { type KvRead, STOP } from "../../platform/kv.ts";
 import type { BucketId, ClaimId, GroupId, Hash, UploadId, VersionId } from "../../util/ids.ts";
-import { isDamage, isDamagedRow, unlessDamaged } from "./damage.ts";
+import { isDamage, isDamagedRow, missingRow, unlessDamaged } from "./damage.ts";
 import { versionOf } from "./object-row.ts";
 import { type OutboxEntry, readOutbox } from "./outbox-row.ts";
 import { readHeadVersion } from "./read-version.ts";
@@ -171,7 +171,7 @@ export function eachClaim(rows: KvRead, group: GroupId, visit: (claimant: Claima
     for (let page = 0; page < pageCount(content.stored); page++) {
       const blocks = contentPage(rows, group, { bucket, key }, content, page);
       if (blocks === undefined && by !== "outbox")
-        throw missing(pageKey(group, ROW.blockPage, { bucket, key, owner: content.claim, page }));
+        throw missingRow(pageKey(group, ROW.blockPage, { bucket, key, owner: content.claim, page }));
       for (const block of blocks ?? []) visit({ ...block, by, bucket, key });
     }
     if (by === "version") checkParts(rows, group, { bucket, key }, content);
@@ -199,7 +199,7 @@ export function eachClaim(rows: KvRead, group: GroupId, visit: (claimant: Claima
   }
   eachHead(rows, group, (bucket, key, version) => {
     const at = versionKey(group, bucket, key, version);
-    if (rows.view("bodies", at) === undefined) throw missing(at);
+    if (rows.view("bodies", at) === undefined) throw missingRow(at);
   });
   for (let after = 0; ; ) {
     const entries = readOutbox(rows, group, { after, limit: 100 });
@@ -226,11 +226,6 @@ function eachHead(rows: KvRead, group: GroupId, visit: (bucket: BucketId, key: s
     });
     for (const head of piece) visit(...head);
   }
-}
-
-/** Only damage can have taken a row that another one names. */
-function missing(at: Buffer): KvError {
-  return new KvError("kv.damaged", `row ${at.toString("hex")} of bodies is missing: another row names it`);
 }
 
 /**
@@ -298,7 +293,7 @@ function partsOf(
   return stored.starts.flatMap((_start, page) => {
     const at = pageKey(group, ROW.partPage, { ...place, owner: stored.upload, page });
     const row = rows.get("bodies", at);
-    if (row === undefined) throw missing(at);
+    if (row === undefined) throw missingRow(at);
     return decodePartPage(row);
   });
 }
@@ -314,6 +309,6 @@ function checkParts(
   if (stored.kind !== "parts" && stored.kind !== "part-pages") return;
   for (const { number } of partsOf(rows, group, place, stored)) {
     const at = partKey(group, place.bucket, place.key, stored.upload, number);
-    if ((only === undefined || only === number) && rows.view("bodies", at) === undefined) throw missing(at);
+    if ((only === undefined || only === number) && rows.view("bodies", at) === undefined) throw missingRow(at);
   }
 }

@@ -1,6 +1,6 @@
-import { KvError, type KvRead, type RowView, STOP } from "../../platform/kv.ts";
+import { type KvRead, type RowView, STOP } from "../../platform/kv.ts";
 import type { BucketId, GroupId, VersionId } from "../../util/ids.ts";
-import { isDamage } from "./damage.ts";
+import { isDamage, missingRow } from "./damage.ts";
 import { encodeObjectRow, etagOf, isInlineHead, sizeOf, versionOf } from "./object-row.ts";
 import { objectKey, readVersionKey, ROW, rowsOf, rowsOfKey, versionKey, versionsFrom } from "./row-keys.ts";
 import { decodeVersion, type Version } from "./version-row.ts";
@@ -46,8 +46,7 @@ export function readHeadVersion(
 export function readVersion(rows: KvRead, group: GroupId, bucket: BucketId, key: string, version: VersionId): Version {
   const at = versionKey(group, bucket, key, version);
   const row = rows.get("bodies", at);
-  if (row === undefined)
-    throw new KvError("kv.damaged", `row ${at.toString("hex")} of bodies is missing: an object row names it`);
+  if (row === undefined) throw missingRow(at);
   return decodeVersion(row);
 }
 

@@ -1,7 +1,7 @@
 import type { Database } from "lmdb";
 import { assert } from "../../util/assert.ts";
 import { CHECKSUM_BYTES, rowChecksum } from "../../util/row-checksum.ts";
-import { KvError, MAX_KEY_BYTES, STOP, type KvRange, type RowView, type ScanStep, type Tree } from "../kv.ts";
+import { KvError, MAX_KEY_BYTES, STOP, type KvRange, type RowView, type ScanStep, type Tree, wrongChecksum } from "../kv.ts";
 import type { BatchWrite } from "./kv-pipeline.ts";
 
 /** The parts of an lmdb database that are used here; lmdb's own types are generic over decoded values and leave out the buffers. */
@@ -194,8 +194,7 @@ export class LmdbTransaction implements BatchWrite {
   #verify(tree: Tree, key: Uint8Array, keyStart: number, keyEnd: number, size: number): void {
     const bytes = this.#read;
     if (size >= 0 && bytes.readUInt32LE(size) === rowChecksum(key, keyStart, keyEnd, bytes, 0, size)) return;
-    const name = Buffer.from(key.subarray(keyStart, keyEnd)).toString("hex");
-    const error = new KvError("kv.damaged", `row ${name} of ${tree} is damaged: its checksum is wrong`);
+    const error = wrongChecksum(tree, key.subarray(keyStart, keyEnd));
     this.#onDamage(error);
     throw error;
   }

@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { assert } from "../../util/assert.ts";
 import { CHECKSUM_BYTES, rowChecksum } from "../../util/row-checksum.ts";
-import { KvError, MAX_KEY_BYTES, STOP, type KvRange, type RowView, type ScanStep, type Tree } from "../kv.ts";
+import { KvError, MAX_KEY_BYTES, STOP, type KvRange, type RowView, type ScanStep, type Tree, wrongChecksum } from "../kv.ts";
 import type { BatchWrite } from "./kv-pipeline.ts";
 
 /** Rows that a scan fetches at a time: 4, 16, 64, 256 …: a scan that seeks soon fetches little, a long one seldom. */
@@ -166,8 +166,7 @@ export class SqliteTransaction implements BatchWrite {
   #verify(tree: Tree, key: Uint8Array, stored: Buffer): number {
     const size = stored.length - CHECKSUM_BYTES;
     if (size >= 0 && stored.readUInt32LE(size) === rowChecksum(key, 0, key.length, stored, 0, size)) return size;
-    const name = Buffer.from(key).toString("hex");
-    const error = new KvError("kv.damaged", `row ${name} of ${tree} is damaged: its checksum is wrong`);
+    const error = wrongChecksum(tree, key);
     this.#onDamage(error);
     throw error;
   }
