@@ -41,18 +41,7 @@ export function beginRead<C>(core: Core<C>, id: number, scope: Scope, now: Momen
   }
   const { leadership } = core;
   const indices = leadership === null ? null : [leaderReadIndex(core, leadership, scope)];
-  const untilMs = now.monoMs + core.options.readTimeoutMs;
-  readsOf(core).waiting.push({
-    id,
-    from: null,
-    scopes: [scope],
-    indices,
-    confirmed: false,
-    round: 0,
-    asks: null,
-    sentAtMs: now.monoMs,
-    untilMs,
-  });
+  wait(core, { id, from: null, scopes: [scope], indices }, now);
 }
 
 /** Another member asks for its reads. */
@@ -64,19 +53,13 @@ export function onReadIndexRequest<C>(core: Core<C>, request: ReadIndexRequest, 
     return;
   }
   const indices = request.scopes.map((scope) => leaderReadIndex(core, leadership, scope));
-  const untilMs = now.monoMs + core.options.readTimeoutMs;
   const { ask: id, from, scopes } = request;
-  readsOf(core).waiting.push({
-    id,
-    from,
-    scopes,
-    indices,
-    confirmed: false,
-    round: 0,
-    asks: null,
-    sentAtMs: now.monoMs,
-    untilMs,
-  });
+  wait(core, { id, from, scopes, indices }, now);
+}
+
+function wait<C>(core: Core<C>, read: Pick<WaitingRead, "id" | "from" | "scopes" | "indices">, now: Moment): void {
+  const untilMs = now.monoMs + core.options.readTimeoutMs;
+  readsOf(core).waiting.push({ ...read, confirmed: false, round: 0, asks: null, sentAtMs: now.monoMs, untilMs });
 }
 
 export function onReadIndexReply<C>(core: Core<C>, reply: ReadIndexReply): void {
