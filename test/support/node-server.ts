@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseConfig, type Config } from "../../src/config/config.ts";
-import { createNode } from "../../src/node/node.ts";
+import { createNode, type HangarNode } from "../../src/node/node.ts";
 import { nodeClock } from "../../src/platform/node/clock.ts";
 import { NodeCpu } from "../../src/platform/node/cpu.ts";
 import { NodeDisk } from "../../src/platform/node/disk.ts";
@@ -70,10 +70,7 @@ async function start(home: string, config: Config): Promise<NodeServer> {
       fatal,
     },
   );
-  const { control } = node.parts;
-  const key = { op: "create-key", name: "wire test", mayCreateBucket: false } as const;
-  await control.command({ ...key, id: OTHER.keyId, secret: OTHER.secret });
-  await control.command({ ...key, id: EXPIRED.keyId, secret: EXPIRED.secret, expiresMs: Date.now() - 1000 });
+  await addKeys(node);
   const address = node.s3Address ?? "";
   const colon = address.lastIndexOf(":");
   return {
@@ -87,18 +84,29 @@ async function start(home: string, config: Config): Promise<NodeServer> {
     expired: EXPIRED,
     errors,
     metrics,
-    async grant(to, bucket, rights) {
-      const found = control.resolveBucket(bucket, IDENTITY.keyId);
-      if (found === undefined) throw new Error(`no bucket ${bucket}`);
-      if (control.resolveBucket(bucket, to.keyId) === undefined)
-        await control.command({ op: "add-alias", bucket: found.id, alias: bucket, keyId: to.keyId });
-      const missing = [..."rwo"].filter((right) => !rights.includes(right)).join("");
-      await control.command({ op: "change-rights", bucket: found.id, keyId: to.keyId, add: rights, remove: missing });
-    },
+    grant: granting(node),
     async stop() {
       await node.stop({ graceMs: 1000 });
       rmSync(home, { recursive: true, force: true });
     },
+  };
+}
+
+/** The keys beside the default one that tests sign with. */
+export async function addKeys({ parts: { control } }: HangarNode): Promise<void> {
+  const key = { op: "create-key", name: "wire test", mayCreateBucket: false } as const;
+  await control.command({ ...key, id: OTHER.keyId, secret: OTHER.secret });
+  await control.command({ ...key, id: EXPIRED.keyId, secret: EXPIRED.secret, expiresMs: Date.now() - 1000 });
+}
+
+export function granting({ parts: { control } }: HangarNode): S3TestServer["grant"] {
+  return async (to, bucket, rights) => {
+    const found = control.resolveBucket(bucket, IDENTITY.keyId);
+    if (found === undefined) throw new Error(`no bucket ${bucket}`);
+    if (control.resolveBucket(bucket, to.keyId) === undefined)
+      await control.command({ op: "add-alias", bucket: found.id, alias: bucket, keyId: to.keyId });
+    const missing = [..."rwo"].filter((right) => !rights.includes(right)).join("");
+    await control.command({ op: "change-rights", bucket: found.id, keyId: to.keyId, add: rights, remove: missing });
   };
 }
 

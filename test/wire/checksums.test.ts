@@ -17,7 +17,7 @@ import {
   type S3Client,
   UploadPartCommand,
 } from "@aws-sdk/client-s3";
-import { full } from "../support/memory-objects.ts";
+import { full } from "../support/checksums.ts";
 import { ask, type Reply } from "../support/request.ts";
 import { sdkClient, sdkError } from "../support/sdk.ts";
 import type { S3TestServer } from "../support/server.ts";

@@ -4,7 +4,7 @@ import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import fc from "fast-check";
 import { ERRORS } from "../../src/api/s3/errors.ts";
-import { type MemoryServer, startMemoryServer } from "../support/memory-server.ts";
+import { startSimulatedNodeServer } from "../support/simulated-node-server.ts";
 import { type Ask, ask, exchange, type Reply, sendRaw } from "../support/request.ts";
 import { startServer } from "../support/start.ts";
 import type { S3TestServer } from "../support/server.ts";
@@ -197,11 +197,11 @@ async function patient<T>(work: Promise<T>, what: string): Promise<T> {
 }
 
 for (const [name, start, share] of [
-  ["a store in memory", startMemoryServer, 1],
+  ["a node on simulated disks", startSimulatedNodeServer, 1],
   ["a whole node", startServer, 0.4],
 ] as const) {
   describe(`bad input, ${name}`, () => {
-    let server: S3TestServer | MemoryServer;
+    let server: S3TestServer;
     before(async () => {
       server = await start();
       await fresh();

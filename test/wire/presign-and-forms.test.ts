@@ -4,7 +4,7 @@ import { after, before, describe, it } from "node:test";
 import { GetObjectCommand, PutObjectCommand, type S3Client, UploadPartCommand } from "@aws-sdk/client-s3";
 import { createPresignedPost } from "@aws-sdk/s3-presigned-post";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
-import { full } from "../support/memory-objects.ts";
+import { full } from "../support/checksums.ts";
 import { ask, exchange, type Reply } from "../support/request.ts";
 import { sdkClient } from "../support/sdk.ts";
 import type { S3TestServer } from "../support/server.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { full } from "../../../test/support/memory-objects.ts";
+import { full } from "../../../test/support/checksums.ts";
 import type { HttpRequest } from "../../platform/http.ts";
 import { sourceOf } from "../../util/byte-source.ts";
 import { checksumHeader } from "../common/checksum-headers.ts";

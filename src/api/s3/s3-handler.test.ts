@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { type MemoryServer, startMemoryServer } from "../../../test/support/memory-server.ts";
+import { type SimulatedNodeServer, startSimulatedNodeServer } from "../../../test/support/simulated-node-server.ts";
 import { ask } from "../../../test/support/request.ts";
 import { GroupError } from "../../group/groups.ts";
 import { ServiceError } from "../../model/object-service.ts";
@@ -30,9 +30,9 @@ it("answers of the connection itself: each status has its code, and what it says
 
 describe("the store's own trouble", () => {
   const metrics = createMetrics();
-  let server: MemoryServer;
+  let server: SimulatedNodeServer;
   before(async () => {
-    server = await startMemoryServer({ metrics });
+    server = await startSimulatedNodeServer({ metrics });
     await ask(server, { method: "PUT", target: "/b-1" });
     await ask(server, { method: "PUT", target: "/b-1/k", body: "x" });
   });
@@ -66,7 +66,7 @@ describe("the store's own trouble", () => {
     ];
     for (const [failure, plain, conditional, logged] of cases) {
       (server.errors as string[]).length = 0;
-      server.objects.failure = failure;
+      server.failure = failure;
       const put = await ask(server, { method: "PUT", target: "/b-1/k", body: "x" });
       assert.equal(`${put.status} ${put.code}`, plain, failure.message);
       assert.doesNotMatch(put.text, /secret/);
@@ -76,30 +76,30 @@ describe("the store's own trouble", () => {
       assert.equal(`${get.status} ${get.code}`, plain, "a read has no unknown outcome");
       assert.equal(server.errors.length, logged ? 3 : 0, failure.message);
     }
-    server.objects.failure = new ServiceError("service.no-space", "the disk of /data is full");
+    server.failure = new ServiceError("service.no-space", "the disk of /data is full");
     const full = await ask(server, { method: "PUT", target: "/b-1/k", body: "x" });
     assert.deepEqual([full.status, full.code], [503, "ServiceUnavailable"]);
     assert.match(full.text, /the disk of \/data is full/);
-    server.objects.failure = undefined;
+    server.failure = undefined;
   });
 
   it("does not flood the log", async () => {
     (server.errors as string[]).length = 0;
-    server.objects.failure = new Error("again and again");
+    server.failure = new Error("again and again");
     for (let n = 0; n < SELDOM.lines + 20; n++)
       await ask(server, { target: "/b-1/k?attributes", headers: { "x-amz-object-attributes": "ETag" } });
-    server.objects.failure = undefined;
+    server.failure = undefined;
     assert.equal(server.errors.length, SELDOM.lines);
   });
 
   it("is told per key by DeleteObjects", async () => {
-    server.objects.failure = new ServiceError("service.unavailable", "secret");
+    server.failure = new ServiceError("service.unavailable", "secret");
     const reply = await ask(server, {
       method: "POST",
       target: "/b-1?delete",
       body: "<Delete><Object><Key>k</Key></Object></Delete>",
     });
-    server.objects.failure = undefined;
+    server.failure = undefined;
     assert.equal(reply.status, 200);
     assert.match(reply.text, /<Error><Key>k<\/Key><Code>ServiceUnavailable<\/Code>/);
     assert.doesNotMatch(reply.text, /secret/);
