@@ -208,9 +208,10 @@ export class SimDisk implements Disk {
     return this.#step("list", directory, () => {
       if (this.#file(directory)) throw new DiskError("disk.io", directory, "not a directory");
       const entries: DirectoryEntry[] = [];
+      const prefix = directory === "/" ? directory : `${directory}/`;
       for (const [path, node] of this.image.names)
-        if (parentOf(path) === directory)
-          entries.push({ name: path.slice(directory.length + 1), directory: node === "directory" });
+        if (path.startsWith(prefix) && path.length > prefix.length && !path.includes("/", prefix.length))
+          entries.push({ name: path.slice(prefix.length), directory: node === "directory" });
       return entries;
     });
   }
