@@ -61,7 +61,7 @@ export interface ClusterStatus {
   readonly layoutVersion: number;
   readonly nodes: readonly {
     readonly id: string;
-    readonly garageVersion: string | null;
+    readonly hangarVersion: string | null;
     readonly addr: string | null;
     readonly hostname: string | null;
     readonly isUp: boolean;

@@ -3,7 +3,7 @@ import { parseDuration, parseSize } from "../config/values.ts";
 import type { AdminClient } from "./admin-client.ts";
 import type { BucketInfo, KeyInfo } from "./answers.ts";
 import { CommandError } from "./fail.ts";
-import { bothSizes, localTime, print, rwo, shortId, table } from "./text.ts";
+import { bothSizes, localTime, nonEmpty, print, rwo, shortId, table } from "./text.ts";
 
 /** `hangar bucket …` */
 export function addBucketCommands(program: Command, client: () => AdminClient): void {
@@ -45,7 +45,7 @@ export function addBucketCommands(program: Command, client: () => AdminClient): 
     .argument("<name>", "global name")
     .description("create a bucket")
     .action(async (name: string) => {
-      show((await client().post("CreateBucket", { globalAlias: name })) as BucketInfo);
+      show((await client().post("CreateBucket", { globalAlias: nonEmpty("the name", name) })) as BucketInfo);
     });
 
   bucket

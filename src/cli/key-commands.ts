@@ -3,7 +3,7 @@ import type { AdminClient } from "./admin-client.ts";
 import type { KeyInfo } from "./answers.ts";
 import { expiry } from "./expiry.ts";
 import { CommandError } from "./fail.ts";
-import { localTime, print, rwo, shortId, table } from "./text.ts";
+import { localTime, nonEmpty, print, rwo, shortId, table } from "./text.ts";
 
 /** `hangar key …` */
 export function addKeyCommands(program: Command, client: () => AdminClient): void {
@@ -78,7 +78,7 @@ export function addKeyCommands(program: Command, client: () => AdminClient): voi
     .argument("<name>", "new name")
     .description("rename a key")
     .action(async (pattern: string, name: string) => {
-      await update(client(), pattern, { name });
+      await update(client(), pattern, { name: nonEmpty("the new name", name) });
     });
 
   key

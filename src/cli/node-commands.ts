@@ -88,14 +88,14 @@ async function status(api: AdminClient): Promise<void> {
           : "";
         const head = [shortId(node.id), node.hostname ?? "?", node.addr ?? "N/A"];
         if (!node.role)
-          return [...head, staged.has(node.id) ? "pending..." : "NO ROLE ASSIGNED", "", "", "", node.garageVersion ?? ""];
+          return [...head, staged.has(node.id) ? "pending..." : "NO ROLE ASSIGNED", "", "", "", node.hangarVersion ?? ""];
         return [
           ...head,
           `[${node.role.tags.join(",")}]`,
           node.role.zone,
           node.role.capacity === null ? "gateway" : siSize(node.role.capacity),
           node.role.capacity === null ? "" : avail,
-          node.garageVersion ?? "",
+          node.hangarVersion ?? "",
         ];
       }),
     ]),

@@ -75,6 +75,12 @@ export function whole(what: string, text: string): number {
   return Number(text);
 }
 
+/** Text that was given as `what`; an empty one would count as left out where it is sent. @throws CommandError */
+export function nonEmpty(what: string, text: string): string {
+  if (text === "") throw new CommandError(`${what} is empty`);
+  return text;
+}
+
 export function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { AdminClient } from "./admin-client.ts";
 import { expiry } from "./expiry.ts";
 import { CommandError } from "./fail.ts";
-import { localTime, print, table } from "./text.ts";
+import { localTime, nonEmpty, print, table } from "./text.ts";
 
 interface TokenInfo {
   readonly id: string | null;
@@ -65,7 +65,7 @@ export function addTokenCommands(program: Command, client: () => AdminClient): v
     .argument("<token>")
     .argument("<name>")
     .description("rename an admin token")
-    .action(async (pattern: string, name: string) => update(client(), pattern, () => ({ name })));
+    .action(async (pattern: string, name: string) => update(client(), pattern, () => ({ name: nonEmpty("the new name", name) })));
   token
     .command("set")
     .argument("<token>")

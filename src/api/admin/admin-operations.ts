@@ -1,9 +1,9 @@
-import { z } from "zod";
 import type { Caller } from "./admin-auth.ts";
 import { AdminError } from "./admin-error.ts";
 import { BLOCK_OPERATIONS } from "./block-operations.ts";
 import { BUCKET_OPERATIONS } from "./bucket-operations.ts";
 import { CLUSTER_OPERATIONS } from "./cluster-operations.ts";
+import { inputOf, queryNames } from "./input.ts";
 import { KEY_OPERATIONS } from "./key-operations.ts";
 import { LAYOUT_OPERATIONS } from "./layout-operations.ts";
 import { NODE_OPERATIONS } from "./node-operations.ts";
@@ -43,12 +43,10 @@ export async function runOperation(
   const context = { ...base, caller };
   const operation = ADMIN_OPERATIONS.get(name);
   if (!operation) throw new AdminError("InvalidRequest", `there is no operation ${name}`);
-  const { node: wantedNode, ...ownQuery } = input.query;
-  const query = checked(operation.query ?? z.strictObject({}), operation.perNode ? ownQuery : input.query, "query parameter");
-  const body = operation.body ? checked(operation.body, input.body === undefined ? {} : input.body, "body") : undefined;
-  if (!operation.body && !isNothing(input.body)) throw new AdminError("InvalidRequest", `${name} takes no body`);
+  const { query, body } = inputOf(operation, input);
   if (!operation.perNode) return operation.response.encode(await operation.run(context, { query, body }));
   const { id } = context.node;
+  const wantedNode = input.query["node"];
   if (wantedNode === undefined || wantedNode === "")
     throw new AdminError("InvalidRequest", "give the query parameter node: an id, the beginning of one, self, or *");
   if (wantedNode !== "*" && wantedNode !== "self" && !id.startsWith(wantedNode))
@@ -61,40 +59,6 @@ export async function runOperation(
   }
 }
 
-/** Clients send {} or null where there is nothing to say. */
-function isNothing(body: unknown): boolean {
-  return body == null || (typeof body === "object" && Object.keys(body).length === 0);
-}
-
-function checked(schema: z.ZodType, value: unknown, what: string): unknown {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const faults = result.error.issues.slice(0, MAX_FAULTS).map((issue) => {
-    const { path, message } = clearest(issue);
-    return `${path.length > 0 ? `${what} ${path.join(".")}` : what}: ${message}`;
-  });
-  throw new AdminError("InvalidRequest", faults.join("; "));
-}
-
-/** Faults of one request that are told. */
-const MAX_FAULTS = 5;
-
-type Issue = z.core.$ZodIssue;
-
-/** Of several forms that a value may have, what is wrong with the one that it comes closest to: the fault that lies deepest. */
-function clearest(issue: Issue): { readonly path: readonly PropertyKey[]; readonly message: string } {
-  if (issue.code !== "invalid_union" || issue.errors.length === 0) return issue;
-  const inner = issue.errors.flatMap((branch) => (branch[0] ? [clearest(branch[0])] : []));
-  const deepest = Math.max(...inner.map((one) => one.path.length));
-  const found = inner.filter((one) => one.path.length === deepest);
-  return {
-    path: [...issue.path, ...(found.length === 1 ? (found[0]?.path ?? []) : [])],
-    message: [
-      ...new Set(found.map((one) => (found.length === 1 ? one.message : [...one.path.map(String), one.message].join(": ")))),
-    ].join(", or "),
-  };
-}
-
 /**
  * Parts of `hangar json-api NAME JSON`: {"id": …, "body": …} says outright what is what; else the fields that the operation takes as
  * query parameters go there and the rest is the body. Operations on nodes default to this node.
@@ -103,7 +67,7 @@ export function splitInput(operation: Operation, input: unknown): { query: Recor
   const query: Record<string, string> = operation.perNode ? { node: "self" } : {};
   if (typeof input !== "object" || input === null || Array.isArray(input)) return { query, body: input };
   const fields = input as Record<string, unknown>;
-  const known = new Set(["node", ...Object.keys((operation.query as z.ZodObject | undefined)?.shape ?? {})]);
+  const known = new Set(queryNames(operation));
   const rest: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(fields)) {
     // A query parameter that is null is one that was left out.
@@ -112,9 +76,5 @@ export function splitInput(operation: Operation, input: unknown): { query: Recor
     else rest[name] = value;
   }
   if ("body" in fields) return { query, body: fields["body"] };
-  if (!operation.body) {
-    for (const [name, value] of Object.entries(rest)) if (value != null) query[name] = String(value);
-    return { query, body: undefined };
-  }
   return { query, body: rest };
 }

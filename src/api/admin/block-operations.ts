@@ -47,7 +47,7 @@ export const BLOCK_OPERATIONS: readonly Operation[] = [
     name: "GetBlockInfo",
     method: "POST",
     perNode: true,
-    body: z.strictObject({ blockHash: z.string() }),
+    body: z.object({ blockHash: z.string() }),
     response: z.object({
       blockHash: z.string(),
       refcount: z.number(),
@@ -67,7 +67,7 @@ export const BLOCK_OPERATIONS: readonly Operation[] = [
     name: "RetryBlockResync",
     method: "POST",
     perNode: true,
-    body: z.union([z.strictObject({ all: z.literal(true) }), z.strictObject({ blockHashes: z.array(z.string()) })]),
+    body: z.object({ all: z.boolean().optional(), blockHashes: z.array(z.string()).optional() }),
     response: z.object({ count: z.number() }),
     run: () => {
       throw new AdminError(

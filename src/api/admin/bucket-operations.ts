@@ -3,7 +3,7 @@ import type { BucketView } from "../../model/control/control-view.ts";
 import type { AliasName, ControlResult } from "../../model/control/control-commands.ts";
 import type { BucketId } from "../../util/ids.ts";
 import { AdminError } from "./admin-error.ts";
-import { isoDate, letters, optionalText, permissionChange, permissions } from "./fields.ts";
+import { bucketId, isoDate, keyId, letters, optionalText, permissionChange, permissions } from "./fields.ts";
 import { findKey } from "./key-operations.ts";
 import { inspectObject } from "./object-inspection.ts";
 import { type AdminContext, type Operation, operation } from "./operation.ts";
@@ -27,11 +27,14 @@ const bucketInfo = z.object({
 });
 type BucketInfo = z.input<typeof bucketInfo>;
 
-const aliasChange = z.union([
-  z.strictObject({ bucketId: z.string(), globalAlias: z.string() }),
-  z.strictObject({ bucketId: z.string(), localAlias: z.string(), accessKeyId: z.string() }),
-]);
-const rightsChange = z.strictObject({ bucketId: z.string(), accessKeyId: z.string(), permissions: permissionChange });
+/** Either a global name, or a name in the eyes of one key. */
+const aliasChange = z.object({
+  bucketId,
+  globalAlias: optionalText,
+  localAlias: optionalText,
+  accessKeyId: keyId.optional(),
+});
+const rightsChange = z.object({ bucketId, accessKeyId: keyId, permissions: permissionChange });
 const limit = z.number().int().nonnegative().nullish();
 
 export const BUCKET_OPERATIONS: readonly Operation[] = [
@@ -55,31 +58,25 @@ export const BUCKET_OPERATIONS: readonly Operation[] = [
   operation({
     name: "GetBucketInfo",
     method: "GET",
-    query: z.strictObject({ id: optionalText, globalAlias: optionalText, search: optionalText }),
+    query: z.object({ id: bucketId.optional(), globalAlias: optionalText, search: optionalText }),
     response: bucketInfo,
     run: (context, { query }) => describe(context, findBucket(context, query)),
   }),
   operation({
     name: "CreateBucket",
     method: "POST",
-    body: z.strictObject({
+    body: z.object({
       globalAlias: z.string().nullish(),
-      localAlias: z.strictObject({ accessKeyId: z.string(), alias: z.string(), allow: permissionChange.optional() }).nullish(),
+      localAlias: z.object({ accessKeyId: keyId.optional(), alias: optionalText, allow: permissionChange.nullish() }).nullish(),
     }),
     response: bucketInfo,
     run: async (context, { body }) => {
-      if (body.localAlias) findKey(context, { id: body.localAlias.accessKeyId });
+      const { globalAlias, localAlias } = body;
+      const local = localAliasOf(localAlias?.accessKeyId, localAlias?.alias);
+      if (local) findKey(context, { id: local.keyId });
       const created = await context.control.createBucket({
-        ...(body.globalAlias == null ? {} : { globalAlias: body.globalAlias }),
-        ...(body.localAlias
-          ? {
-              localAlias: {
-                keyId: body.localAlias.accessKeyId,
-                alias: body.localAlias.alias,
-                letters: letters(body.localAlias.allow ?? {}),
-              },
-            }
-          : {}),
+        ...(globalAlias == null ? {} : { globalAlias }),
+        ...(local ? { localAlias: { ...local, letters: letters(localAlias?.allow ?? {}) } } : {}),
       });
       if (created.ok) return describe(context, findBucket(context, { id: created.id }));
       if (created.code === "invalid-name") throw new AdminError("InvalidBucketName", created.message);
@@ -90,17 +87,17 @@ export const BUCKET_OPERATIONS: readonly Operation[] = [
   operation({
     name: "UpdateBucket",
     method: "POST",
-    query: z.strictObject({ id: z.string() }),
-    body: z.strictObject({
+    query: z.object({ id: bucketId }),
+    body: z.object({
       websiteAccess: z
-        .strictObject({
+        .object({
           enabled: z.boolean(),
           indexDocument: z.string().nullish(),
           errorDocument: z.string().nullish(),
           routingRules: z.array(z.unknown()).nullish(),
         })
         .nullish(),
-      quotas: z.strictObject({ maxSize: limit, maxObjects: limit }).nullish(),
+      quotas: z.object({ maxSize: limit, maxObjects: limit }).nullish(),
       corsRules: z.array(z.unknown()).nullish(),
       lifecycleRules: z.array(z.unknown()).nullish(),
     }),
@@ -119,7 +116,6 @@ export const BUCKET_OPERATIONS: readonly Operation[] = [
         throw new AdminError("InvalidRequest", "documents make no sense for a website that is switched off");
       if (site?.enabled && (!site.indexDocument || site.indexDocument.includes("/")))
         throw new AdminError("InvalidRequest", "websiteAccess needs indexDocument when it is enabled: a name without slashes");
-      if (site?.errorDocument === "") throw new AdminError("InvalidRequest", "errorDocument is a key, or left out");
       const result = await context.control.command({
         op: "update-bucket",
         id: bucket.id,
@@ -142,7 +138,7 @@ export const BUCKET_OPERATIONS: readonly Operation[] = [
   operation({
     name: "DeleteBucket",
     method: "POST",
-    query: z.strictObject({ id: z.string() }),
+    query: z.object({ id: bucketId }),
     response: z.null(),
     run: async (context, { query }) => {
       // All its names go with it, as with Garage; the command line asks for the last one.
@@ -160,14 +156,14 @@ export const BUCKET_OPERATIONS: readonly Operation[] = [
   operation({
     name: "CleanupIncompleteUploads",
     method: "POST",
-    body: z.strictObject({ bucketId: z.string(), olderThanSecs: z.number().nonnegative() }),
+    body: z.object({ bucketId, olderThanSecs: z.number().nonnegative() }),
     response: z.object({ uploadsDeleted: z.number() }),
     run: (context, { body }) => cleanupUploads(context, findBucket(context, { id: body.bucketId }), body.olderThanSecs),
   }),
   operation({
     name: "InspectObject",
     method: "GET",
-    query: z.strictObject({ bucketId: z.string(), key: z.string() }),
+    query: z.object({ bucketId, key: z.string() }),
     response: z.object({
       bucketId: z.string(),
       key: z.string(),
@@ -281,8 +277,23 @@ async function describe({ control, objects }: AdminContext, bucket: BucketView):
   };
 }
 
-function aliasOf(change: z.output<typeof aliasChange>): AliasName {
-  return "localAlias" in change ? { alias: change.localAlias, keyId: change.accessKeyId } : { alias: change.globalAlias };
+function aliasOf({ globalAlias, localAlias, accessKeyId }: z.output<typeof aliasChange>): AliasName {
+  if (globalAlias !== undefined && localAlias !== undefined)
+    throw new AdminError("InvalidRequest", "give either globalAlias or localAlias, not both");
+  const alias = globalAlias === undefined ? localAliasOf(accessKeyId, localAlias) : { alias: globalAlias };
+  if (!alias) throw new AdminError("InvalidRequest", "give globalAlias, or localAlias and accessKeyId");
+  return alias;
+}
+
+/** Undefined when neither is given. */
+function localAliasOf(
+  keyId: string | undefined,
+  alias: string | undefined,
+): { readonly keyId: string; readonly alias: string } | undefined {
+  if (keyId === undefined && alias === undefined) return undefined;
+  if (keyId === undefined || alias === undefined)
+    throw new AdminError("InvalidRequest", "a local alias and accessKeyId go together");
+  return { keyId, alias };
 }
 
 async function changeRights(

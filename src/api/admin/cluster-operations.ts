@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { isStorage } from "../../layout/roles.ts";
 import { AdminError } from "./admin-error.ts";
+import { GARAGE_VERSION } from "./fields.ts";
 import { type AdminContext, type NodeFacts, type Operation, operation, type Space } from "./operation.ts";
 
 const space = z.object({ available: z.number(), total: z.number() });
@@ -25,6 +26,7 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
         z.object({
           id: z.string(),
           garageVersion: z.string().nullable(),
+          hangarVersion: z.string().nullable(),
           addr: z.string().nullable(),
           hostname: z.string().nullable(),
           isUp: z.boolean(),
@@ -45,7 +47,8 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
         nodes: [
           {
             id: node.id as string,
-            garageVersion: node.version,
+            garageVersion: GARAGE_VERSION,
+            hangarVersion: node.version,
             addr: node.address,
             hostname: node.hostname,
             isUp: true,
@@ -58,6 +61,7 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
           ...others.map((role) => ({
             id: role.id as string,
             garageVersion: null,
+            hangarVersion: null,
             addr: null,
             hostname: null,
             isUp: false,

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { AccessKey } from "../../model/control-service.ts";
 import { AdminError } from "./admin-error.ts";
-import { expiryOf, isoDate, optionalText, permissions } from "./fields.ts";
+import { expiryOf, isoDate, keyId, optionalText, permissions } from "./fields.ts";
 import { type AdminContext, type Operation, operation } from "./operation.ts";
 
 const keyItem = z.object({
@@ -26,12 +26,12 @@ const keyInfo = z.object({
 });
 type KeyInfo = z.input<typeof keyInfo>;
 
-const keyChange = z.strictObject({
+const keyChange = z.object({
   name: z.string().nullish(),
   expiration: z.iso.datetime({ offset: true }).nullish(),
   neverExpires: z.boolean().optional(),
-  allow: z.strictObject({ createBucket: z.boolean().optional() }).nullish(),
-  deny: z.strictObject({ createBucket: z.boolean().optional() }).nullish(),
+  allow: z.object({ createBucket: z.boolean().optional() }).nullish(),
+  deny: z.object({ createBucket: z.boolean().optional() }).nullish(),
 });
 type KeyChange = z.output<typeof keyChange>;
 
@@ -54,7 +54,7 @@ export const KEY_OPERATIONS: readonly Operation[] = [
   operation({
     name: "GetKeyInfo",
     method: "GET",
-    query: z.strictObject({ id: optionalText, search: optionalText, showSecretKey: z.enum(["true", "false"]).optional() }),
+    query: z.object({ id: keyId.optional(), search: optionalText, showSecretKey: z.enum(["true", "false"]).optional() }),
     response: keyInfo,
     run: (context, { query }) => describe(context, findKey(context, query), query.showSecretKey === "true"),
   }),
@@ -82,7 +82,7 @@ export const KEY_OPERATIONS: readonly Operation[] = [
   operation({
     name: "ImportKey",
     method: "POST",
-    body: z.strictObject({ accessKeyId: z.string(), secretAccessKey: z.string(), name: z.string().nullish() }),
+    body: z.object({ accessKeyId: z.string(), secretAccessKey: z.string(), name: z.string().nullish() }),
     response: keyInfo,
     run: async (context, { body }) => {
       const { accessKeyId, secretAccessKey } = body;
@@ -103,7 +103,7 @@ export const KEY_OPERATIONS: readonly Operation[] = [
   operation({
     name: "UpdateKey",
     method: "POST",
-    query: z.strictObject({ id: z.string() }),
+    query: z.object({ id: keyId }),
     body: keyChange,
     response: keyInfo,
     run: async (context, { query, body }) => {
@@ -123,7 +123,7 @@ export const KEY_OPERATIONS: readonly Operation[] = [
   operation({
     name: "DeleteKey",
     method: "POST",
-    query: z.strictObject({ id: z.string() }),
+    query: z.object({ id: keyId }),
     response: z.null(),
     run: async (context, { query }) => {
       const result = await context.control.command({ op: "delete-key", id: findKey(context, query).id });
@@ -159,9 +159,7 @@ export function findKey(
   const search = wanted.search as string;
   const exact = control.view.keys.get(search);
   if (exact) return exact;
-  const found = [...control.view.keys.values()].filter(
-    (key) => key.name === search || (search !== "" && key.id.startsWith(search)),
-  );
+  const found = [...control.view.keys.values()].filter((key) => key.name === search || key.id.startsWith(search));
   if (found.length === 1) return found[0] as AccessKey;
   if (found.length === 0) throw new AdminError("NoSuchAccessKey", `no access key has the id prefix or name ${search}`);
   throw new AdminError(

@@ -6,8 +6,8 @@ import { type LayoutState, storedPartitions } from "../../layout/state.ts";
 import { AdminError } from "./admin-error.ts";
 import { type AdminContext, type Operation, operation } from "./operation.ts";
 
-const redundancy = z.union([z.literal("maximum"), z.strictObject({ atLeast: z.number().int() })]);
-const parameters = z.strictObject({ zoneRedundancy: redundancy });
+const redundancy = z.union([z.literal("maximum"), z.object({ atLeast: z.number().int() })]);
+const parameters = z.object({ zoneRedundancy: redundancy });
 const role = { id: z.string(), zone: z.string(), tags: z.array(z.string()), capacity: z.number().nullable() };
 
 const layoutShape = z.object({
@@ -46,29 +46,28 @@ export const LAYOUT_OPERATIONS: readonly Operation[] = [
   operation({
     name: "UpdateClusterLayout",
     method: "POST",
-    body: z.strictObject({
+    body: z.object({
+      /** A role to give, or `remove`. */
       roles: z
         .array(
-          z.union([
-            z.strictObject({ id: z.string(), remove: z.literal(true) }),
-            z.strictObject({
-              id: z.string(),
-              zone: z.string(),
-              tags: z.array(z.string()).default([]),
-              capacity: z.number().int().nullish(),
-            }),
-          ]),
+          z.object({
+            id: z.string(),
+            remove: z.boolean().optional(),
+            zone: z.string().optional(),
+            tags: z.array(z.string()).optional(),
+            capacity: z.number().int().nullish(),
+          }),
         )
         .optional(),
       parameters: parameters.nullish(),
     }),
     response: layoutShape,
     run: (context, { body }) => {
-      const changes: LayoutChange[] = (body.roles ?? []).map((wish) =>
-        "remove" in wish
-          ? { kind: "remove", node: wish.id }
-          : { kind: "assign", node: wish.id, zone: wish.zone, capacity: wish.capacity ?? null, tags: wish.tags },
-      );
+      const changes = (body.roles ?? []).map(({ id, remove, zone, tags, capacity }): LayoutChange => {
+        if (remove) return { kind: "remove", node: id };
+        if (zone === undefined) throw new AdminError("InvalidRequest", `the role of ${id}: give a zone, or remove: true`);
+        return { kind: "assign", node: id, zone, capacity: capacity ?? null, tags: tags ?? [] };
+      });
       if (body.parameters) changes.push({ kind: "config", zoneRedundancy: body.parameters.zoneRedundancy });
       return change(context, (layout) => stageAll(layout, changes));
     },
@@ -93,7 +92,7 @@ export const LAYOUT_OPERATIONS: readonly Operation[] = [
   operation({
     name: "ApplyClusterLayout",
     method: "POST",
-    body: z.strictObject({ version: z.number().int() }),
+    body: z.object({ version: z.number().int() }),
     response: z.object({ message: z.array(z.string()), layout: layoutShape, statistics: z.unknown() }),
     run: async (context, { body }) => {
       let report: ReturnType<typeof apply>["report"] | undefined;
@@ -109,7 +108,7 @@ export const LAYOUT_OPERATIONS: readonly Operation[] = [
   operation({
     name: "ClusterLayoutSkipDeadNodes",
     method: "POST",
-    body: z.strictObject({ version: z.number().int(), allowMissingData: z.boolean() }),
+    body: z.object({ version: z.number().int(), allowMissingData: z.boolean() }),
     response: z.object({ ackUpdated: z.array(z.string()), syncUpdated: z.array(z.string()) }),
     run: () => {
       throw new AdminError("NotImplemented", "ClusterLayoutSkipDeadNodes: a single node waits for no other");

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { AdminError } from "./admin-error.ts";
+import { GARAGE_VERSION } from "./fields.ts";
 import { type AdminContext, type Operation, operation } from "./operation.ts";
 
 const worker = z.object({
@@ -25,6 +26,7 @@ export const NODE_OPERATIONS: readonly Operation[] = [
     response: z.object({
       nodeId: z.string(),
       garageVersion: z.string(),
+      hangarVersion: z.string(),
       garageFeatures: z.array(z.string()),
       rustVersion: z.string(),
       dbEngine: z.string(),
@@ -32,7 +34,8 @@ export const NODE_OPERATIONS: readonly Operation[] = [
     }),
     run: ({ node }) => ({
       nodeId: node.id,
-      garageVersion: node.version,
+      garageVersion: GARAGE_VERSION,
+      hangarVersion: node.version,
       garageFeatures: [],
       rustVersion: "",
       dbEngine: node.dbEngine,
@@ -50,7 +53,7 @@ export const NODE_OPERATIONS: readonly Operation[] = [
     name: "ListWorkers",
     method: "POST",
     perNode: true,
-    body: z.strictObject({ busyOnly: z.boolean().optional(), errorOnly: z.boolean().optional() }),
+    body: z.object({ busyOnly: z.boolean().optional(), errorOnly: z.boolean().optional() }),
     response: z.array(worker),
     run: (context, { body }) =>
       workers(context).filter(
@@ -61,7 +64,7 @@ export const NODE_OPERATIONS: readonly Operation[] = [
     name: "GetWorkerInfo",
     method: "POST",
     perNode: true,
-    body: z.strictObject({ id: z.number().int() }),
+    body: z.object({ id: z.number().int() }),
     response: worker,
     run: (context, { body }) => {
       const found = workers(context).find((one) => one.id === body.id);
@@ -73,7 +76,7 @@ export const NODE_OPERATIONS: readonly Operation[] = [
     name: "GetWorkerVariable",
     method: "POST",
     perNode: true,
-    body: z.strictObject({ variable: z.string().nullish() }),
+    body: z.object({ variable: z.string().nullish() }),
     response: z.record(z.string(), z.string()),
     run: ({ blocks }, { body }) => {
       if (body.variable == null) return { ...blocks.variables() };
@@ -84,7 +87,7 @@ export const NODE_OPERATIONS: readonly Operation[] = [
     name: "SetWorkerVariable",
     method: "POST",
     perNode: true,
-    body: z.strictObject({ variable: z.string(), value: z.string() }),
+    body: z.object({ variable: z.string(), value: z.string() }),
     response: z.object({ variable: z.string(), value: z.string() }),
     run: async ({ blocks }, { body }) => {
       variableOf(blocks, body.variable);
@@ -97,8 +100,8 @@ export const NODE_OPERATIONS: readonly Operation[] = [
     name: "LaunchRepairOperation",
     method: "POST",
     perNode: true,
-    body: z.strictObject({
-      repairType: z.union([z.string(), z.strictObject({ scrub: z.enum(["start", "pause", "resume", "cancel"]) })]),
+    body: z.object({
+      repairType: z.union([z.string(), z.object({ scrub: z.enum(["start", "pause", "resume", "cancel"]) })]),
     }),
     response: z.null(),
     run: async ({ blocks }, { body }) => {
