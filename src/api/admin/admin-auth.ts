@@ -5,16 +5,16 @@ import type { Clock } from "../../platform/clock.ts";
 import type { HttpRequest } from "../../platform/http.ts";
 import { localProof, PROOF_WINDOW_MS } from "../../util/local-proof.ts";
 import { AdminError } from "./admin-error.ts";
-import { tokenFits } from "./tokens.ts";
+import { TokenVerifier } from "./token-verifier.ts";
 
-/** Who may call what. @throws AdminError AccessDenied */
+/** Who may call what. @throws AdminError AccessDenied · TooManyRequests */
 export interface AdminAuthorizer {
   /**
    * Checks what can be checked before a byte of the body is read; the rest when it is there.
    * @returns the second look, which says who calls.
    */
-  operation(request: HttpRequest, name: string): (body: Uint8Array) => Caller;
-  metrics(request: HttpRequest): void;
+  operation(request: HttpRequest, name: string): Promise<(body: Uint8Array) => Caller>;
+  metrics(request: HttpRequest): Promise<void>;
 }
 
 /** Behind a call: the master token of the configuration, a stored token, or the command line on this machine. */
@@ -26,25 +26,19 @@ export interface TokenOptions {
   readonly metricsRequireToken: boolean;
 }
 
-const MAX_KNOWN_BEARERS = 100;
-
 /** Bearer tokens: the configured ones, or stored ones ("<id>.<secret>") with their scope and expiry. */
 export function tokenAuthorizer(
   options: TokenOptions,
   { control, clock }: { readonly control: Control; readonly clock: Clock },
 ): AdminAuthorizer {
-  /** Bearers that were found right, by the hash they fit: an Argon2 hash takes milliseconds of the event loop. */
-  const known = new Map<string, string>();
-  const fits = (bearer: string, hash: string): boolean => {
-    if (same(bearer, known.get(hash))) return true;
-    if (!tokenFits(bearer, hash)) return false;
-    if (known.size >= MAX_KNOWN_BEARERS) known.clear();
-    known.set(hash, bearer);
-    return true;
-  };
-  const stored = (bearer: string, scope: string): TokenRow => {
-    const token = control.view.tokens.get(bearer.slice(0, bearer.indexOf(".")));
-    if (!token || !fits(bearer, token.hash)) throw new AdminError("AccessDenied", "this admin token is not known");
+  const verifier = new TokenVerifier({ clock });
+  const stored = async (request: HttpRequest, bearer: string, scope: string): Promise<TokenRow> => {
+    const id = bearer.slice(0, bearer.indexOf("."));
+    const row = control.view.tokens.get(id);
+    const fits = row !== undefined && (await verifier.fits(row, bearer, request.remoteAddress));
+    // As the token is now: it may have been changed or deleted while its hash was computed.
+    const token = control.view.tokens.get(id);
+    if (!fits || token?.hash !== row.hash) throw new AdminError("AccessDenied", "this admin token is not known");
     if (token.expiresMs !== undefined && token.expiresMs <= clock.wallMs())
       throw new AdminError("AccessDenied", "this admin token has expired");
     const free = scope === "GetCurrentAdminTokenInfo";
@@ -53,7 +47,7 @@ export function tokenAuthorizer(
     return token;
   };
   return {
-    operation(request, name) {
+    async operation(request, name) {
       const bearer = bearerOf(request);
       if (bearer === undefined) throw new AdminError("AccessDenied", "an admin token is needed: Authorization: Bearer …");
       if (same(bearer, options.adminToken)) return () => ({ kind: "master" });
@@ -64,16 +58,16 @@ export function tokenAuthorizer(
             ? "this admin token is not known (no admin_token is configured)"
             : "this admin token is not known",
         );
-      const token = stored(bearer, name);
+      const token = await stored(request, bearer, name);
       return () => ({ kind: "token", token });
     },
-    metrics(request) {
+    async metrics(request) {
       if (options.metricsToken === undefined && !options.metricsRequireToken) return;
       const bearer = bearerOf(request);
       if (bearer === undefined) throw new AdminError("AccessDenied", "a metrics token is needed: Authorization: Bearer …");
       if (same(bearer, options.metricsToken) || same(bearer, options.adminToken)) return;
       if (!bearer.includes(".")) throw new AdminError("AccessDenied", "this metrics token is not known");
-      stored(bearer, "Metrics");
+      await stored(request, bearer, "Metrics");
     },
   };
 }
@@ -83,7 +77,7 @@ export function localAuthorizer(rpcSecret: string, clock: Clock): AdminAuthorize
   const refuse = (): never => {
     throw new AdminError("AccessDenied", "the rpc_secret of this command is not the daemon's");
   };
-  const check = (request: HttpRequest): ((body: Uint8Array) => Caller) => {
+  const check = async (request: HttpRequest): Promise<(body: Uint8Array) => Caller> => {
     const [kind, time = "", proof = ""] = (request.header("authorization") ?? "").split(" ");
     const fresh = Math.abs(Number(time) - clock.wallMs()) <= PROOF_WINDOW_MS;
     if (kind !== "Hangar-RPC" || !fresh) refuse();
@@ -94,8 +88,8 @@ export function localAuthorizer(rpcSecret: string, clock: Clock): AdminAuthorize
   };
   return {
     operation: check,
-    metrics(request) {
-      check(request)(new Uint8Array());
+    async metrics(request) {
+      (await check(request))(new Uint8Array());
     },
   };
 }

@@ -12,6 +12,7 @@ export const ADMIN_STATUS = {
   BucketAlreadyExists: 409,
   BucketNotEmpty: 409,
   KeyAlreadyExists: 409,
+  TooManyRequests: 429,
   NotImplemented: 501,
   InternalError: 500,
   ServiceUnavailable: 503,

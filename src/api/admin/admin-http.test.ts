@@ -183,33 +183,17 @@ describe("requests", () => {
     refused(await api.call("/v2/ListKeys", { method: "DELETE" }), 400, "InvalidRequest");
     refused(await api.call("/v2/NoSuchThing"), 400, "InvalidRequest", /NoSuchThing/);
     const post = (raw: string | Uint8Array) => api.call("/v2/CreateKey", { method: "POST", raw });
-    for (const raw of [
-      "{",
-      "not json",
-      '{"name":1}',
-      "[]",
-      "null",
-      " null ",
-      '"x"',
-      "7",
-      Buffer.from([0xff, 0xfe]),
-      '{"nmae":"x"}',
-      "\u0000",
-    ])
+    for (const raw of ["{", "not json", '{"name":1}', "[]", '"x"', "7", Buffer.from([0xff, 0xfe]), "\u0000"])
       refused(await post(raw), 400, "InvalidRequest");
-    refused(await post('{"nmae":"x"}'), 400, "InvalidRequest", /nmae/);
     refused(await post(Buffer.alloc(MAX_BODY_BYTES + 1, 0x20)), 400, "InvalidRequest", /larger/);
     refused(await post("[".repeat(200_000)), 400, "InvalidRequest");
     refused(await post(`${"[".repeat(200_000)}${"]".repeat(200_000)}`), 400, "InvalidRequest");
-    assert.equal((await post("")).status, 200, "everything of a key may be left out");
+    for (const raw of ["", "null", "{}"]) assert.equal((await post(raw)).status, 200, "everything of a key may be left out");
     const repair = (repairType: unknown) => api.post("LaunchRepairOperation", { repairType }, { node: "self" });
     refused(await repair({ scrub: "polish" }), 400, "InvalidRequest", /repairType\.scrub.*start/);
     refused(await repair(7), 400, "InvalidRequest", /repairType.*string/);
-    refused(await api.post("AddBucketAlias", { bucketId: "x" }), 400, "InvalidRequest", /globalAlias|localAlias/);
     refused(await api.call("/v2/GetKeyInfo?id=a&id=b"), 400, "InvalidRequest", /twice/);
-    refused(await api.call("/v2/GetKeyInfo?id=a&colour=b"), 400, "InvalidRequest", /colour/);
-    refused(await api.call("/v2/ListKeys?x=1"), 400, "InvalidRequest", /x/);
-    refused(await api.post("RevertClusterLayout", { force: true }), 400, "InvalidRequest", /no body/);
+    refused(await api.call("/v2/GetKeyInfo?id=&id=a&colour=b&colour=c"), 404, "NoSuchAccessKey");
   });
 
   test("operations on nodes: which node", async () => {
@@ -239,9 +223,9 @@ describe("requests", () => {
     assert.match((await call("PurgeBlocks", ["xyz"])).error[NODE_ID], /64 hex/);
     assert.equal((await call("DeleteKey", { id: made.accessKeyId })) ?? null, null);
     assert.match((await call("GetKeyInfo", { id: made.accessKeyId })).message, /no access key/);
-    assert.match((await call("ListKeys", { colour: "red" })).message, /colour/);
-    assert.match((await call("CreateKey", null)).message, /object/);
-    assert.equal((await call("UpdateKey", { id: "GKnobody", body: null })).code, "InvalidRequest");
+    assert.ok(Array.isArray(await call("ListKeys", { colour: "red" })), "a field that it does not know");
+    assert.equal((await call("CreateKey", null)).name, "Unnamed key");
+    assert.equal((await call("UpdateKey", { id: "GKnobody", body: null })).code, "NoSuchAccessKey");
     assert.ok(Array.isArray(await call("ListKeys", null)), "an operation that takes nothing");
   });
 

@@ -58,7 +58,7 @@ async function answer(options: AdminHttpOptions, request: HttpRequest, response:
       throw new AdminError("InvalidRequest", `${path} is called with GET`);
     if (path === "/health") return health(context, response);
     if (path === "/check") return check(context, query, response);
-    authorize.metrics(request);
+    await authorize.metrics(request);
     const { contentType, body } = await options.metrics();
     response.send(200, ["Content-Type", contentType], body);
     return;
@@ -66,10 +66,11 @@ async function answer(options: AdminHttpOptions, request: HttpRequest, response:
   const generic = path.startsWith(JSON_API);
   const name = generic ? path.slice(JSON_API.length) : path.startsWith("/v2/") ? path.slice(4) : "";
   if (!/^[A-Za-z]+$/.test(name)) throw new AdminError("InvalidRequest", `${path}: unknown path; operations are at /v2/<Name>`);
-  const identify = authorize.operation(request, name);
+  const identify = await authorize.operation(request, name);
   const body = await readBody(request);
   const caller = identify(body);
   const { ADMIN_OPERATIONS, runOperation, splitInput } = await import("./admin-operations.ts");
+  const { queryNames } = await import("./input.ts");
   const operation = ADMIN_OPERATIONS.get(name);
   if (!operation) throw new AdminError("InvalidRequest", `there is no operation ${name}`);
   if (generic) {
@@ -77,14 +78,20 @@ async function answer(options: AdminHttpOptions, request: HttpRequest, response:
     return;
   }
   if (operation.method !== request.method) throw new AdminError("InvalidRequest", `${name} is called with ${operation.method}`);
-  sendJson(response, await runOperation(context, name, { query: onceEach(query), body: parseJson(body) }, caller));
+  const parameters = onceEach(query, queryNames(operation));
+  const json = operation.body ? parseJson(body) : undefined;
+  sendJson(response, await runOperation(context, name, { query: parameters, body: json }, caller));
 }
 
-function onceEach(query: URLSearchParams): Readonly<Record<string, string>> {
-  const names = [...query.keys()];
-  const twice = names.find((name, at) => names.indexOf(name) !== at);
-  if (twice !== undefined) throw new AdminError("InvalidRequest", `the query parameter ${twice} is given twice`);
-  return Object.fromEntries(query);
+/** The parameters of these names that have a value; an unknown or an empty one is as good as none. */
+function onceEach(query: URLSearchParams, names: readonly string[]): Readonly<Record<string, string>> {
+  const found: Record<string, string> = {};
+  for (const name of names) {
+    const [value, ...more] = query.getAll(name).filter((one) => one !== "");
+    if (more.length > 0) throw new AdminError("InvalidRequest", `the query parameter ${name} is given twice`);
+    if (value !== undefined) found[name] = value;
+  }
+  return found;
 }
 
 function sendJson(response: HttpResponse, value: unknown): void {

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { TokenRow } from "../../model/control/rows.ts";
 import { AdminError } from "./admin-error.ts";
-import { expiryOf, isoDate, optionalText } from "./fields.ts";
+import { expiryOf, isoDate, optionalText, tokenId } from "./fields.ts";
 import { isExpired } from "./key-operations.ts";
 import { type AdminContext, type Operation, operation } from "./operation.ts";
 import { hashToken } from "./tokens.ts";
@@ -16,7 +16,7 @@ const tokenInfo = z.object({
 });
 type TokenInfo = z.input<typeof tokenInfo>;
 
-const tokenChange = z.strictObject({
+const tokenChange = z.object({
   name: z.string().max(256).nullish(),
   expiration: z.iso.datetime({ offset: true }).nullish(),
   neverExpires: z.boolean().optional(),
@@ -40,7 +40,7 @@ export function tokenOperations(knownOperations: () => ReadonlySet<string>): rea
     operation({
       name: "GetAdminTokenInfo",
       method: "GET",
-      query: z.strictObject({ id: optionalText, search: optionalText }),
+      query: z.object({ id: tokenId.optional(), search: optionalText }),
       response: tokenInfo,
       run: (context, { query }) => describe(context, findToken(context, query)),
     }),
@@ -70,7 +70,7 @@ export function tokenOperations(knownOperations: () => ReadonlySet<string>): rea
           token: {
             id,
             name: body.name ?? "Unnamed token",
-            hash: hashToken(secretToken, random.bytes(16)),
+            hash: await hashToken(secretToken, random.bytes(16)),
             ...(typeof expiresMs === "number" ? { expiresMs } : {}),
             scope: checkedScope(body.scope ?? ["*"], knownOperations()),
           },
@@ -82,7 +82,7 @@ export function tokenOperations(knownOperations: () => ReadonlySet<string>): rea
     operation({
       name: "UpdateAdminToken",
       method: "POST",
-      query: z.strictObject({ id: z.string() }),
+      query: z.object({ id: tokenId }),
       body: tokenChange,
       response: tokenInfo,
       run: async (context, { query, body }) => {
@@ -102,7 +102,7 @@ export function tokenOperations(knownOperations: () => ReadonlySet<string>): rea
     operation({
       name: "DeleteAdminToken",
       method: "POST",
-      query: z.strictObject({ id: z.string() }),
+      query: z.object({ id: tokenId }),
       response: z.null(),
       run: async (context, { query }) => {
         const result = await context.control.command({ op: "delete-token", id: findToken(context, query).id });
@@ -146,7 +146,7 @@ function findToken(
   const exact = control.view.tokens.get(wanted.id ?? search);
   if (exact) return exact;
   const found =
-    wanted.id !== undefined || search === ""
+    wanted.id !== undefined
       ? []
       : [...control.view.tokens.values()].filter((token) => token.name === search || token.id.startsWith(search));
   if (found.length === 1) return found[0] as TokenRow;
