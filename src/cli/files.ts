@@ -1,7 +1,7 @@
 import { closeSync, existsSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Config, parseConfig } from "../config/config.ts";
-import { fromEnvironment, type Overrides, resolveSecrets, type Secrets } from "../config/settings.ts";
+import { exposedSecrets, fromEnvironment, type Overrides, resolveSecrets, type Secrets } from "../config/settings.ts";
 import { CommandError } from "./fail.ts";
 
 /** Options before the verb. */
@@ -28,24 +28,26 @@ export interface Loaded {
 export function loadConfig(options: GlobalOptions, { checkPermissions }: { readonly checkPermissions: boolean }): Loaded {
   const env = process.env;
   const path = options.config ?? fromEnvironment(env, "CONFIG_FILE") ?? defaultPath();
-  let text: string;
+  let file: { readonly text: string; readonly mode: number; readonly uid: number };
   try {
-    text = readFileSync(path, "utf8");
+    file = readOpened(path);
   } catch (error) {
     throw new CommandError(
       `cannot read the configuration file ${path}: ${(error as Error).message} (give another with -c FILE, or HANGAR_CONFIG_FILE)`,
     );
   }
-  const parsed = parseConfig(text);
+  const parsed = parseConfig(file.text);
   if (!parsed.ok) throw new CommandError(`${path} can't be used:\n${faultLines(parsed.faults)}`);
-  const { secrets, faults } = resolveSecrets(parsed.config, overrides(options, env), readSecret, { checkPermissions });
+  const given = overrides(options, env);
+  const { secrets, faults } = resolveSecrets(parsed.config, given, readSecret, { checkPermissions });
   if (faults.length > 0) throw new CommandError(`${path} can't be used:\n${faultLines(faults)}`);
-  return {
-    path,
-    config: parsed.config,
-    secrets,
-    warnings: parsed.warnings.map((warning) => `${path}: ${warning.key} ${warning.reason}`),
-  };
+  const warnings = parsed.warnings.map((warning) => `${path}: ${warning.key} ${warning.reason}`);
+  if (checkPermissions && !(given.allowWorldReadableSecrets ?? parsed.config.allowWorldReadableSecrets)) {
+    const user = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+    const exposed = exposedSecrets({ path, ...file }, parsed.inlineSecrets, user);
+    if (exposed !== undefined) warnings.push(exposed);
+  }
+  return { path, config: parsed.config, secrets, warnings };
 }
 
 /**
@@ -103,14 +105,20 @@ function overrides(options: GlobalOptions, env: NodeJS.ProcessEnv): Overrides {
 
 function readSecret(path: string): { text: string; mode: number } | undefined {
   try {
-    const file = openSync(path, "r");
-    try {
-      return { text: readFileSync(file, "utf8"), mode: fstatSync(file).mode };
-    } finally {
-      closeSync(file);
-    }
+    return readOpened(path);
   } catch {
     return undefined;
+  }
+}
+
+/** Text and permissions of one and the same file. */
+function readOpened(path: string): { text: string; mode: number; uid: number } {
+  const file = openSync(path, "r");
+  try {
+    const { mode, uid } = fstatSync(file);
+    return { text: readFileSync(file, "utf8"), mode, uid };
+  } finally {
+    closeSync(file);
   }
 }
 

@@ -2,9 +2,11 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { join, resolve } from "node:path";
+import { shellWord } from "../util/shell-word.ts";
 import { createLog } from "../platform/node/log.ts";
 import { loadConfig } from "./files.ts";
 import { CommandError } from "./fail.ts";
+import { type Addresses, chooseAddresses } from "./free-ports.ts";
 import { privateFolder, startDaemon } from "./server.ts";
 import { print } from "./text.ts";
 
@@ -15,14 +17,13 @@ interface Credentials {
   readonly secret: string;
 }
 
-const DEFAULT_BIND = "127.0.0.1:3900";
-
 export async function runQuickstart(flags: { readonly data: string; readonly bind?: string }, version: string): Promise<void> {
   const folder = resolve(flags.data);
   privateFolder(folder);
   const file = join(folder, "hangar.toml");
   const first = !existsSync(file);
-  if (first) writeAll(file, configText(folder, flags.bind ?? DEFAULT_BIND));
+  const addresses = first ? await chooseAddresses(flags.bind) : undefined;
+  if (addresses) writeAll(file, configText(folder, addresses));
   const credentials = credentialsOf(join(folder, "credentials.json"));
   process.env["HANGAR_DEFAULT_ACCESS_KEY"] = credentials.keyId;
   process.env["HANGAR_DEFAULT_SECRET_KEY"] = credentials.secret;
@@ -34,36 +35,47 @@ export async function runQuickstart(flags: { readonly data: string; readonly bin
     );
   const log = createLog({ level: "warn" });
   for (const warning of warnings) log.warn({}, warning);
-  const daemon = await startDaemon({ config, secrets, log, version, flags: { singleNode: true, defaultBucket: true } });
+  const daemon = await startDaemon({
+    path: file,
+    config,
+    secrets,
+    log,
+    version,
+    flags: { singleNode: true, defaultBucket: true },
+  });
   const endpoint = `http://${reachable(daemon.node.s3Address ?? config.s3?.bindAddr ?? "")}`;
-  print(welcome({ first, folder, file, endpoint, region: config.s3?.region ?? "garage", credentials, version }));
+  print(
+    welcome({
+      first,
+      taken: addresses?.taken,
+      folder,
+      file,
+      endpoint,
+      region: config.s3?.region ?? "garage",
+      credentials,
+      version,
+    }),
+  );
   await daemon.untilSignal();
 }
 
-function configText(folder: string, bind: string): string {
+function configText(folder: string, { s3, rpc, admin }: Addresses): string {
   return `# Made by \`hangar quickstart\`; yours to change. Every key is explained in docs/configuration.md.
 metadata_dir = ${JSON.stringify(join(folder, "meta"))}
 data_dir = ${JSON.stringify(join(folder, "data"))}
 
 replication_factor = 1
-rpc_bind_addr = ${JSON.stringify(beside(bind, 1))}
+rpc_bind_addr = ${JSON.stringify(rpc)}
 rpc_secret = "${randomBytes(32).toString("hex")}"
 
 [s3_api]
-api_bind_addr = ${JSON.stringify(bind)}
+api_bind_addr = ${JSON.stringify(s3)}
 s3_region = "garage"
 
 [admin]
-api_bind_addr = ${JSON.stringify(beside(bind, 3))}
+api_bind_addr = ${JSON.stringify(admin)}
 admin_token = "${randomBytes(32).toString("base64")}"
 `;
-}
-
-/** The conventional ports beside S3's: 3901 for nodes and 3903 for administration when S3 has 3900; on 127.0.0.1, whatever S3 listens on. */
-function beside(bind: string, offset: number): string {
-  const port = Number(/:(\d+)$/.exec(bind)?.[1] ?? 3900);
-  const host = /^127\.\d+\.\d+\.\d+(?=:)/.exec(bind)?.[0] ?? "127.0.0.1";
-  return `${host}:${port === 0 ? 0 : port + offset}`;
 }
 
 function credentialsOf(path: string): Credentials {
@@ -89,11 +101,8 @@ function reachable(address: string): string {
   return address.replace(/^(0\.0\.0\.0|\[::\])(?=:)/, "127.0.0.1");
 }
 
-/** The command as it is called from here, and a file name that a shell takes as one word. */
+/** The command as it is called from here. */
 const COMMAND = import.meta.url.endsWith(".ts") ? "bin/hangar" : "hangar";
-function word(text: string): string {
-  return /^[\w./+:@-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-}
 
 function writeAll(path: string, text: string): void {
   writeFileSync(`${path}.new`, text, { mode: 0o600, flush: true });
@@ -102,6 +111,8 @@ function writeAll(path: string, text: string): void {
 
 function welcome(facts: {
   first: boolean;
+  /** Addresses that another program has; this store was given others. */
+  taken: readonly string[] | undefined;
   folder: string;
   file: string;
   endpoint: string;
@@ -111,9 +122,12 @@ function welcome(facts: {
 }): string {
   const { endpoint, region, credentials } = facts;
   const host = endpoint.replace("http://", "");
+  const elsewhere = facts.taken?.length
+    ? `${facts.taken.join(" and ")} ${facts.taken.length > 1 ? "are" : "is"} taken by another program: this store has other ports, which ${facts.file} keeps.\n`
+    : "";
   return `
 Hangar ${facts.version} is running${facts.first ? "" : " (as before)"}. Everything lies in ${facts.folder}
-
+${elsewhere}
   endpoint     ${endpoint}
   region       ${region}
   key id       ${credentials.keyId}
@@ -133,7 +147,7 @@ To try it, in another terminal:
   # s3cmd
   s3cmd --host=${host} --host-bucket=${host} --no-ssl --access_key=${credentials.keyId} --secret_key=${credentials.secret} ls s3://${BUCKET}
 
-To administer it:   ${COMMAND} -c ${word(facts.file)} status      (and bucket, key, layout, stats …; --help)
+To administer it:   ${COMMAND} -c ${shellWord(facts.file)} status      (and bucket, key, layout, stats …; --help)
 Ctrl-C stops it; the next start finds everything as it was.
 `;
 }

@@ -1,11 +1,6 @@
 import type { Command } from "commander";
 import type { GlobalOptions } from "./files.ts";
-
-export interface ServerFlags {
-  readonly singleNode?: boolean;
-  readonly defaultAccessKey?: boolean;
-  readonly defaultBucket?: boolean;
-}
+import type { ServerFlags } from "./server.ts";
 
 /** `hangar server` and `hangar quickstart`: the only verbs that load the daemon. */
 export function addServerCommands(program: Command, version: string): void {

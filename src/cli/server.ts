@@ -5,6 +5,7 @@ import { hostname, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Config } from "../config/config.ts";
 import { fromEnvironment, type Secrets } from "../config/settings.ts";
+import { DoorError } from "../node/door.ts";
 import { createNode, type HangarNode } from "../node/node.ts";
 import type { Space } from "../node/node-options.ts";
 import { METADATA_RESERVE_BYTES } from "../node/write-gate.ts";
@@ -26,19 +27,25 @@ import { CommandError } from "./fail.ts";
 import { type GlobalOptions, loadConfig } from "./files.ts";
 import { readLogLevel } from "./log-level.ts";
 import { DATABASES, lockMetadata, refuseOtherStore } from "./metadata-dir.ts";
-import type { ServerFlags } from "./server-commands.ts";
 
 /** How long requests under way may take after a stop was asked for. */
 const STOP_GRACE_MS = 10_000;
 /** When the whole stop has to be through; a disk that hangs would hold it up for ever. The next start makes up for what was cut off. */
 const STOP_DEADLINE_MS = 30_000;
 
+/** Options of `hangar server`. */
+export interface ServerFlags {
+  readonly singleNode?: boolean;
+  readonly defaultAccessKey?: boolean;
+  readonly defaultBucket?: boolean;
+}
+
 export async function runServer(options: GlobalOptions, flags: ServerFlags, version: string): Promise<void> {
-  const { config, secrets, warnings } = loadConfig(options, { checkPermissions: true });
+  const { path, config, secrets, warnings } = loadConfig(options, { checkPermissions: true });
   const { level, warning: odd } = readLogLevel(fromEnvironment(process.env, "LOG"), process.env["RUST_LOG"]);
   const log = createLog({ level });
   for (const warning of [...warnings, ...(odd ? [odd] : []), ...withoutEffect()]) log.warn({}, warning);
-  const daemon = await startDaemon({ config, secrets, log, version, flags });
+  const daemon = await startDaemon({ path, config, secrets, log, version, flags });
   log.info({ id: daemon.node.id, s3: daemon.node.s3Address, admin: daemon.node.adminAddress }, `hangar ${version} is ready`);
   await daemon.untilSignal();
 }
@@ -66,6 +73,8 @@ export interface Daemon {
 
 /** Starts a node in this process. @throws CommandError with a sentence for the operator when it can't start. */
 export async function startDaemon(parts: {
+  /** Of the configuration file, for what has to be changed there. */
+  readonly path: string;
   readonly config: Config;
   readonly secrets: Secrets;
   readonly log: Log;
@@ -128,7 +137,7 @@ export async function startDaemon(parts: {
   } catch (error) {
     await kv?.close().catch(() => undefined);
     lock?.close();
-    throw startFailure(error);
+    throw startFailure(error, parts.path);
   }
 }
 
@@ -222,14 +231,11 @@ function spaceOf(path: string): Space {
 }
 
 /** What the operator is told of a failed start: a sentence, or for a bug of ours all there is. */
-function startFailure(error: unknown): unknown {
+function startFailure(error: unknown, configFile: string): unknown {
   if (error instanceof CommandError || !(error instanceof Error)) return error;
   if (BUGS.has(error.name)) return error;
+  if (error instanceof DoorError) return new CommandError(`${error.message} (${error.key} in ${configFile})`);
   const { code, message, path } = error as NodeJS.ErrnoException;
-  if (code === "EADDRINUSE") return new CommandError(`an address is in use already: ${message}. Is another daemon running?`);
-  if (code === "EADDRNOTAVAIL") return new CommandError(`an address to listen on is none of this machine's: ${message}`);
-  if (code === "ENOTFOUND" || code === "EAI_AGAIN")
-    return new CommandError(`a host name to listen on can't be resolved: ${message}`);
   if (code === "EACCES" || code === "EPERM" || code === "EROFS" || code === "ENOTDIR")
     return new CommandError(`no access to ${path ?? "a file"}: ${message}`);
   return new CommandError(message);

@@ -72,7 +72,13 @@ export interface Fault {
 }
 
 export type ParsedConfig =
-  | { readonly ok: true; readonly config: Config; readonly warnings: readonly Fault[] }
+  | {
+      readonly ok: true;
+      readonly config: Config;
+      readonly warnings: readonly Fault[];
+      /** Keys of the secrets that stand in the file itself. */
+      readonly inlineSecrets: readonly string[];
+    }
   | { readonly ok: false; readonly faults: readonly Fault[] };
 
 /** Keys of Garage that mean something this release does not have yet, or that have no effect here. They are not unknown, and not obeyed. */
@@ -117,6 +123,7 @@ class Parser {
   readonly #faults: Fault[] = [];
   readonly #warnings: Fault[] = [];
   readonly #known = new Set<string>();
+  readonly #inlineSecrets: string[] = [];
 
   constructor(document: Record<string, unknown>) {
     this.#document = document;
@@ -168,7 +175,8 @@ class Parser {
       admin: this.#section("admin") ? this.#admin() : undefined,
     };
     this.#findUnknown();
-    return this.#faults.length > 0 ? { ok: false, faults: this.#faults } : { ok: true, config, warnings: this.#warnings };
+    if (this.#faults.length > 0) return { ok: false, faults: this.#faults };
+    return { ok: true, config, warnings: this.#warnings, inlineSecrets: this.#inlineSecrets };
   }
 
   #s3(): Config["s3"] {
@@ -229,6 +237,7 @@ class Parser {
     const file = this.#optional<string | undefined>(`${key}_file`, text, undefined);
     if (this.#raw(key) !== undefined && this.#raw(`${key}_file`) !== undefined)
       this.#faults.push({ key, reason: `is given twice: keep either ${key} or ${key}_file` });
+    if (value !== undefined) this.#inlineSecrets.push(key);
     return value !== undefined ? { value } : file !== undefined ? { file } : undefined;
   }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Config, parseConfig } from "./config.ts";
-import { fromEnvironment, type Overrides, type ReadSecretFile, resolveSecrets } from "./settings.ts";
+import { exposedSecrets, fromEnvironment, type Overrides, type ReadSecretFile, resolveSecrets } from "./settings.ts";
 
 const FILE_SECRET = "ab".repeat(32);
 const OTHER = "CD".repeat(32);
@@ -98,4 +98,39 @@ test("environment variables under both names; ours first, empty ones don't count
   assert.equal(fromEnvironment({ GARAGE_X: "b" }, "X"), "b");
   assert.equal(fromEnvironment({ HANGAR_X: "", GARAGE_X: "b" }, "X"), "b");
   assert.equal(fromEnvironment({ GARAGE_X: "" }, "X"), undefined);
+});
+
+test("a configuration file that every user may read: which secrets it holds, and the command for its owner or its reader", () => {
+  const file = { path: "/etc/hangar.toml", mode: 0o100644, uid: 0 };
+  const root = { uid: 0, gid: 0 };
+  const service = { uid: 990, gid: 991 };
+  const secrets = ["rpc_secret", "admin.admin_token"];
+  assert.equal(
+    exposedSecrets(file, secrets, root),
+    "/etc/hangar.toml holds rpc_secret, admin.admin_token and every user may read it (mode 644): `chmod 600 /etc/hangar.toml`",
+  );
+  assert.match(exposedSecrets(file, secrets, service) ?? "", /`chgrp 991 \/etc\/hangar\.toml && chmod 640 \/etc\/hangar\.toml`$/);
+  assert.match(
+    exposedSecrets({ ...file, path: "/my data/it's.toml" }, secrets, root) ?? "",
+    /`chmod 600 '\/my data\/it'\\''s\.toml'`$/,
+  );
+  assert.equal(exposedSecrets(file, [], root), undefined, "nothing secret in it");
+  for (const mode of [0o100600, 0o100640, 0o100660]) assert.equal(exposedSecrets({ ...file, mode }, secrets, root), undefined);
+});
+
+test("the secrets that stand in a file, also where they have no effect", () => {
+  const inline = (text: string): readonly string[] => {
+    const parsed = parseConfig(
+      `metadata_dir = "/m"\ndata_dir = "/d"\nreplication_factor = 1\nrpc_bind_addr = "[::]:3901"\n${text}`,
+    );
+    assert.ok(parsed.ok, JSON.stringify(parsed));
+    return parsed.inlineSecrets;
+  };
+  assert.deepEqual(inline(""), []);
+  assert.deepEqual(inline('rpc_secret_file = "/s"\n[admin]\nadmin_token_file = "/t"'), []);
+  assert.deepEqual(inline(`rpc_secret = "${OTHER}"\n[admin]\nadmin_token = "a"\nmetrics_token = "b"`), [
+    "rpc_secret",
+    "admin.admin_token",
+    "admin.metrics_token",
+  ]);
 });

@@ -1,3 +1,4 @@
+import { shellWord } from "../util/shell-word.ts";
 import type { Config, Fault, Secret } from "./config.ts";
 import { hex32, type Reader, token } from "./values.ts";
 
@@ -87,6 +88,22 @@ export function resolveSecrets(
     },
     faults,
   };
+}
+
+/**
+ * A warning when a configuration file holds secrets and every user of the machine may read it, with the command that mends it; else
+ * undefined. Garage only looks at secret files, and so many files lie about like this that the start is not refused.
+ */
+export function exposedSecrets(
+  file: { readonly path: string; readonly mode: number; readonly uid: number },
+  inlineSecrets: readonly string[],
+  user: { readonly uid: number; readonly gid: number },
+): string | undefined {
+  if ((file.mode & 0o004) === 0 || inlineSecrets.length === 0) return undefined;
+  const name = shellWord(file.path);
+  // The file of another user, mostly root's: this one reads it through its group.
+  const command = file.uid === user.uid ? `chmod 600 ${name}` : `chgrp ${user.gid} ${name} && chmod 640 ${name}`;
+  return `${file.path} holds ${inlineSecrets.join(", ")} and every user may read it (mode ${(file.mode & 0o777).toString(8)}): \`${command}\``;
 }
 
 /** An environment variable under our name or Garage's. */

@@ -16,6 +16,7 @@ import { type BucketId, CONTROL_GROUP, type GroupId, type NodeId } from "../util
 import { blockOperations } from "./block-operations.ts";
 import { type DataPlane, openDataPlane } from "./data-plane.ts";
 import { refuseForeignDirectories } from "./data-owner.ts";
+import { openDoor } from "./door.ts";
 import { ensureDefaults, ensureSingleNode } from "./first-start.ts";
 import { registerGauges } from "./gauges.ts";
 import { type NodeOptions, StartError } from "./node-options.ts";
@@ -47,7 +48,7 @@ export interface HangarNode {
  * The composition root: all parts of a node in the order in which they start. What is not deterministic comes with the platform, so that
  * several nodes can live in one process.
  *
- * @throws StartError · DataDirectoryError, with a sentence for the operator
+ * @throws StartError · DoorError · DataDirectoryError, with a sentence for the operator
  */
 export async function createNode(options: NodeOptions, platform: Platform): Promise<HangarNode> {
   const { config, secrets } = options;
@@ -192,9 +193,10 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
         },
         { control, clock },
       );
-      const listener = await http.listen(config.admin.bindAddr, createAdminHandler({ ...adminParts, authorize }), {
-        socketMode: 0o220,
-      });
+      const handler = createAdminHandler({ ...adminParts, authorize });
+      const listener = await openDoor("[admin] api_bind_addr", config.admin.bindAddr, (address) =>
+        http.listen(address, handler, { socketMode: 0o220 }),
+      );
       listeners.push(listener);
       adminAddress = shown(listener);
     }
@@ -204,7 +206,9 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
         { region, strictRegion, rootDomain, hostId: options.id.slice(0, 16) },
         { objects, control, clock, random, log, metrics: options.metrics },
       );
-      const listener = await http.listen(bindAddr, handler, { socketMode: 0o222, renderClientError: renderS3ClientError });
+      const listener = await openDoor("[s3_api] api_bind_addr", bindAddr, (address) =>
+        http.listen(address, handler, { socketMode: 0o222, renderClientError: renderS3ClientError }),
+      );
       listeners.push(listener);
       s3Address = shown(listener);
     }

@@ -8,7 +8,7 @@ import { BUCKET, Daemon, HANGAR } from "./support/daemon.ts";
 import { type ProgramResult, runProgram } from "./support/run-program.ts";
 import { S3Client, type S3Error } from "./support/s3-client.ts";
 
-describe("the command line", { timeout: 500_000 }, () => {
+describe("the command line", () => {
   let daemon: Daemon;
   const times: { readonly call: string; readonly wallMs: number }[] = [];
   before(async () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { createConnection } from "node:net";
+import { createConnection, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { content } from "./support/content.ts";
@@ -21,7 +21,7 @@ after(() => {
   removeScratch(home);
 });
 
-test("npm start, Ctrl-C, npm start, kill -9, bin/hangar quickstart, Ctrl-C", { timeout: 120_000 }, async () => {
+test("npm start, Ctrl-C, npm start, kill -9, bin/hangar quickstart, Ctrl-C", async () => {
   const host = loopbackHost();
   const bind = `${host}:${await freePort(host)}`;
 
@@ -37,7 +37,7 @@ test("npm start, Ctrl-C, npm start, kill -9, bin/hangar quickstart, Ctrl-C", { t
   // Ctrl-C reaches every process of the terminal's foreground group.
   client.reset();
   endGroup("SIGINT");
-  await within(20_000, "Ctrl-C ends npm", first.ended);
+  await within(60_000, "Ctrl-C ends npm", first.ended);
   await waitFor("the port is closed", () => portFree(address, Number(port)));
 
   const second = await start(["npm", "start", "--"], bind);
@@ -58,7 +58,7 @@ test("npm start, Ctrl-C, npm start, kill -9, bin/hangar quickstart, Ctrl-C", { t
   assert.ok((await client.get("my-bucket", "b"))?.body.equals(content(2, 50)));
   client.reset();
   endGroup("SIGINT");
-  assert.equal(await within(20_000, "Ctrl-C ends it", third.ended), 0);
+  assert.equal(await within(60_000, "Ctrl-C ends it", third.ended), 0);
   // Another address than the store has is not passed over in silence.
   const elsewhere = await runProgram([HANGAR, "quickstart", "--data", folder, "--bind", "127.0.0.1:1"]);
   assert.equal(elsewhere.code, 1);
@@ -68,16 +68,107 @@ test("npm start, Ctrl-C, npm start, kill -9, bin/hangar quickstart, Ctrl-C", { t
   assert.match(readFileSync(join(folder, "hangar.toml"), "utf8"), /rpc_secret/);
 });
 
+test("the usual ports are another program's: the first start takes others and keeps them; later a taken port is named with its key", async () => {
+  const data = join(home, "second-store");
+  const file = join(data, "hangar.toml");
+  // Where another store runs already, these three are taken anyway.
+  const others = await Promise.all([3900, 3901, 3903].map((port) => occupied("127.0.0.1", port)));
+  let held: Server | undefined;
+  try {
+    const first = await start([HANGAR, "quickstart"], undefined, data);
+    const endpoint = /endpoint +http:\/\/127\.0\.0\.1:(\d+)$/m.exec(first.text)?.[1] ?? "";
+    assert.ok(!["3900", "3901", "3903", ""].includes(endpoint), first.text);
+    assert.match(
+      first.text,
+      /127\.0\.0\.1:3900 and .*127\.0\.0\.1:3903 are taken by another program: this store has other ports/,
+    );
+    assert.ok(readFileSync(file, "utf8").includes(`api_bind_addr = "127.0.0.1:${endpoint}"`));
+    const client = new S3Client("127.0.0.1", Number(endpoint), { ...first, region: "garage" });
+    await client.put("my-bucket", "a", content(1, 100));
+    client.reset();
+    endGroup("SIGINT");
+    await within(60_000, "Ctrl-C ends it", first.ended);
+
+    // The ports are the store's now: nothing is chosen anew.
+    const second = await start([HANGAR, "quickstart"], undefined, data);
+    assert.ok(second.text.includes(`http://127.0.0.1:${endpoint}`), second.text);
+    assert.doesNotMatch(second.text, /taken/);
+    assert.ok((await client.get("my-bucket", "a"))?.body.equals(content(1, 100)));
+    client.reset();
+    endGroup("SIGINT");
+    await within(60_000, "Ctrl-C ends it", second.ended);
+
+    held = await occupied("127.0.0.1", Number(endpoint));
+    const third = await runProgram([HANGAR, "quickstart", "--data", data]);
+    assert.equal(third.code, 1, third.stdout);
+    assert.match(third.stderr, /^Error: \[s3_api\] api_bind_addr = "127\.0\.0\.1:\d+": this address is in use already/m);
+    assert.ok(third.stderr.includes(`"127.0.0.1:${endpoint}"`) && third.stderr.includes(file), third.stderr);
+  } finally {
+    for (const server of [...others, held]) server?.close();
+  }
+});
+
+test("--bind with an address that can't be had leaves no store behind", async () => {
+  const data = join(home, "never-made");
+  const host = loopbackHost();
+  const port = await freePort(host);
+  const other = await occupied(host, port);
+  try {
+    const refusals: readonly (readonly [string, RegExp])[] = [
+      [`${host}:${port}`, /another program listens there/],
+      ["somewhere", /expects "ip:port"/],
+      ["203.0.113.7:3900", /EADDRNOTAVAIL/],
+    ];
+    for (const [bind, why] of refusals) {
+      const refused = await runProgram([HANGAR, "quickstart", "--data", data, "--bind", bind]);
+      assert.equal(refused.code, 1, refused.stdout);
+      assert.ok(refused.stderr.startsWith(`Error: --bind ${bind}: `), refused.stderr);
+      assert.match(refused.stderr, why);
+      assert.ok(!existsSync(join(data, "hangar.toml")));
+    }
+  } finally {
+    other?.close();
+  }
+  // The very next try is a first start like any other; only the ports beside S3's are chosen.
+  const beside = await occupied(host, port + 3);
+  try {
+    const started = await start([HANGAR, "quickstart"], `${host}:${port}`, data);
+    assert.ok(started.text.includes(`http://${host}:${port}`), started.text);
+    assert.match(
+      readFileSync(join(data, "hangar.toml"), "utf8"),
+      new RegExp(`\\[admin\\]\\napi_bind_addr = "${host}:(?!${port + 3}")`),
+    );
+    endGroup("SIGINT");
+    await within(60_000, "Ctrl-C ends it", started.ended);
+  } finally {
+    beside?.close();
+  }
+});
+
+/** Listens there; undefined when somebody does already. */
+function occupied(host: string, port: number): Promise<Server | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(undefined));
+    server.listen(port, host, () => resolve(server));
+  });
+}
+
 async function start(
   program: readonly string[],
-  bind: string,
+  bind?: string,
+  data = folder,
 ): Promise<{ text: string; keyId: string; secret: string; ended: Promise<number | null> }> {
-  const started = spawn(program[0] as string, [...program.slice(1), "--data", folder, "--bind", bind], {
-    cwd: REPOSITORY,
-    env: cleanEnvironment({ HOME: home, npm_config_update_notifier: "false" }),
-    stdio: ["ignore", "pipe", "pipe"],
-    detached: true,
-  });
+  const started = spawn(
+    program[0] as string,
+    [...program.slice(1), "--data", data, ...(bind === undefined ? [] : ["--bind", bind])],
+    {
+      cwd: REPOSITORY,
+      env: cleanEnvironment({ HOME: home, npm_config_update_notifier: "false" }),
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    },
+  );
   child = started;
   let text = "";
   started.stdout.on("data", (piece: Buffer) => (text += piece.toString()));

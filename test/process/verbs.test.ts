@@ -1,14 +1,14 @@
-// The verbs that test/process/cli.test.ts does not drive, against a whole node in this process: each call is the real program.
+// The verbs that cli.test.ts does not drive, against a whole node in this process: each call is the real program.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { after, before, describe, test } from "node:test";
-import { AdminNode, NODE_ID, RPC_SECRET } from "../api/admin/testing/admin-node.ts";
-import { ADMIN_OPERATIONS } from "../api/admin/admin-operations.ts";
+import { AdminNode, NODE_ID, RPC_SECRET } from "../../src/api/admin/testing/admin-node.ts";
+import { ADMIN_OPERATIONS } from "../../src/api/admin/admin-operations.ts";
 
-const MAIN = fileURLToPath(new URL("./main.ts", import.meta.url));
+const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
 interface Outcome {
   readonly code: number | null;
@@ -167,6 +167,20 @@ rpc_secret = "${RPC_SECRET}"
     await refuses(["key", "set", id, "--expires-in", "1d", "--never-expires"], /either/);
     await refuses(["key", "create", "x", "--expires-in", "99999999y"], /--expires-in/);
     await says(["key", "set", id, "--expires-in", "1d"], /Expiration: +20/);
+  });
+
+  test("an empty name is refused, not taken for none", async () => {
+    await node.post("CreateBucket", { globalAlias: "named" });
+    const { accessKeyId } = (await node.post("CreateKey", { name: "named" })).json;
+    await node.post("CreateAdminToken", { name: "named" });
+    for (const args of [
+      ["bucket", "create", ""],
+      ["key", "rename", accessKeyId, ""],
+      ["admin-token", "rename", "named", ""],
+    ])
+      await refuses(args, /name is empty/);
+    await refuses(["bucket", "alias", "named", ""], /globalAlias/);
+    await refuses(["bucket", "info", ""], /search/);
   });
 
   test("bucket website", async () => {
