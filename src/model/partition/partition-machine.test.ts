@@ -67,7 +67,7 @@ describe("guards and seals", () => {
     assert.deepEqual(await put("k"), { ok: false, refused: "sealed" });
   });
 
-  test("a seal is refused while a version or an upload exists, and stops puts afterwards", async () => {
+  test("a seal is refused while a version exists, an upload does not stop it, and it stops puts afterwards", async () => {
     const { world, group, put } = await open();
     const { id: bucket } = BUCKET;
     const seal = (attempt: number) => world.propose(group, { op: "seal", bucket, attempt });
@@ -75,8 +75,6 @@ describe("guards and seals", () => {
     assert.deepEqual(await seal(1), { ok: false, refused: "not-empty" });
     await world.propose(group, { op: "delete", bucket, key: "k" });
     await world.propose(group, { op: "create-upload", bucket, key: "k", upload: uploadOf(1), headers: HEADERS });
-    assert.deepEqual(await seal(1), { ok: false, refused: "not-empty" });
-    await world.propose(group, { op: "abort-upload", bucket, key: "k", upload: uploadOf(1) });
     assert.deepEqual(await seal(1), { ok: true });
     assert.deepEqual(await put("k"), { ok: false, refused: "sealed" });
     assert.deepEqual(await world.propose(group, { op: "pend", bucket, key: "k", claim: claimOf(1), untilMs: 1 }), {
@@ -87,6 +85,31 @@ describe("guards and seals", () => {
     assert.deepEqual(await put("k"), { ok: false, refused: "sealed" }, "seals survive restarts");
     await world.propose(group, { op: "unseal", bucket, attempt: 1 });
     assert.ok((await put("k")).ok);
+  });
+
+  test("rule 39: an upload is dropped only under the seal whose attempt is decided, and only once", async () => {
+    const { world, group } = await open();
+    const { id: bucket } = BUCKET;
+    const upload = uploadOf(1);
+    const drop = (attempt: number) => world.propose(group, { op: "drop-upload", bucket, attempt, key: "k", upload });
+    const notSealed = { ok: false, refused: "not-sealed" };
+    await world.propose(group, { op: "create-upload", bucket, key: "k", upload, headers: HEADERS });
+    assert.deepEqual(await drop(1), notSealed);
+    await world.propose(group, { op: "seal", bucket, attempt: 1 });
+    assert.deepEqual(await drop(2), notSealed, "of an attempt that has sealed nothing here");
+    await world.propose(group, { op: "unseal", bucket, attempt: 1 });
+    assert.deepEqual(await drop(1), notSealed, "of an attempt that was given up");
+    await world.propose(group, { op: "seal", bucket, attempt: 2 });
+    assert.deepEqual(await world.propose(group, { op: "abort-upload", bucket, key: "k", upload }), {
+      ok: false,
+      refused: "sealed",
+    });
+    assert.deepEqual(await drop(1), notSealed, "a late one");
+    assert.deepEqual(await drop(2), { ok: true });
+    assert.deepEqual(await drop(2), { ok: false, refused: "no-such-upload" });
+    await world.read((rows) => checkRows(rows, world));
+    await world.propose(group, { op: "bury", bucket, attempt: 2, untilMs: world.wall.now + 1_000 });
+    assert.deepEqual(await drop(2), { ok: false, refused: "no-bucket" });
   });
 
   test("rule 38: a late seal of an attempt that was unsealed is refused, and an old unseal does not open a newer seal", async () => {
