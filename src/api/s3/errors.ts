@@ -393,6 +393,8 @@ function fromBody(error: HttpBodyError): FinalError {
 function fromService(error: ServiceError, conditional: boolean): FinalError {
   switch (error.code) {
     case "service.unavailable":
+      return final("ServiceUnavailable", "", "warn");
+    case "service.unknown-outcome":
       return conditional ? final("ConditionalRequestConflict", "", "warn") : final("ServiceUnavailable", "", "warn");
     case "service.slow-down":
       return final("SlowDown", "", "no");
@@ -410,7 +412,7 @@ function fromService(error: ServiceError, conditional: boolean): FinalError {
 }
 
 function fromGroup(error: GroupError, conditional: boolean): FinalError {
-  if (error.code === "group.unknown-outcome" && conditional) return final("ConditionalRequestConflict", "", "warn");
+  if (!error.notDone && conditional) return final("ConditionalRequestConflict", "", "warn");
   if (error.code === "group.no-space") return final("ServiceUnavailable", "The disk that holds the metadata is full.", "warn");
   return final("ServiceUnavailable", "", "warn");
 }

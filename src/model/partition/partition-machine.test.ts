@@ -345,6 +345,33 @@ describe("claims", () => {
   });
 });
 
+describe("a command that comes again under its own claim, when its remembered result has gone", () => {
+  // Blocks that ride in the row, and blocks in pages of their own.
+  for (const count of [3, 3_000])
+    for (const op of ["put", "put-part"] as const)
+      test(`${op} of ${count} blocks: they are needed still, and nothing releases them`, async () => {
+        const { world, group } = await open();
+        const { id: bucket } = BUCKET;
+        const upload = uploadOf(1);
+        await world.propose(group, { op: "create-upload", bucket, key: "k", upload, headers: HEADERS });
+        const body = blocks(count);
+        const write = (claim: number) =>
+          op === "put"
+            ? world.propose<{ readonly ok: boolean }>(group, putOf("k", claim, body))
+            : world.propose<{ readonly ok: boolean }>(group, {
+                ...{ op, bucket, key: "k", upload, part: 1, claim: claimOf(claim), etag: ETAG, body },
+              });
+        const outbox = () => world.read((rows) => readOutbox(rows, group, { after: 0, limit: 10 }));
+        assert.ok((await write(1)).ok);
+        assert.ok((await write(1)).ok);
+        assert.deepEqual(await outbox(), []);
+        await world.read((rows) => checkRows(rows, world));
+        assert.ok((await write(2)).ok);
+        const [entry, ...more] = await outbox();
+        assert.ok(entry?.kind === "body" && entry.claim === claimOf(1) && more.length === 0, "another claim's replaces it");
+      });
+});
+
 describe("big bodies", () => {
   test("a body of many pages: read from any offset, released by one outbox row, nothing left", async () => {
     const { world, group, put } = await open();
