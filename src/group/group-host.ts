@@ -115,6 +115,19 @@ export class GroupHost implements Groups {
     return stamp;
   }
 
+  /** How far the log time of the group that is furthest ahead leads the wall clock, and how many lead by more than `beyondMs`. Looks at every group. */
+  logTimeLead(beyondMs: number): { readonly mostMs: number; readonly groups: number } {
+    const now = this.#now();
+    let mostMs = 0;
+    let groups = 0;
+    for (const member of this.#members.values()) {
+      const leadMs = this.#stamp(member, now) - now.wallMs;
+      mostMs = Math.max(mostMs, leadMs);
+      if (leadMs > beyondMs) groups++;
+    }
+    return { mostMs, groups };
+  }
+
   /**
    * The wall clock, but never back: while it is behind the last stamp (it was wrong then, or is wrong now) log time goes on at half the
    * pace of the monotonic clock, so that expiries pass even on a machine whose clock was once years ahead, and small leads melt away.
