@@ -227,7 +227,7 @@ describe("unfinished uploads go with their bucket", () => {
       await opened;
     };
     assert.deepEqual(await world.control.deleteBucket(bucket.id), { ok: true });
-    assert.equal(most.get(world.placement.ofKey(bucket, many)), 64);
+    assert.equal(most.get(world.placement.ofKey(bucket, many)), 32);
     assert.equal(most.get(world.placement.ofKey(bucket, big)), 3, "with 400 parts each");
     const left = await remains(world, bucket);
     assert.deepEqual([left.uploads, left.counters], [0, 0]);

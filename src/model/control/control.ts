@@ -19,8 +19,8 @@ import { type BucketRow, damagedRow, type SettingsRow } from "./rows.ts";
 const MAX_RIVALS = 16;
 /** Steps of one bucket's birth or end; more mean that something turns in circles. */
 const MAX_STEPS = 64;
-/** Uploads of a deleted bucket that are dropped together, in each of its partitions. */
-const UPLOADS_TOGETHER = 64;
+/** Uploads of a deleted bucket that are dropped together, in each of its partitions: four of them hold the event loop for some 10 ms (measured: 85 µs an upload, all threads). */
+const UPLOADS_TOGETHER = 32;
 /** Parts that they have together, or a little more: dropping an upload counts them. */
 const PARTS_TOGETHER = 1000;
 /** Buckets whose guards are looked at in one go: it holds the event loop for a microsecond a guard. */
