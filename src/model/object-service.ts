@@ -311,8 +311,8 @@ export interface BucketUsage {
 
 /** The store's own trouble. HTTP status and S3 code are decided in api/s3. */
 export type ServiceErrorCode =
-  | "service.unavailable" // 503: nothing was changed, and nothing will be
-  | "service.unknown-outcome" // 503 (409 for a conditional write): the change may have been made, or may yet be
+  | "service.unavailable" // 503: nothing was changed
+  | "service.unknown-outcome" // 503, for a conditional write 409: the command may have been applied or not
   | "service.slow-down" // 503 SlowDown: a named limit is reached
   | "service.no-space" // 507-like; S3: 503 with a message that names the full disk
   | "object.damaged" // 500: a block fails its hash; never served

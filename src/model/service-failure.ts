@@ -6,17 +6,16 @@ import { KvError } from "../platform/kv.ts";
 import { ServiceError, type ServiceErrorCode } from "./object-service.ts";
 
 /**
- * What the layers below reject with, in the words of the services. Whether a change was made is never guessed from a code. Anything else passes as it is: a bug, or the client's broken stream.
+ * What the layers below reject with, in the words of the services. Anything else passes as it is: a bug, or the client's broken stream.
  *
  * @param what  whose rows were asked for; goes into the message of a damaged row.
  */
 export function serviceFailure(cause: unknown, what = "asked for"): unknown {
   const failure = (code: ServiceErrorCode, message: string): ServiceError => new ServiceError(code, message, { cause });
   if (cause instanceof GroupError) {
-    if (!isKnownNotDone(cause)) return failure("service.unknown-outcome", "whether the change was made is not known; ask again");
     switch (cause.code) {
       case "group.unknown-outcome":
-        return failure("service.unavailable", "the change was not made; ask again");
+        return failure("service.unavailable", "whether a step on the way was made is not known; ask again");
       case "group.not-here":
       case "group.stopping":
         return failure("service.unavailable", "this node does not answer for the object now");
@@ -46,14 +45,11 @@ export function serviceFailure(cause: unknown, what = "asked for"): unknown {
   return cause;
 }
 
-/**
- * What a write is told when it failed before its own command was proposed: nobody may know what became of the references of its blocks, but the write
- * was certainly not made.
- */
-export function beforeCommand(failure: unknown): unknown {
-  return failure instanceof ServiceError && failure.code === "service.unknown-outcome"
-    ? new ServiceError("service.unavailable", "the bytes could not be stored; ask again", { cause: failure })
-    : failure;
+/** The same of the command that would have made the change: what it came to may be unknown, which its client must be told. */
+export function commandFailure(cause: unknown): unknown {
+  return cause instanceof GroupError && !isKnownNotDone(cause)
+    ? new ServiceError("service.unknown-outcome", "whether the change was made is not known; ask again", { cause })
+    : serviceFailure(cause);
 }
 
 /**

@@ -15,9 +15,8 @@ import {
   type UploadRefusal,
 } from "../object-service.ts";
 import { type BodyPiece, readPieces } from "../partition/body-reads.ts";
-import { beforeCommand } from "../service-failure.ts";
 import { Found } from "./found-object.ts";
-import { commitPut, newTarget, type OperationParts, writeBody } from "./object-operations.ts";
+import { commitPut, newTarget, type OperationParts } from "./object-operations.ts";
 import { commitPart, type PartTarget, partTarget, wantedChecksum } from "./upload-operations.ts";
 
 const SOURCE_GONE = { ok: false, code: "source-gone" } as const;
@@ -104,9 +103,7 @@ async function shareBody(
   const pieces = await allPieces(parts.groups, source);
   // Small last parts may lie inline: such a body can't be described by blocks alone.
   if (pieces === undefined || pieces.some((piece) => piece.kind === "inline")) return undefined;
-  const copied = await parts.writing.copyReferences(pieces, target).catch((error: unknown) => {
-    throw beforeCommand(error);
-  });
+  const copied = await parts.writing.copyReferences(pieces, target);
   return copied && { body: { kind: "blocks", size: sizeBytes, blocks: copied.blocks }, expiry: copied.expiry };
 }
 
@@ -132,7 +129,7 @@ async function writeBytes<T extends UploadTarget>(
 ): Promise<Copied<T> | UploadRefusal | SourceGone> {
   const upload: Upload = { source, sizeBytes, signal, ...(algorithm === undefined ? {} : { algorithm }) };
   try {
-    const written = await writeBody(parts, upload, target);
+    const written = await parts.writing.write(upload, target);
     return written.ok ? { ...written, target } : written;
   } catch (error) {
     if (error instanceof ServiceError && error.code === "object.replaced") return SOURCE_GONE;

@@ -21,13 +21,11 @@ import {
   type PutRequest,
   type Recheck,
   ServiceError,
-  type Upload,
-  type UploadRefusal,
   type WriteCondition,
 } from "../object-service.ts";
 import { readHead, readHeadVersion } from "../partition/read-version.ts";
 import type { Placement } from "../placement.ts";
-import { beforeCommand, isKnownNotDone, serviceFailure } from "../service-failure.ts";
+import { commandFailure, isKnownNotDone, serviceFailure } from "../service-failure.ts";
 import { Found } from "./found-object.ts";
 import type { Growth, QuotaLedger } from "./quota-ledger.ts";
 
@@ -46,22 +44,9 @@ export interface OperationParts {
 export async function putObject(parts: OperationParts, request: PutRequest): Promise<PutOutcome> {
   const { bucket, key, headers, condition } = request;
   const target = newTarget(parts, bucket, key);
-  const written = await writeBody(parts, request.upload, target);
+  const written = await parts.writing.write(request.upload, target);
   if (!written.ok) return written;
   return commitPut(parts, bucket, target, { written, headers, condition, recheck: request.recheck });
-}
-
-/** The bytes of an upload, for the command that will name them. */
-export async function writeBody(
-  parts: OperationParts,
-  upload: Upload,
-  target: UploadTarget,
-): Promise<WrittenBody | UploadRefusal> {
-  try {
-    return await parts.writing.write(upload, target);
-  } catch (error) {
-    throw beforeCommand(error);
-  }
 }
 
 /** Checks the quotas, has the put of what was written decided, and lets go of the blocks when it was refused. */
@@ -152,7 +137,7 @@ export async function commitBody<R extends { readonly ok: boolean }>(
     result = await proposeUnsealed<R>(parts, target.group, command, bound);
   } catch (error) {
     if (isKnownNotDone(error)) parts.writing.discard(target, written);
-    throw serviceFailure(error);
+    throw commandFailure(error);
   }
   if (result.ok) parts.writing.settled(target, body);
   else parts.writing.discard(target, written);
@@ -201,7 +186,7 @@ export async function propose<R>(parts: OperationParts, group: GroupId, command:
   try {
     return await proposeUnsealed<R>(parts, group, command);
   } catch (error) {
-    throw serviceFailure(error);
+    throw commandFailure(error);
   }
 }
 

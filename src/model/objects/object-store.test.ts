@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { GroupError } from "../../group/groups.ts";
 import { sourceOf } from "../../util/byte-source.ts";
 import type { UploadId } from "../../util/ids.ts";
 import {
@@ -11,6 +12,7 @@ import {
   type WriteCondition,
 } from "../object-service.ts";
 import { allClaims, bucketRef, checkRows, PartitionWorld, WINDOW_MS } from "../partition/testing/partition-world.ts";
+import { serviceFailure } from "../service-failure.ts";
 import { createObjectService } from "./object-store.ts";
 import { md5 } from "./testing/model-bucket.ts";
 import { hastyClock } from "./testing/hasty-clock.ts";
@@ -283,28 +285,23 @@ describe("trouble below", () => {
     assert.deepEqual(await data.references(), await world.read((rows) => allClaims(rows, world)));
   });
 
-  test("a failure before the write's own command leaves nothing unknown: not made", async () => {
-    const { world, bucket, service, data, put, text } = await open();
-    await put("source", "bytes that lie in blocks");
-    const object = await service.lookup({ bucket, key: "source" });
-    assert.ok(object);
-    const created = await service.createUpload({ bucket, key: "k", headers: HEADERS });
-    assert.ok(created.ok);
-    const source = { bucket, key: "source", object };
-    const unknown = () => Promise.reject(new ServiceError("service.unknown-outcome", "of a reference"));
-    data.write = unknown;
-    data.copyReferences = unknown;
-    const part = { bucket, key: "k", upload: created.upload, part: 1 };
-    for (const write of [
-      () => put("k", "new"),
-      () => service.copy({ source, bucket, key: "k", signal }),
-      () => service.putPart({ ...part, body: upload("new") }),
-      () => service.copyPart({ ...part, source, range: { start: 0, end: 3 }, signal }),
-    ])
-      await assert.rejects(write(), failsWith("service.unavailable"));
+  test("a step before the write's own command whose outcome nobody knows leaves nothing unknown: not written", async () => {
+    const { world, data, put, service, bucket, text } = await open();
+    world.host.propose = () => Promise.reject(new GroupError("group.unknown-outcome", "nobody knows"));
+    // As the real data path tells of its own commands.
+    data.write = (_upload, target) =>
+      world.propose(target.group, { op: "add-refs", refs: [] }).catch((error: unknown) => {
+        throw serviceFailure(error);
+      }) as never;
+    await assert.rejects(put("k", "new"), failsWith("service.unavailable"));
+    await assert.rejects(service.delete({ bucket, key: "k" }), failsWith("service.unknown-outcome"));
     assert.equal(await text("k"), null);
+  });
+
+  test("a node that has stopped has written nothing, and says so", async () => {
+    const { world, service, bucket } = await open();
     await world.host.stop();
-    await assert.rejects(service.delete({ bucket, key: "source" }), failsWith("service.unavailable"));
+    await assert.rejects(service.delete({ bucket, key: "k" }), failsWith("service.unavailable"));
   });
 
   test("a full store is told so, and what was written for the put goes at once", async () => {

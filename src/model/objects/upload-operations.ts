@@ -25,7 +25,7 @@ import { readPartHead } from "../partition/body-reads.ts";
 import { readHead } from "../partition/read-version.ts";
 import { readUpload } from "../partition/upload-row.ts";
 import { serviceFailure } from "../service-failure.ts";
-import { commitBody, newTarget, noBucket, type OperationParts, propose, reserve, writeBody } from "./object-operations.ts";
+import { commitBody, newTarget, noBucket, type OperationParts, propose, reserve } from "./object-operations.ts";
 
 /** Upload ids begin with the time of their creation (ms, 48 bits), so that those of one key are listed in its order; the rest is drawn. */
 export async function createUpload(
@@ -61,7 +61,7 @@ export async function putPart(parts: OperationParts, request: PutPartRequest): P
   const target = partTarget(parts, request, part);
   // A client that sent no checksum of its own still gets the one its upload was created with.
   const bytes = body.algorithm === undefined && wanted !== undefined ? { ...body, algorithm: wanted } : body;
-  const written = await writeBody(parts, bytes, target);
+  const written = await parts.writing.write(bytes, target);
   if (!written.ok) return written;
   return commitPart(parts, bucket, target, { written, recheck: request.recheck });
 }
