@@ -65,6 +65,7 @@ export interface ClusterStatus {
     readonly addr: string | null;
     readonly hostname: string | null;
     readonly isUp: boolean;
+    readonly problems: readonly string[];
     readonly role: { readonly zone: string; readonly tags: readonly string[]; readonly capacity: number | null } | null;
     readonly dataPartition: { readonly available: number; readonly total: number } | null;
   }[];

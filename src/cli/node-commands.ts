@@ -117,6 +117,8 @@ async function status(api: AdminClient): Promise<void> {
       ]),
     );
   }
+  const problems = nodes.flatMap((node) => node.problems.map((problem) => `[${shortId(node.id)}] ${problem}`));
+  if (problems.length > 0) print(`\n==== PROBLEMS ====\n${problems.join("\n")}`);
   if (layout.stagedRoleChanges.length > 0) {
     print("\n==== STAGED ROLE CHANGES ====");
     print(stagedTable(layout));

@@ -71,6 +71,8 @@ async function world({ disk = new MemoryKvDisk(), wall = { now: 1_000_000 }, mon
 
 const id = (n: number) => n.toString(16).padStart(32, "0") as CommandId;
 const code = (expected: string) => (error: unknown) => error instanceof GroupError && error.code === expected;
+const notDone = (known: boolean, expected: string) => (error: unknown) =>
+  code(expected)(error) && (error as GroupError).notDone === known;
 
 test("proposals that wait together share one commit; each touched group is flushed once", async () => {
   const { kv, add, machines } = await world();
@@ -186,8 +188,9 @@ test("a command id is answered from memory: in the same batch, later, and until 
 
 test("a command that comes after its expiry, or expires beyond the window, is refused and changes nothing", async () => {
   const { add, wall } = await world();
-  await assert.rejects(add(G0, 1, { expiry: (wall.now - 1) as Stamp }), code("group.unknown-outcome"));
-  await assert.rejects(add(G0, 1, { id: id(1), expiry: (wall.now + W + 1) as Stamp }), code("group.unknown-outcome"));
+  await assert.rejects(add(G0, 1, { expiry: (wall.now - 1) as Stamp }), notDone(true, "group.unknown-outcome"));
+  const beyond = { id: id(1), expiry: (wall.now + W + 1) as Stamp };
+  await assert.rejects(add(G0, 1, beyond), notDone(false, "group.unknown-outcome"), "an earlier attempt may have been decided");
   assert.deepEqual(await add(G0, 1, { expiry: wall.now as Stamp }), { sum: 1, index: 1, stamp: wall.now });
 });
 
@@ -213,7 +216,7 @@ test("a full store loses the whole batch and says so; nothing of it shows later"
   await add(G0, 1);
   disk.capacityBytes = disk.sizeBytes;
   const failed = await Promise.allSettled([add(G0, 10, { id: id(7) }), add(G1, 10)]);
-  for (const outcome of failed) assert.ok(outcome.status === "rejected" && code("group.no-space")(outcome.reason));
+  for (const outcome of failed) assert.ok(outcome.status === "rejected" && notDone(true, "group.no-space")(outcome.reason));
   assert.equal(fatals.length, 0);
   disk.capacityBytes = Number.POSITIVE_INFINITY;
   assert.equal((await add(G0, 1, { id: id(7) })).sum, 2, "the lost sum and the lost id are forgotten");
@@ -224,7 +227,7 @@ test("a full store loses the whole batch and says so; nothing of it shows later"
 test("an I/O error leaves the outcome unknown", async () => {
   const { add, disk } = await world();
   disk.failNextCommit = true;
-  await assert.rejects(add(G0, 1), code("group.unknown-outcome"));
+  await assert.rejects(add(G0, 1), notDone(false, "group.unknown-outcome"));
   assert.equal((await add(G0, 1)).sum, 1);
 });
 
@@ -234,18 +237,18 @@ test("too many waiting proposals are refused at once", async () => {
   const outcomes = await Promise.allSettled(all);
   const refused = outcomes.filter((outcome) => outcome.status === "rejected");
   assert.equal(refused.length, 3);
-  for (const outcome of refused) assert.ok(code("group.overloaded")(outcome.reason));
+  for (const outcome of refused) assert.ok(notDone(true, "group.overloaded")(outcome.reason));
 });
 
 test("stop settles what is under way and refuses the rest", async () => {
   const { add, host, kv } = await world();
   const last = add(G0, 1);
   const stopped = host.stop();
-  await assert.rejects(add(G0, 1), code("group.stopping"));
+  await assert.rejects(add(G0, 1), notDone(true, "group.stopping"));
   await stopped;
   assert.equal((await last).sum, 1);
   await kv.close();
-  await assert.rejects(host.propose(9 as GroupId, {}), code("group.not-here"));
+  await assert.rejects(host.propose(9 as GroupId, {}), notDone(true, "group.not-here"));
 });
 
 test("a crash loses what was not answered and nothing else", async () => {

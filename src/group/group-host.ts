@@ -71,10 +71,10 @@ export class GroupHost implements Groups {
 
   propose<C, R>(group: GroupId, command: C, options?: ProposeOptions): Promise<R> {
     const member = this.#members.get(group);
-    if (member === undefined) return Promise.reject(new GroupError("group.not-here", `group ${group} does not exist here`));
-    if (this.#stopping) return Promise.reject(new GroupError("group.stopping", "the node is stopping"));
+    if (member === undefined) return Promise.reject(notHere(group));
+    if (this.#stopping) return Promise.reject(new GroupError("group.stopping", "the node is stopping", NOT_DONE));
     if (this.#queue.length >= MAX_QUEUED_PROPOSALS)
-      return Promise.reject(new GroupError("group.overloaded", `${MAX_QUEUED_PROPOSALS} commands are waiting already`));
+      return Promise.reject(new GroupError("group.overloaded", `${MAX_QUEUED_PROPOSALS} commands are waiting already`, NOT_DONE));
     return new Promise<R>((resolve, reject) => {
       this.#queue.push({
         member,
@@ -92,14 +92,13 @@ export class GroupHost implements Groups {
   }
 
   async read<T>(group: GroupId, fn: (rows: KvRead) => T): Promise<T> {
-    if (!this.#members.has(group)) throw new GroupError("group.not-here", `group ${group} does not exist here`);
+    if (!this.#members.has(group)) throw notHere(group);
     // The only member has applied everything that was ever acknowledged, and reads of the kv show only what is on disk.
     return this.#parts.kv.read(fn);
   }
 
   async readAll<T>(groups: readonly GroupId[], fn: (rows: KvRead) => T): Promise<T> {
-    for (const group of groups)
-      if (!this.#members.has(group)) throw new GroupError("group.not-here", `group ${group} does not exist here`);
+    for (const group of groups) if (!this.#members.has(group)) throw notHere(group);
     return this.#parts.kv.read(fn);
   }
 
@@ -114,6 +113,19 @@ export class GroupHost implements Groups {
     if (stamp === now.wallMs && stamp - anchor.stampMs <= passedMs + LEAP_MS)
       member.anchor = { stampMs: stamp, monotonicMs: now.monotonicMs };
     return stamp;
+  }
+
+  /** How far the log time of the group that is furthest ahead leads the wall clock, and how many lead by more than `beyondMs`. Looks at every group. */
+  logTimeLead(beyondMs: number): { readonly mostMs: number; readonly groups: number } {
+    const now = this.#now();
+    let mostMs = 0;
+    let groups = 0;
+    for (const member of this.#members.values()) {
+      const leadMs = this.#stamp(member, now) - now.wallMs;
+      mostMs = Math.max(mostMs, leadMs);
+      if (leadMs > beyondMs) groups++;
+    }
+    return { mostMs, groups };
   }
 
   /**
@@ -184,11 +196,12 @@ export class GroupHost implements Groups {
         () => settle(batch),
         (error: unknown) => {
           // Refused before it ran (closed, failed): what waits for it cannot have happened.
-          if (batch.length === 0) {
+          const notDone = batch.length === 0;
+          if (notDone) {
             this.#scheduled = false;
             batch = this.#take();
           }
-          fail(batch, asGroupError(error));
+          fail(batch, asGroupError(error, notDone));
           if (this.#queue.length > 0) this.#schedule();
         },
       )
@@ -279,13 +292,15 @@ export class GroupHost implements Groups {
 
   /** Rule 29: past its expiry, or with one further off than W, a command is refused, for what became of an earlier attempt can't be known. */
   #refusal(proposal: Proposal, member: Member, stamp: Stamp): GroupError | undefined {
-    const { expiry } = proposal;
+    const { expiry, id } = proposal;
+    // Without an id it is the only attempt; with one, an earlier attempt may have been decided and forgotten.
+    const only = { notDone: id === undefined };
     if (expiry !== undefined && expiry < stamp)
-      return new GroupError("group.unknown-outcome", "the command came after its expiry");
+      return new GroupError("group.unknown-outcome", "the command came after its expiry", only);
     if (expiry !== undefined && expiry > stamp + this.#options.commandWindowMs)
-      return new GroupError("group.unknown-outcome", "the command's expiry lies beyond the command window");
-    if (proposal.id !== undefined && !member.remembered.hasRoom)
-      return new GroupError("group.overloaded", `${MAX_REMEMBERED_RESULTS} results are remembered already`);
+      return new GroupError("group.unknown-outcome", "the command's expiry lies beyond the command window", only);
+    if (id !== undefined && !member.remembered.hasRoom)
+      return new GroupError("group.overloaded", `${MAX_REMEMBERED_RESULTS} results are remembered already`, NOT_DONE);
     return undefined;
   }
 }
@@ -346,11 +361,18 @@ function fail(batch: readonly Proposal[], error: GroupError): void {
   }
 }
 
-/** A full store is known to have kept nothing; after an I/O error nobody knows what is on disk. */
-function asGroupError(error: unknown): GroupError {
-  if (error instanceof GroupError) return error;
-  const code = error instanceof KvError ? error.code : undefined;
-  if (code === "kv.full") return new GroupError("group.no-space", "the metadata store is full", { cause: error });
-  if (code === "kv.closed") return new GroupError("group.stopping", "the metadata store is closed", { cause: error });
-  return new GroupError("group.unknown-outcome", "the metadata store failed", { cause: error });
+/** The command was handed to no log: nothing of it can come. */
+const NOT_DONE = { notDone: true } as const;
+
+function notHere(group: GroupId): GroupError {
+  return new GroupError("group.not-here", `group ${group} does not exist here`, NOT_DONE);
+}
+
+/** A full store is known to have kept nothing, and so is one that never began (`notDone`); after an I/O error nobody knows what is on disk. */
+function asGroupError(cause: unknown, notDone: boolean): GroupError {
+  if (cause instanceof GroupError) return cause;
+  const code = cause instanceof KvError ? cause.code : undefined;
+  if (code === "kv.full") return new GroupError("group.no-space", "the metadata store is full", { cause, notDone: true });
+  if (code === "kv.closed") return new GroupError("group.stopping", "the metadata store is closed", { cause, notDone });
+  return new GroupError("group.unknown-outcome", "the metadata store failed", { cause, notDone });
 }

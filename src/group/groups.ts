@@ -11,7 +11,7 @@ export interface Groups {
    *
    * @param options.id        the command's identity; a retry with the same id is answered from memory, not repeated (rules 28–30).
    * @param options.expiry    log time after which the command is refused as unknown; at most the command window W ahead.
-   * @throws GroupError group.unknown-outcome (may or may not have happened: answer 503) · group.not-here · group.stopping · group.no-space · group.overloaded
+   * @throws GroupError group.unknown-outcome (may or may not have happened, unless `notDone`) · group.not-here · group.stopping · group.no-space · group.overloaded
    */
   propose<C, R>(group: GroupId, command: C, options?: ProposeOptions): Promise<R>;
 
@@ -64,9 +64,15 @@ export type GroupErrorCode =
 
 export class GroupError extends Error {
   readonly code: GroupErrorCode;
-  constructor(code: GroupErrorCode, message: string, options?: ErrorOptions) {
+  /**
+   * The command certainly changed nothing and never will. Said only by who knows, for the command was decided by nobody: a code alone is no
+   * proof, as what one member meets says nothing of the others.
+   */
+  readonly notDone: boolean;
+  constructor(code: GroupErrorCode, message: string, options?: ErrorOptions & { readonly notDone?: boolean }) {
     super(message, options);
     this.name = "GroupError";
     this.code = code;
+    this.notDone = options?.notDone ?? false;
   }
 }

@@ -26,6 +26,14 @@ export type PartitionCommand =
   | PutPartCommand
   | CompleteUploadCommand
   | { readonly op: "abort-upload"; readonly bucket: BucketId; readonly key: string; readonly upload: UploadId }
+  /** The bucket's end under this attempt is decided (the control group says so): an upload of it goes as an aborted one does. */
+  | {
+      readonly op: "drop-upload";
+      readonly bucket: BucketId;
+      readonly attempt: number;
+      readonly key: string;
+      readonly upload: UploadId;
+    }
   /** Verdict (rule 36), asked after the claim's expiry: is it live here? If not it is forbidden for as long as a command with it could come. */
   | {
       readonly op: "verdict";
@@ -165,6 +173,9 @@ export type DeleteResult =
   | { readonly ok: true; readonly existed: boolean }
   | { readonly ok: false; readonly refused: Refusal | "precondition-failed" | "no-such-key" };
 export type UploadResult = { readonly ok: true } | { readonly ok: false; readonly refused: Refusal | "no-such-upload" };
+export type DropUploadResult =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly refused: "no-bucket" | "not-sealed" | "no-such-upload" };
 export type PutPartResult =
   | { readonly ok: true; readonly stampMs: number }
   | {

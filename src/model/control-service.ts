@@ -19,7 +19,7 @@ export interface ControlService {
    * Two rivals for one name: exactly one wins.
    */
   createBucketFor(request: { readonly keyId: string; readonly name: string }): Promise<CreateBucketOutcome>;
-  /** S3 DeleteBucket under a name: with other aliases left only this alias goes; else the bucket must be empty. */
+  /** S3 DeleteBucket under a name: with other aliases left only this alias goes; else the bucket must hold no objects. Unfinished uploads go with it. */
   deleteBucketFor(request: {
     readonly keyId: string;
     readonly name: string;

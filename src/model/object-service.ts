@@ -80,12 +80,19 @@ export interface Upload {
   readonly signal: AbortSignal;
 }
 
+/**
+ * Called once, when all bytes are there and right before the write is decided: throws what the caller is told when it may not write any more.
+ * Then nothing is written.
+ */
+export type Recheck = () => void;
+
 export interface PutRequest {
   readonly bucket: BucketRef;
   readonly key: string;
   readonly headers: ObjectHeaders;
   readonly condition?: WriteCondition;
   readonly upload: Upload;
+  readonly recheck?: Recheck;
 }
 
 /** Why an upload's bytes were refused; nothing of it stays. */
@@ -159,6 +166,7 @@ export interface CopyRequest {
   readonly algorithm?: ChecksumAlgorithm;
   readonly condition?: WriteCondition;
   readonly signal: AbortSignal;
+  readonly recheck?: Recheck;
 }
 
 export interface ListRequest {
@@ -209,6 +217,7 @@ export interface PutPartRequest extends UploadRef {
   /** 1 ..= 10,000 */
   readonly part: number;
   readonly body: Upload;
+  readonly recheck?: Recheck;
 }
 
 export interface CopyPartRequest extends UploadRef {
@@ -217,6 +226,7 @@ export interface CopyPartRequest extends UploadRef {
   /** [start, end) of the source; the whole when left out. */
   readonly range?: { readonly start: number; readonly end: number };
   readonly signal: AbortSignal;
+  readonly recheck?: Recheck;
 }
 
 export type PutPartOutcome =
@@ -301,7 +311,8 @@ export interface BucketUsage {
 
 /** The store's own trouble. HTTP status and S3 code are decided in api/s3. */
 export type ServiceErrorCode =
-  | "service.unavailable" // 503: outcome unknown or no majority
+  | "service.unavailable" // 503: nothing was changed
+  | "service.unknown-outcome" // 503, for a conditional write 409: the command may have been applied or not
   | "service.slow-down" // 503 SlowDown: a named limit is reached
   | "service.no-space" // 507-like; S3: 503 with a message that names the full disk
   | "object.damaged" // 500: a block fails its hash; never served

@@ -15,7 +15,7 @@ export function serviceFailure(cause: unknown, what = "asked for"): unknown {
   if (cause instanceof GroupError) {
     switch (cause.code) {
       case "group.unknown-outcome":
-        return failure("service.unavailable", "whether the change was made is not known; ask again");
+        return failure("service.unavailable", "whether a step on the way was made is not known; ask again");
       case "group.not-here":
       case "group.stopping":
         return failure("service.unavailable", "this node does not answer for the object now");
@@ -45,9 +45,17 @@ export function serviceFailure(cause: unknown, what = "asked for"): unknown {
   return cause;
 }
 
-/** Whether a failed proposal certainly changed nothing, so that its blocks may be let go. (A command reads before it writes.) */
+/** The same of the command that would have made the change: what it came to may be unknown, which its client must be told. */
+export function commandFailure(cause: unknown): unknown {
+  return cause instanceof GroupError && !isKnownNotDone(cause)
+    ? new ServiceError("service.unknown-outcome", "whether the change was made is not known; ask again", { cause })
+    : serviceFailure(cause);
+}
+
+/**
+ * Whether a failed proposal certainly changed nothing, so that its blocks may be let go and its client may be told so. That comes from the seam. A
+ * damaged row is certain only as long as groups have one member: a command reads before it writes, and nobody else decides it.
+ */
 export function isKnownNotDone(error: unknown): boolean {
-  return error instanceof GroupError
-    ? error.code !== "group.unknown-outcome"
-    : error instanceof KvError && error.code === "kv.damaged";
+  return error instanceof GroupError ? error.notDone : error instanceof KvError && error.code === "kv.damaged";
 }

@@ -2,6 +2,7 @@ import type { Config } from "../config/config.ts";
 import type { LayoutState } from "../layout/state.ts";
 import type { Metrics } from "../platform/metrics.ts";
 import type { NodeId } from "../util/ids.ts";
+import type { ClockWatch } from "./clock-watch.ts";
 import type { DataPlane } from "./data-plane.ts";
 import type { Space } from "./node-options.ts";
 
@@ -15,9 +16,10 @@ export function registerGauges(
     readonly data: DataPlane;
     readonly id: NodeId;
     readonly layout: () => LayoutState;
+    readonly clockWatch: ClockWatch;
   },
 ): void {
-  const { version, config, space, data, id, layout } = parts;
+  const { version, config, space, data, id, layout, clockWatch } = parts;
   metrics.gauge({ name: "garage_build_info", help: "Version", labels: ["version"] }, () => [{ labels: [version], value: 1 }]);
   metrics.gauge({ name: "garage_replication_factor", help: "Copies of everything", labels: [] }, () => [
     { labels: [], value: config.replicationFactor },
@@ -67,6 +69,10 @@ export function registerGauges(
   fromLayout("cluster_partitions", "Partitions", (own) => own.partitions);
   fromLayout("cluster_partitions_quorum", "Partitions with a quorum", (own) => own.ok * own.partitions);
   fromLayout("cluster_partitions_all_ok", "Partitions with all nodes connected", (own) => own.ok * own.partitions);
+  metrics.gauge(
+    { name: "group_log_time_lead_seconds", help: "How far log time is ahead of the wall clock, at most", labels: [] },
+    () => [{ labels: [], value: clockWatch.leadSeconds }],
+  );
   metrics.gauge({ name: "block_resync_errored_blocks", help: "Blocks damaged or missing", labels: [] }, () => [
     { labels: [], value: data.blocks.errors().length },
   ]);

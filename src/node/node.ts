@@ -15,6 +15,7 @@ import type { Platform } from "../platform/platform.ts";
 import { type BucketId, CONTROL_GROUP, type GroupId, type NodeId } from "../util/ids.ts";
 import { blockOperations } from "./block-operations.ts";
 import { type DataPlane, openDataPlane } from "./data-plane.ts";
+import { ClockWatch } from "./clock-watch.ts";
 import { refuseForeignDirectories } from "./data-owner.ts";
 import { openDoor } from "./door.ts";
 import { ensureDefaults, ensureSingleNode } from "./first-start.ts";
@@ -84,6 +85,8 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
         group === CONTROL_GROUP ? new ControlMachine() : new PartitionMachine(group, { commandWindowMs, log }),
     },
   );
+  const clockWatch = new ClockWatch({ groups, clock, log });
+  clockWatch.look();
   const placement = new Placement(born.partitions);
   const control = new Control(
     { indexShards: config.indexShards, allowPunycode: config.allowPunycode, commandWindowMs },
@@ -108,7 +111,10 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
 
   const objects = gate.guard(unguarded);
   gate.start();
-  const recovery = repeat(platform, RECOVERY_INTERVAL_MS, () => control.recover());
+  const recovery = repeat(platform, RECOVERY_INTERVAL_MS, () => {
+    clockWatch.look();
+    return control.recover();
+  });
   const listeners: HttpListener[] = [];
   const end = async (graceMs: number): Promise<void> => {
     const steps: readonly (readonly [string, () => unknown])[] = [
@@ -164,6 +170,10 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
         dbEngine: kv.stats().engine,
         rootDomain: config.s3?.rootDomain,
         space: () => Promise.resolve(options.space()),
+        problems: () => {
+          const clockProblem = clockWatch.problem();
+          return clockProblem === undefined ? [] : [{ message: clockProblem, isUnavailable: false }];
+        },
         statistics: () => statisticsLines(options, { kv, data, cpu: platform.cpu }),
       },
       configTokens: { admin: secrets.adminToken !== undefined, metrics: secrets.metricsToken !== undefined },
@@ -175,6 +185,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       data,
       id: options.id,
       layout: () => control.layout(),
+      clockWatch,
     });
     const adminParts = { context: admin, region: config.s3?.region ?? "", log, metrics: () => options.metrics.render() };
     let s3Address: string | undefined;

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseConfig, type Config } from "../../src/config/config.ts";
+import type { Control } from "../../src/model/control/control.ts";
 import { createNode, type HangarNode } from "../../src/node/node.ts";
 import { nodeClock } from "../../src/platform/node/clock.ts";
 import { NodeCpu } from "../../src/platform/node/cpu.ts";
@@ -17,6 +18,8 @@ import { EXPIRED, errorLog, IDENTITY, OTHER, REGION, ROOT_DOMAIN, type S3TestSer
 
 export interface NodeServer extends S3TestServer {
   readonly metrics: Metrics;
+  /** As the administrator changes them. */
+  readonly control: Pick<Control, "command">;
 }
 
 const SPACE = { availableBytes: 1e12, totalBytes: 1e12 };
@@ -84,6 +87,7 @@ async function start(home: string, config: Config): Promise<NodeServer> {
     expired: EXPIRED,
     errors,
     metrics,
+    control: node.parts.control,
     grant: granting(node),
     async stop() {
       await node.stop({ graceMs: 1000 });

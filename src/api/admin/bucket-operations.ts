@@ -146,7 +146,7 @@ export const BUCKET_OPERATIONS: readonly Operation[] = [
       const outcome = await context.control.deleteBucket(id, undefined, { evenSeveral: true });
       if (outcome.ok) return null;
       if (outcome.code === "not-empty")
-        throw new AdminError("BucketNotEmpty", "the bucket is not empty: delete its objects and unfinished uploads first");
+        throw new AdminError("BucketNotEmpty", "the bucket is not empty: delete its objects first");
       throw new AdminError(
         outcome.code === "busy" ? "ServiceUnavailable" : "NoSuchBucket",
         outcome.code === "busy" ? "the bucket is being deleted already" : "there is no such bucket",

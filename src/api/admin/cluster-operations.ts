@@ -35,6 +35,8 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
           draining: z.boolean(),
           dataPartition: space.nullable(),
           metadataPartition: space.nullable(),
+          /** Ours: what an operator should know of this node, a sentence each. */
+          problems: z.array(z.string()),
         }),
       ),
     }),
@@ -57,6 +59,7 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
             draining: false,
             dataPartition: own ? shown(own.data) : null,
             metadataPartition: own ? shown(own.metadata) : null,
+            problems: node.problems().map(({ message }) => message),
           },
           ...others.map((role) => ({
             id: role.id as string,
@@ -70,6 +73,7 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
             draining: false,
             dataPartition: null,
             metadataPartition: null,
+            problems: [],
           })),
         ],
       };

@@ -38,8 +38,17 @@ export interface NodeFacts {
   readonly dbEngine: string;
   readonly rootDomain: string | undefined;
   space(): Promise<{ readonly data: Space; readonly metadata: Space }>;
+  /** What an operator should know of, worst first; empty when all is well. */
+  problems(): readonly NodeProblem[];
   /** Lines for `stats`. */
   statistics(): readonly string[];
+}
+
+export interface NodeProblem {
+  /** A sentence, with what to do. */
+  readonly message: string;
+  /** Whether the node can't serve all its data because of it. */
+  readonly isUnavailable: boolean;
 }
 
 export interface Space {

@@ -11,6 +11,7 @@ import { invalidArgument, refusal, s3Error } from "./errors.ts";
 import { MAX_COMPLETE_XML_BYTES } from "./limits.ts";
 import { objectLocation } from "./location.ts";
 import { conditionName } from "./put-object.ts";
+import { stillAllowed } from "./still-allowed.ts";
 import { uploadRef } from "./upload-parameters.ts";
 import { withoutHeaders } from "./without-headers.ts";
 
@@ -27,6 +28,7 @@ export async function completeMultipartUpload(call: BucketCall, services: Servic
   const parts = parseCompletion(bytes);
   const announced = objectChecksum(request);
   await checkAgainstUpload(call, services, announced?.algorithm);
+  stillAllowed(call, services)();
   const outcome = await services.objects.completeUpload({
     ...upload,
     parts,

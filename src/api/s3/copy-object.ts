@@ -9,6 +9,7 @@ import { invalidArgument, noSuchKey, refusal, s3Error } from "./errors.ts";
 import { MAX_UPLOAD_BYTES } from "./limits.ts";
 import { keptHeaders } from "./object-headers.ts";
 import { conditionName } from "./put-object.ts";
+import { stillAllowed } from "./still-allowed.ts";
 
 const REDIRECT = "x-amz-website-redirect-location";
 /** How often a source is looked up again when it was replaced while it was being copied. */
@@ -36,6 +37,7 @@ export async function copyObject(call: BucketCall, services: Services): Promise<
       bucket: call.bucket,
       key: call.key,
       signal: request.signal,
+      recheck: stillAllowed(call, services),
       ...(headers === undefined ? {} : { headers }),
       ...(algorithm === undefined ? {} : { algorithm }),
       ...(condition === undefined ? {} : { condition }),

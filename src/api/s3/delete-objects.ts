@@ -6,6 +6,7 @@ import { checkMayCompare, ifMatchCondition } from "./conditions.ts";
 import { finalErrorOf, refusal, s3Error } from "./errors.ts";
 import { checkKey } from "./keys.ts";
 import { DELETE_CONCURRENCY, MAX_DELETE_KEYS, MAX_XML_BYTES } from "./limits.ts";
+import { stillAllowed } from "./still-allowed.ts";
 import { deletesCurrent } from "./version-id.ts";
 
 /**
@@ -17,6 +18,7 @@ export async function deleteObjects(call: BucketCall, services: Services): Promi
   const { bytes } = await readSmallBody(call.request, call.payload, { limitBytes: MAX_XML_BYTES });
   if (bytes.byteLength === 0) throw s3Error("MissingRequestBodyError");
   const { quiet, victims } = parseDelete(bytes);
+  stillAllowed(call, services)();
 
   const results = new Array<string>(victims.length).fill("");
   let next = 0;

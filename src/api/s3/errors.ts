@@ -334,7 +334,10 @@ export interface FinalError {
 /** How far the causes of an error are followed: the data path may wrap what a body's source threw. */
 const CAUSE_DEPTH = 4;
 
-/** @param conditional  the request carried a write condition: an unknown outcome is then 409, so that no client repeats it blindly. */
+/**
+ * @param conditional  the request carried a write condition: where it may have been applied and nobody knows, the answer is 409, so that no
+ *                     client repeats it blindly. What was certainly not applied is 503 like any other: clients take 409 for a lost race.
+ */
 export function finalErrorOf(thrown: unknown, { conditional }: { readonly conditional: boolean }): FinalError {
   let error: unknown = thrown;
   for (let depth = 0; depth < CAUSE_DEPTH && error instanceof Error; depth++, error = error.cause) {
@@ -393,7 +396,9 @@ function fromBody(error: HttpBodyError): FinalError {
 function fromService(error: ServiceError, conditional: boolean): FinalError {
   switch (error.code) {
     case "service.unavailable":
-      return conditional ? final("ConditionalRequestConflict", "", "warn") : final("ServiceUnavailable", "", "warn");
+      return final("ServiceUnavailable", "", "warn");
+    case "service.unknown-outcome":
+      return unknownOutcome(conditional);
     case "service.slow-down":
       return final("SlowDown", "", "no");
     case "service.no-space":
@@ -410,9 +415,13 @@ function fromService(error: ServiceError, conditional: boolean): FinalError {
 }
 
 function fromGroup(error: GroupError, conditional: boolean): FinalError {
-  if (error.code === "group.unknown-outcome" && conditional) return final("ConditionalRequestConflict", "", "warn");
+  if (!error.notDone) return unknownOutcome(conditional);
   if (error.code === "group.no-space") return final("ServiceUnavailable", "The disk that holds the metadata is full.", "warn");
   return final("ServiceUnavailable", "", "warn");
+}
+
+function unknownOutcome(conditional: boolean): FinalError {
+  return final(conditional ? "ConditionalRequestConflict" : "ServiceUnavailable", "", "warn");
 }
 
 function final(code: S3ErrorCode, message: string, log: FinalError["log"]): FinalError {

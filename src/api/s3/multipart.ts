@@ -9,6 +9,7 @@ import { MAX_UPLOAD_BYTES } from "./limits.ts";
 import { keptHeaders } from "./object-headers.ts";
 import { uploadOf } from "./put-object.ts";
 import { parseCopyRange } from "./ranges.ts";
+import { stillAllowed } from "./still-allowed.ts";
 import { partNumberOf, uploadRef } from "./upload-parameters.ts";
 
 /** Multipart uploads up to their completion: create, put a part, copy a part, abort. */
@@ -35,7 +36,8 @@ export async function createMultipartUpload(call: BucketCall, services: Services
 export async function uploadPart(call: BucketCall, services: Services): Promise<void> {
   const upload = uploadRef(call);
   const part = partNumberOf(call.query);
-  const outcome = await services.objects.putPart({ ...upload, part, body: uploadOf(call) });
+  const recheck = stillAllowed(call, services);
+  const outcome = await services.objects.putPart({ ...upload, part, body: uploadOf(call), recheck });
   if (!outcome.ok) throw refusal(outcome, call, upload);
   const headers = ["ETag", `"${outcome.etag}"`];
   // The type belongs to the whole upload: answers to parts carry the value alone.
@@ -67,7 +69,7 @@ export async function uploadPartCopy(call: BucketCall, services: Services): Prom
       );
     const bytes = range === undefined ? sizeBytes : range.end - range.start;
     if (bytes > MAX_UPLOAD_BYTES) throw entityTooLarge(MAX_UPLOAD_BYTES, bytes);
-    const request = { ...upload, part, source, signal: call.request.signal };
+    const request = { ...upload, part, source, signal: call.request.signal, recheck: stillAllowed(call, services) };
     const outcome = await services.objects.copyPart(range === undefined ? request : { ...request, range });
     if (!outcome.ok) {
       if (outcome.code !== "source-gone") throw refusal(outcome, call, upload);

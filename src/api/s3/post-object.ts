@@ -1,4 +1,4 @@
-import type { Bucket, ControlService } from "../../model/control-service.ts";
+import type { AccessKey, Bucket, ControlService } from "../../model/control-service.ts";
 import type { ChecksumAlgorithm, ObjectHeaders, Upload } from "../../model/object-service.ts";
 import type { HttpRequest } from "../../platform/http.ts";
 import { isChecksumValue, checksumHeader, parseChecksumAlgorithm } from "../common/checksum-headers.ts";
@@ -14,6 +14,7 @@ import { MAX_UPLOAD_BYTES } from "./limits.ts";
 import { objectLocation } from "./location.ts";
 import { checkKeptHeaders, isKept } from "./object-headers.ts";
 import { writtenHeaders } from "./put-object.ts";
+import { stillAllowed } from "./still-allowed.ts";
 
 /**
  * PostObject: an upload by a browser's form. The only call whose caller is known only from its body: the fields in front of the file (20 KiB at
@@ -31,7 +32,7 @@ export async function postObject(call: PostCall, services: Services): Promise<vo
   const { request, bucketName } = call;
   const form = await readPostForm(request);
   const { fields } = form;
-  const { bucket, sizes } = authorize(bucketName, fields, services);
+  const { bucket, accessKey, sizes } = authorize(bucketName, fields, services);
   screenFields(fields);
 
   const key = fields.get("key") ?? "";
@@ -43,7 +44,8 @@ export async function postObject(call: PostCall, services: Services): Promise<vo
     );
   checkKey(key);
   const upload = uploadOf(form, request, sizes);
-  const outcome = await services.objects.put({ bucket, key, headers: headersOf(fields), upload });
+  const recheck = stillAllowed({ accessKey, bucket }, services);
+  const outcome = await services.objects.put({ bucket, key, headers: headersOf(fields), upload, recheck });
   if (!outcome.ok) throw refusal(outcome, { bucketName, key });
   const location = objectLocation({ request, bucketName, key, vhost: call.vhost });
   answerSuccess(call, { fields, key, location, headers: writtenHeaders(outcome), etag: outcome.etag });
@@ -53,7 +55,7 @@ function authorize(
   bucketName: string,
   fields: PostForm["fields"],
   services: Services,
-): { bucket: Bucket; sizes: { minBytes: number; maxBytes: number } } {
+): { bucket: Bucket; accessKey: AccessKey; sizes: { minBytes: number; maxBytes: number } } {
   const policy = fields.get("policy");
   const verdict = services.verifier.verifyPolicy(fields);
   if (!verdict.ok) throw verdict.error;
@@ -61,7 +63,7 @@ function authorize(
     throw s3Error("AccessDenied", "Forms must carry a policy and its signature: anonymous uploads are not allowed.");
   const bucket = bucketFor(services.control, bucketName, verdict.key.id);
   const sizes = checkPolicy(policy, { fields, bucket: bucketName, nowMs: services.clock.wallMs() });
-  return { bucket, sizes };
+  return { bucket, accessKey: verdict.key, sizes };
 }
 
 function bucketFor(control: ControlService, name: string, keyId: string): Bucket {

@@ -1,4 +1,4 @@
-import type { ObjectHeaders, PutOutcome, Upload, WriteCondition } from "../../model/object-service.ts";
+import type { ObjectHeaders, PutOutcome, Recheck, Upload, WriteCondition } from "../../model/object-service.ts";
 import type { HttpRequest } from "../../platform/http.ts";
 import { openUpload } from "../common/payload.ts";
 import { limitLength } from "../common/post-policy.ts";
@@ -8,6 +8,7 @@ import { allowedCondition } from "./conditions.ts";
 import { entityTooLarge, refusal, s3Error } from "./errors.ts";
 import { MAX_UPLOAD_BYTES } from "./limits.ts";
 import { keptHeaders } from "./object-headers.ts";
+import { stillAllowed } from "./still-allowed.ts";
 
 /** PutObject. https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html */
 export async function putObject(call: BucketCall, services: Services): Promise<void> {
@@ -15,7 +16,9 @@ export async function putObject(call: BucketCall, services: Services): Promise<v
   const headers = keptHeaders(request);
   const condition = allowedCondition(call);
   const upload = uploadOf(call);
-  const outcome = await services.objects.put(putRequest(call, { headers, condition, upload }));
+  const outcome = await services.objects.put(
+    putRequest(call, { headers, condition, upload, recheck: stillAllowed(call, services) }),
+  );
   if (!outcome.ok) throw refusal(outcome, call, { condition: conditionName(condition) });
   call.answer.send(200, writtenHeaders(outcome));
 }
@@ -32,10 +35,15 @@ export function uploadOf({ request, payload }: Pick<BucketCall, "request" | "pay
 
 export function putRequest(
   call: Pick<BucketCall, "bucket" | "key">,
-  what: { readonly headers: ObjectHeaders; readonly condition: WriteCondition | undefined; readonly upload: Upload },
+  what: {
+    readonly headers: ObjectHeaders;
+    readonly condition: WriteCondition | undefined;
+    readonly upload: Upload;
+    readonly recheck: Recheck;
+  },
 ): Parameters<Services["objects"]["put"]>[0] {
-  const { headers, condition, upload } = what;
-  const request = { bucket: call.bucket, key: call.key, headers, upload };
+  const { headers, condition, upload, recheck } = what;
+  const request = { bucket: call.bucket, key: call.key, headers, upload, recheck };
   return condition === undefined ? request : { ...request, condition };
 }
 

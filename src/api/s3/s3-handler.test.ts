@@ -41,8 +41,9 @@ describe("the store's own trouble", () => {
   it("has one answer per kind; its cause is never shown, and what is no passing trouble is logged as an error", async () => {
     const cause = new Error("secret detail");
     const cases: readonly (readonly [Error, string, string, boolean])[] = [
+      [new ServiceError("service.unavailable", "secret detail"), "503 ServiceUnavailable", "503 ServiceUnavailable", false],
       [
-        new ServiceError("service.unavailable", "secret detail"),
+        new ServiceError("service.unknown-outcome", "secret detail"),
         "503 ServiceUnavailable",
         "409 ConditionalRequestConflict",
         false,

@@ -27,12 +27,12 @@ type SourceGone = typeof SOURCE_GONE;
  * that the source does not have, or a source that is let go of meanwhile, makes it a copy of the bytes.
  */
 export async function copyObject(parts: OperationParts, request: CopyRequest): Promise<PutOutcome | SourceGone> {
-  const { bucket, key, condition, signal } = request;
+  const { bucket, key, condition, signal, recheck } = request;
   const source = asFound(request.source.object);
   const headers = request.headers ?? source.headers;
   const written = await writeCopy(parts, source, () => newTarget(parts, bucket, key), { algorithm: request.algorithm, signal });
   if (!written.ok) return written;
-  return commitPut(parts, bucket, written.target, { written, headers, condition });
+  return commitPut(parts, bucket, written.target, { written, headers, condition, recheck });
 }
 
 /**
@@ -40,7 +40,7 @@ export async function copyObject(parts: OperationParts, request: CopyRequest): P
  * Whether the upload exists is asked before a byte is read.
  */
 export async function copyPart(parts: OperationParts, request: CopyPartRequest): Promise<PutPartOutcome | SourceGone> {
-  const { bucket, part, range, signal } = request;
+  const { bucket, part, range, signal, recheck } = request;
   const wanted = await wantedChecksum(parts, request);
   if (wanted === null) return { ok: false, code: "no-such-upload" };
   const source = asFound(request.source.object);
@@ -51,7 +51,7 @@ export async function copyPart(parts: OperationParts, request: CopyPartRequest):
       ? await writeCopy(parts, source, newPart, { algorithm: wanted, signal })
       : await writeBytes(parts, source.open(range), newPart(), { algorithm: wanted, sizeBytes: sizeOf(source, range), signal });
   if (!written.ok) return written;
-  return commitPart(parts, bucket, written.target, written);
+  return commitPart(parts, bucket, written.target, { written, recheck });
 }
 
 function sizeOf(source: Found, range: CopyPartRequest["range"]): number {

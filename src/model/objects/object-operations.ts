@@ -19,12 +19,13 @@ import {
   type ObjectHeaders,
   type PutOutcome,
   type PutRequest,
+  type Recheck,
   ServiceError,
   type WriteCondition,
 } from "../object-service.ts";
 import { readHead, readHeadVersion } from "../partition/read-version.ts";
 import type { Placement } from "../placement.ts";
-import { isKnownNotDone, serviceFailure } from "../service-failure.ts";
+import { commandFailure, isKnownNotDone, serviceFailure } from "../service-failure.ts";
 import { Found } from "./found-object.ts";
 import type { Growth, QuotaLedger } from "./quota-ledger.ts";
 
@@ -45,7 +46,7 @@ export async function putObject(parts: OperationParts, request: PutRequest): Pro
   const target = newTarget(parts, bucket, key);
   const written = await parts.writing.write(request.upload, target);
   if (!written.ok) return written;
-  return commitPut(parts, bucket, target, { written, headers, condition });
+  return commitPut(parts, bucket, target, { written, headers, condition, recheck: request.recheck });
 }
 
 /** Checks the quotas, has the put of what was written decided, and lets go of the blocks when it was refused. */
@@ -57,10 +58,12 @@ export async function commitPut(
     written,
     headers,
     condition,
+    recheck,
   }: {
     readonly written: WrittenBody;
     readonly headers: ObjectHeaders;
     readonly condition: WriteCondition | undefined;
+    readonly recheck: Recheck | undefined;
   },
 ): Promise<PutOutcome> {
   const { body, sizeBytes, etag, checksum, needsPending } = written;
@@ -82,7 +85,7 @@ export async function commitPut(
   });
   if (!room.ok) return { ok: false, code: "quota-exceeded", detail: room.detail };
   try {
-    const result = await commitBody<PutResult>(parts, target, { command, written });
+    const result = await commitBody<PutResult>(parts, target, { command, written, recheck });
     return result.ok ? result : { ok: false, code: refusalCode(result.refused) };
   } finally {
     room.reservation.release();
@@ -106,13 +109,27 @@ export async function reserve(
   }
 }
 
-/** Proposes a command that brings a body, and settles or discards the body by its outcome; an unknown outcome is left to the verdict. */
+/** Proposes a command that brings a body, if its writer may still write, and settles or discards the body by its outcome; an unknown outcome is left to the verdict. */
 export async function commitBody<R extends { readonly ok: boolean }>(
   parts: OperationParts,
   target: UploadTarget,
-  { command, written }: { readonly command: PutCommand | PutPartCommand; readonly written: WrittenBody },
+  {
+    command,
+    written,
+    recheck,
+  }: {
+    readonly command: PutCommand | PutPartCommand;
+    readonly written: WrittenBody;
+    readonly recheck: Recheck | undefined;
+  },
 ): Promise<R> {
   const { body, needsPending, expiry } = written;
+  try {
+    recheck?.();
+  } catch (error) {
+    parts.writing.discard(target, written);
+    throw error;
+  }
   let result: R;
   try {
     // Inline bodies have no references: no verdict can be waiting for them.
@@ -120,7 +137,7 @@ export async function commitBody<R extends { readonly ok: boolean }>(
     result = await proposeUnsealed<R>(parts, target.group, command, bound);
   } catch (error) {
     if (isKnownNotDone(error)) parts.writing.discard(target, written);
-    throw serviceFailure(error);
+    throw commandFailure(error);
   }
   if (result.ok) parts.writing.settled(target, body);
   else parts.writing.discard(target, written);
@@ -169,7 +186,7 @@ export async function propose<R>(parts: OperationParts, group: GroupId, command:
   try {
     return await proposeUnsealed<R>(parts, group, command);
   } catch (error) {
-    throw serviceFailure(error);
+    throw commandFailure(error);
   }
 }
 

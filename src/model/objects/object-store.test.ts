@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { GroupError } from "../../group/groups.ts";
 import { sourceOf } from "../../util/byte-source.ts";
 import type { UploadId } from "../../util/ids.ts";
 import {
@@ -11,6 +12,7 @@ import {
   type WriteCondition,
 } from "../object-service.ts";
 import { allClaims, bucketRef, checkRows, PartitionWorld, WINDOW_MS } from "../partition/testing/partition-world.ts";
+import { serviceFailure } from "../service-failure.ts";
 import { createObjectService } from "./object-store.ts";
 import { md5 } from "./testing/model-bucket.ts";
 import { hastyClock } from "./testing/hasty-clock.ts";
@@ -113,6 +115,24 @@ describe("quotas", () => {
     assert.equal(codeOf(await put("new", "x")), "ok");
   });
 
+  test("bytes: exact with many writes and parts under way", async () => {
+    const { put, service, bucket, world } = await open({ maxSizeBytes: 100 });
+    const outcomes = await Promise.all(Array.from({ length: 30 }, (_, n) => put(`k${n}`, `${n}`.padStart(10, "x"))));
+    assert.deepEqual(outcomes.map(codeOf).sort(), [...Array(10).fill("ok"), ...Array(20).fill("quota-exceeded")].sort());
+    assert.equal((await service.usage(bucket)).bytes, 100);
+    for (const n of outcomes.keys()) await service.delete({ bucket, key: `k${n}` });
+    const created = await service.createUpload({ bucket, key: "m", headers: HEADERS });
+    assert.ok(created.ok);
+    const parts = await Promise.all(
+      Array.from({ length: 30 }, (_, n) =>
+        service.putPart({ bucket, key: "m", upload: created.upload, part: n + 1, body: upload("p".repeat(10)) }),
+      ),
+    );
+    assert.equal(parts.filter(({ ok }) => ok).length, 10);
+    assert.equal((await service.usage(bucket)).partBytes, 100);
+    await world.read((rows) => checkRows(rows, world));
+  });
+
   test("writes under way that end well before the limit are all let in, wave after wave", async () => {
     const { put } = await open({ maxObjects: 64 });
     for (let wave = 0; wave < 4; wave++) {
@@ -204,6 +224,46 @@ describe("buckets that end", () => {
   });
 });
 
+describe("writers that lose their rights", () => {
+  test("nothing is written when the look right before the command says no, and the blocks go at once", async () => {
+    const { world, bucket, service, data, put } = await open();
+    await put("source", "bytes that lie in blocks");
+    const object = await service.lookup({ bucket, key: "source" });
+    assert.ok(object);
+    const created = await service.createUpload({ bucket, key: "k", headers: HEADERS });
+    assert.ok(created.ok);
+    await data.drain();
+    const before = await data.references();
+    let asked = 0;
+    const recheck = () => {
+      asked++;
+      throw new Error("no longer allowed");
+    };
+    const source = { bucket, key: "source", object };
+    const part = { bucket, key: "k", upload: created.upload, part: 1, recheck };
+    const body = () => upload("more bytes that lie in blocks");
+    for (const write of [
+      () => service.put({ bucket, key: "k", headers: HEADERS, upload: body(), recheck }),
+      () => service.put({ bucket, key: "k", headers: HEADERS, upload: upload("small"), recheck }),
+      () => service.copy({ source, bucket, key: "k", signal, recheck }),
+      () => service.copy({ source, bucket, key: "k", signal, recheck, algorithm: "CRC32" }),
+      () => service.putPart({ ...part, body: body() }),
+      () => service.copyPart({ ...part, source, signal }),
+      () => service.copyPart({ ...part, source, range: { start: 1, end: 20 }, signal }),
+    ]) {
+      asked = 0;
+      await assert.rejects(write(), /no longer allowed/);
+      assert.equal(asked, 1);
+    }
+    await data.drain();
+    assert.deepEqual(await data.references(), before);
+    assert.equal(await service.lookup({ bucket, key: "k" }), null);
+    const { objects, parts } = await service.usage(bucket);
+    assert.deepEqual([objects, parts], [1, 0]);
+    await world.read((rows) => checkRows(rows, world));
+  });
+});
+
 describe("trouble below", () => {
   test("an unknown outcome is 503; its blocks are judged later, whichever way it went", async () => {
     const { world, bucket, data, put, text } = await open();
@@ -215,7 +275,7 @@ describe("trouble below", () => {
       world.disk.failNextCommit = true;
       return written;
     };
-    await assert.rejects(put("k", "bytes of a lost put"), failsWith("service.unavailable"));
+    await assert.rejects(put("k", "bytes of a lost put"), failsWith("service.unknown-outcome"));
     data.write = write;
     assert.equal(await text("k"), "the first bytes");
     await data.drain();
@@ -223,6 +283,25 @@ describe("trouble below", () => {
     world.wall.now += WINDOW_MS + 1;
     await data.sweep((key) => world.placement.ofKey(bucket, key));
     assert.deepEqual(await data.references(), await world.read((rows) => allClaims(rows, world)));
+  });
+
+  test("a step before the write's own command whose outcome nobody knows leaves nothing unknown: not written", async () => {
+    const { world, data, put, service, bucket, text } = await open();
+    world.host.propose = () => Promise.reject(new GroupError("group.unknown-outcome", "nobody knows"));
+    // As the real data path tells of its own commands.
+    data.write = (_upload, target) =>
+      world.propose(target.group, { op: "add-refs", refs: [] }).catch((error: unknown) => {
+        throw serviceFailure(error);
+      }) as never;
+    await assert.rejects(put("k", "new"), failsWith("service.unavailable"));
+    await assert.rejects(service.delete({ bucket, key: "k" }), failsWith("service.unknown-outcome"));
+    assert.equal(await text("k"), null);
+  });
+
+  test("a node that has stopped has written nothing, and says so", async () => {
+    const { world, service, bucket } = await open();
+    await world.host.stop();
+    await assert.rejects(service.delete({ bucket, key: "k" }), failsWith("service.unavailable"));
   });
 
   test("a full store is told so, and what was written for the put goes at once", async () => {
@@ -268,6 +347,8 @@ describe("trouble below", () => {
     };
     await assert.rejects(put("k", "bytes in blocks"), failsWith("service.unavailable"));
     assert.equal(await text("k"), null);
+    await data.drain();
+    assert.deepEqual(await data.references(), [], "certainly not made: its blocks need no verdict");
     assert.equal(codeOf(await put("k", "inline")), "ok", "nothing can be judged about bytes that ride in the row");
   });
 });

@@ -17,6 +17,7 @@ import type {
   CreateUploadRequest,
   PutPartOutcome,
   PutPartRequest,
+  Recheck,
   UploadInfo,
   UploadRef,
 } from "../object-service.ts";
@@ -62,7 +63,7 @@ export async function putPart(parts: OperationParts, request: PutPartRequest): P
   const bytes = body.algorithm === undefined && wanted !== undefined ? { ...body, algorithm: wanted } : body;
   const written = await parts.writing.write(bytes, target);
   if (!written.ok) return written;
-  return commitPart(parts, bucket, target, written);
+  return commitPart(parts, bucket, target, { written, recheck: request.recheck });
 }
 
 export type PartTarget = UploadTarget & { readonly upload: UploadId; readonly part: number };
@@ -96,7 +97,7 @@ export async function commitPart(
   parts: OperationParts,
   bucket: BucketRef,
   target: PartTarget,
-  written: WrittenBody,
+  { written, recheck }: { readonly written: WrittenBody; readonly recheck: Recheck | undefined },
 ): Promise<PutPartOutcome> {
   const { group, key, claim, upload, part } = target;
   const { body, sizeBytes, etag, checksum, needsPending } = written;
@@ -118,7 +119,7 @@ export async function commitPart(
   });
   if (!room.ok) return { ok: false, code: "quota-exceeded", detail: room.detail };
   try {
-    const result = await commitBody<PutPartResult>(parts, target, { command, written });
+    const result = await commitBody<PutPartResult>(parts, target, { command, written, recheck });
     if (result.ok) return { ok: true, etag, stampMs: result.stampMs, sizeBytes, ...(checksum === undefined ? {} : { checksum }) };
     switch (result.refused) {
       case "no-such-upload":

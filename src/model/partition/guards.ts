@@ -71,13 +71,23 @@ export class Guards {
     const guard = this.#get(rows, bucket);
     if (guard === undefined || guard.buriedUntilMs > 0) return { ok: true };
     // Only the attempt that sealed here can have been decided as the end.
-    if (guard.sealedBy !== attempt || attempt <= guard.floor) return { ok: false };
+    if (this.endRefusal(rows, bucket, attempt) !== undefined) return { ok: false };
     const graves = this.#dueGraves(rows, entry);
     this.#clear(rows, graves);
     this.#put(rows, bucket, { ...guard, buriedUntilMs: untilMs });
     rows.put("rows", graveKey(this.#group, untilMs, bucket), Buffer.of(CODEC));
     rows.remove("rows", bucketKey(this.#group, ROW.usage, bucket));
     return { ok: true };
+  }
+
+  /**
+   * Why the end of the bucket under an attempt is not what happens here; undefined: it is. The attempt that sealed may have been given up
+   * elsewhere, so who asks must know that the control group has decided it (rule 39).
+   */
+  endRefusal(rows: KvRead, bucket: BucketId, attempt: number): "no-bucket" | "not-sealed" | undefined {
+    const guard = this.#get(rows, bucket);
+    if (guard === undefined || guard.buriedUntilMs > 0) return "no-bucket";
+    return guard.sealedBy === attempt && attempt > guard.floor ? undefined : "not-sealed";
   }
 
   /** Guards whose time in the grave is over. Commands on guards clear them away, so it takes no clock of its own. */
@@ -109,6 +119,7 @@ export class Guards {
     this.#known.clear();
   }
 
+  /** No version is here. Unfinished uploads go with the bucket, once its end is decided (drop-upload). */
   #isEmpty(rows: KvRead, bucket: BucketId): boolean {
     let empty = true;
     const found = (): typeof STOP => {
@@ -118,7 +129,6 @@ export class Guards {
     // A damaged row is one, too.
     const any = { visit: found, onDamaged: found };
     scanOver(rows, "rows", rowsOf(this.#group, ROW.object, bucket), any);
-    if (empty) scanOver(rows, "rows", rowsOf(this.#group, ROW.upload, bucket), any);
     if (empty) scanOver(rows, "bodies", rowsOf(this.#group, ROW.version, bucket), any);
     return empty;
   }

@@ -3,7 +3,9 @@ import { latin1Slice } from "../../codec/slices.ts";
 import { type KvRead, STOP } from "../../platform/kv.ts";
 import type { BucketId, GroupId, UploadId } from "../../util/ids.ts";
 import type { ListUploadsRequest, PartsPage, UploadsPage } from "../object-service.ts";
-import { ORDERED_END_BYTES, partOfKey, partsOfUpload, readUploadKey, ROW, rowsOfKey, uploadKey } from "./row-keys.ts";
+import { ORDERED_END_BYTES, partOfKey, partsOfUpload, readUploadKey, ROW, rowsOf, rowsOfKey, uploadKey } from "./row-keys.ts";
+import { ofHint, scanOver } from "./damage.ts";
+import { partNumbers } from "./data-reads.ts";
 import { decodeUploadHead, readUpload } from "./upload-row.ts";
 import { decodePartHead } from "./version-row.ts";
 
@@ -21,14 +23,14 @@ export function listUploads(
   const { limit } = request;
   if (limit <= 0) return { entries: [], truncated: false };
   const found = new Map<string, UploadEntry>();
-  for (const group of groups) for (const [order, entry] of uploadsOf(rows, group, request)) found.set(order, entry);
+  for (const group of groups) for (const [order, entry] of entriesOf(rows, group, request)) found.set(order, entry);
   const sorted = [...found].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
   const entries = sorted.slice(0, limit).map(([, entry]) => entry);
   return { entries, truncated: sorted.length > limit };
 }
 
 /** At most limit + 1 entries of one partition; each with its row key's bytes behind the bucket (latin1), by which all are ordered. */
-function uploadsOf(rows: KvRead, group: GroupId, request: Parameters<typeof listUploads>[2]): readonly [string, UploadEntry][] {
+function entriesOf(rows: KvRead, group: GroupId, request: Parameters<typeof listUploads>[2]): readonly [string, UploadEntry][] {
   const { bucket, prefix, delimiter, afterKey, afterUpload, skipPrefix, limit } = request;
   const found: [string, UploadEntry][] = [];
   const start = below(group, bucket, prefix);
@@ -62,6 +64,56 @@ const ZERO = Buffer.of(0);
 function below(group: GroupId, bucket: BucketId, text: string): Buffer {
   const { start } = rowsOfKey(group, ROW.upload, bucket, text);
   return start.subarray(0, start.byteLength - ORDERED_END_BYTES);
+}
+
+export interface UploadName {
+  readonly key: string;
+  readonly upload: UploadId;
+}
+
+/** The bucket's uploads in one partition, those of damaged rows too, behind `after` and at most `limit` of them. */
+export function uploadsOf(
+  rows: KvRead,
+  group: GroupId,
+  bucket: BucketId,
+  { after, limit = Number.POSITIVE_INFINITY }: { readonly after?: UploadName | undefined; readonly limit?: number } = {},
+): readonly (UploadName & { readonly bucket: BucketId })[] {
+  const found: (UploadName & { readonly bucket: BucketId })[] = [];
+  const { start, end } = rowsOf(group, ROW.upload, bucket);
+  const from = after === undefined ? start : Buffer.concat([uploadKey(group, bucket, after.key, after.upload), ZERO]);
+  scanOver(
+    rows,
+    "rows",
+    { start: from, end },
+    {
+      visit: (row) => {
+        found.push({ bucket, ...readUploadKey(row.key, row.keyStart) });
+        return found.length >= limit ? STOP : undefined;
+      },
+      onDamaged: (key) => {
+        const named = ofHint(() => readUploadKey(key, 0));
+        // What does not name the row that is there is no name of an upload.
+        if (named !== undefined && Buffer.compare(uploadKey(group, bucket, named.key, named.upload), key) === 0)
+          found.push({ bucket, ...named });
+      },
+    },
+  );
+  return found;
+}
+
+/** As many of the first of `uploads` as have about `limit` parts together, but at least one. */
+export function withFewParts(
+  rows: KvRead,
+  group: GroupId,
+  uploads: readonly (UploadName & { readonly bucket: BucketId })[],
+  limit: number,
+): typeof uploads {
+  let left = limit;
+  const end = uploads.findIndex((upload) => {
+    left -= partNumbers(rows, group, upload, { from: 1, limit: left }).length;
+    return left <= 0;
+  });
+  return end < 0 ? uploads : uploads.slice(0, end + 1);
 }
 
 /** A page of an upload's parts with numbers > after; null: no such upload. */

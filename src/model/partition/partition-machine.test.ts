@@ -67,7 +67,7 @@ describe("guards and seals", () => {
     assert.deepEqual(await put("k"), { ok: false, refused: "sealed" });
   });
 
-  test("a seal is refused while a version or an upload exists, and stops puts afterwards", async () => {
+  test("a seal is refused while a version exists, an upload does not stop it, and it stops puts afterwards", async () => {
     const { world, group, put } = await open();
     const { id: bucket } = BUCKET;
     const seal = (attempt: number) => world.propose(group, { op: "seal", bucket, attempt });
@@ -75,8 +75,6 @@ describe("guards and seals", () => {
     assert.deepEqual(await seal(1), { ok: false, refused: "not-empty" });
     await world.propose(group, { op: "delete", bucket, key: "k" });
     await world.propose(group, { op: "create-upload", bucket, key: "k", upload: uploadOf(1), headers: HEADERS });
-    assert.deepEqual(await seal(1), { ok: false, refused: "not-empty" });
-    await world.propose(group, { op: "abort-upload", bucket, key: "k", upload: uploadOf(1) });
     assert.deepEqual(await seal(1), { ok: true });
     assert.deepEqual(await put("k"), { ok: false, refused: "sealed" });
     assert.deepEqual(await world.propose(group, { op: "pend", bucket, key: "k", claim: claimOf(1), untilMs: 1 }), {
@@ -87,6 +85,31 @@ describe("guards and seals", () => {
     assert.deepEqual(await put("k"), { ok: false, refused: "sealed" }, "seals survive restarts");
     await world.propose(group, { op: "unseal", bucket, attempt: 1 });
     assert.ok((await put("k")).ok);
+  });
+
+  test("rule 39: an upload is dropped only under the seal whose attempt is decided, and only once", async () => {
+    const { world, group } = await open();
+    const { id: bucket } = BUCKET;
+    const upload = uploadOf(1);
+    const drop = (attempt: number) => world.propose(group, { op: "drop-upload", bucket, attempt, key: "k", upload });
+    const notSealed = { ok: false, refused: "not-sealed" };
+    await world.propose(group, { op: "create-upload", bucket, key: "k", upload, headers: HEADERS });
+    assert.deepEqual(await drop(1), notSealed);
+    await world.propose(group, { op: "seal", bucket, attempt: 1 });
+    assert.deepEqual(await drop(2), notSealed, "of an attempt that has sealed nothing here");
+    await world.propose(group, { op: "unseal", bucket, attempt: 1 });
+    assert.deepEqual(await drop(1), notSealed, "of an attempt that was given up");
+    await world.propose(group, { op: "seal", bucket, attempt: 2 });
+    assert.deepEqual(await world.propose(group, { op: "abort-upload", bucket, key: "k", upload }), {
+      ok: false,
+      refused: "sealed",
+    });
+    assert.deepEqual(await drop(1), notSealed, "a late one");
+    assert.deepEqual(await drop(2), { ok: true });
+    assert.deepEqual(await drop(2), { ok: false, refused: "no-such-upload" });
+    await world.read((rows) => checkRows(rows, world));
+    await world.propose(group, { op: "bury", bucket, attempt: 2, untilMs: world.wall.now + 1_000 });
+    assert.deepEqual(await drop(2), { ok: false, refused: "no-bucket" });
   });
 
   test("rule 38: a late seal of an attempt that was unsealed is refused, and an old unseal does not open a newer seal", async () => {
@@ -320,6 +343,33 @@ describe("claims", () => {
     await world.propose(group, { op: "delete", bucket, key: "k" });
     assert.deepEqual([await live(11), await live(13)], [false, false]);
   });
+});
+
+describe("a command that comes again under its own claim, when its remembered result has gone", () => {
+  // Blocks that ride in the row, and blocks in pages of their own.
+  for (const count of [3, 3_000])
+    for (const op of ["put", "put-part"] as const)
+      test(`${op} of ${count} blocks: they are needed still, and nothing releases them`, async () => {
+        const { world, group } = await open();
+        const { id: bucket } = BUCKET;
+        const upload = uploadOf(1);
+        await world.propose(group, { op: "create-upload", bucket, key: "k", upload, headers: HEADERS });
+        const body = blocks(count);
+        const write = (claim: number) =>
+          op === "put"
+            ? world.propose<{ readonly ok: boolean }>(group, putOf("k", claim, body))
+            : world.propose<{ readonly ok: boolean }>(group, {
+                ...{ op, bucket, key: "k", upload, part: 1, claim: claimOf(claim), etag: ETAG, body },
+              });
+        const outbox = () => world.read((rows) => readOutbox(rows, group, { after: 0, limit: 10 }));
+        assert.ok((await write(1)).ok);
+        assert.ok((await write(1)).ok);
+        assert.deepEqual(await outbox(), []);
+        await world.read((rows) => checkRows(rows, world));
+        assert.ok((await write(2)).ok);
+        const [entry, ...more] = await outbox();
+        assert.ok(entry?.kind === "body" && entry.claim === claimOf(1) && more.length === 0, "another claim's replaces it");
+      });
 });
 
 describe("big bodies", () => {

@@ -7,6 +7,7 @@ import type {
   AddRefsResult,
   CompleteResult,
   DeleteResult,
+  DropUploadResult,
   PartitionCommand,
   PutPartResult,
   PutResult,
@@ -20,13 +21,14 @@ import { applyDelete, applyMendObject, applyPut } from "./object-commands.ts";
 import { applyOutboxDone } from "./outbox-commands.ts";
 import { PartitionContext } from "./partition-context.ts";
 import { applyAddRefs, applyDropRefs, applyForgetHash, applySettleRefs } from "./reference-commands.ts";
-import { applyAbortUpload, applyCreateUpload, applyPutPart } from "./upload-commands.ts";
+import { applyAbortUpload, applyCreateUpload, applyDropUpload, applyPutPart } from "./upload-commands.ts";
 
 export type PartitionResult =
   | PutResult
   | DeleteResult
   | PendResult
   | UploadResult
+  | DropUploadResult
   | PutPartResult
   | CompleteResult
   | VerdictResult
@@ -67,6 +69,8 @@ export class PartitionMachine implements StateMachine<PartitionCommand, Partitio
         return applyCompleteUpload(context, rows, command, entry);
       case "abort-upload":
         return applyAbortUpload(context, rows, command, entry);
+      case "drop-upload":
+        return applyDropUpload(context, rows, command, entry);
       case "verdict":
         return applyVerdict(context, rows, command, entry);
       case "add-refs":

@@ -1,6 +1,14 @@
 import type { Entry } from "../../group/groups.ts";
 import type { KvWrite } from "../../platform/kv.ts";
-import type { CreateUploadCommand, PartitionCommand, PutPartCommand, PutPartResult, UploadResult } from "../commands.ts";
+import type { BucketId, UploadId } from "../../util/ids.ts";
+import type {
+  CreateUploadCommand,
+  DropUploadResult,
+  PartitionCommand,
+  PutPartCommand,
+  PutPartResult,
+  UploadResult,
+} from "../commands.ts";
 import { eachPartOfUpload } from "./body-reads.ts";
 import { claimRefusal } from "./claims.ts";
 import { isDamagedRow, unlessDamaged } from "./damage.ts";
@@ -61,17 +69,34 @@ export function applyPutPart(context: PartitionContext, rows: KvWrite, command: 
   return { ok: true, stampMs: entry.stamp };
 }
 
-/** The upload ends; its parts' rows stay until their blocks are released. */
 export function applyAbortUpload(
   context: PartitionContext,
   rows: KvWrite,
   command: Extract<PartitionCommand, { op: "abort-upload" }>,
   entry: Entry,
 ): UploadResult {
-  const { bucket, key, upload } = command;
+  const refused = context.guards.refusal(rows, command.bucket);
+  return refused ? { ok: false, refused } : endUpload(context, rows, command, entry);
+}
+
+export function applyDropUpload(
+  context: PartitionContext,
+  rows: KvWrite,
+  command: Extract<PartitionCommand, { op: "drop-upload" }>,
+  entry: Entry,
+): DropUploadResult {
+  const refused = context.guards.endRefusal(rows, command.bucket, command.attempt);
+  return refused ? { ok: false, refused } : endUpload(context, rows, command, entry);
+}
+
+/** The upload ends; its parts' rows stay until their blocks are released. */
+function endUpload(
+  context: PartitionContext,
+  rows: KvWrite,
+  { bucket, key, upload }: { readonly bucket: BucketId; readonly key: string; readonly upload: UploadId },
+  entry: Entry,
+): { readonly ok: true } | { readonly ok: false; readonly refused: "no-such-upload" } {
   const { group } = entry;
-  const refused = context.guards.refusal(rows, bucket);
-  if (refused) return { ok: false, refused };
   const at = uploadKey(group, bucket, key, upload);
   // A damaged one is as good: who can't complete an upload any more must be able to drop it.
   if (!isDamagedRow(rows, "rows", at) && rows.view("rows", at) === undefined) return { ok: false, refused: "no-such-upload" };

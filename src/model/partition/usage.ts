@@ -6,11 +6,12 @@ import type { Log } from "../../platform/log.ts";
 import type { BucketId, GroupId, UploadId } from "../../util/ids.ts";
 import type { BucketUsage } from "../object-service.ts";
 import { readPartHead } from "./body-reads.ts";
-import { isDamage, ofHint, scanOver, unlessDamaged } from "./damage.ts";
+import { isDamage, scanOver, unlessDamaged } from "./damage.ts";
 import { MAX_PARTS, partNumbers } from "./data-reads.ts";
+import { uploadsOf } from "./list-uploads.ts";
 import { checkCodec, sizeOf } from "./object-row.ts";
 import { rebuiltObjectRow } from "./read-version.ts";
-import { bucketKey, readUploadKey, ROW, rowsOf } from "./row-keys.ts";
+import { bucketKey, ROW, rowsOf } from "./row-keys.ts";
 
 /** [codec u8] and six u48: objects, versions, bytes, uploads, parts, part bytes. */
 const CODEC = 1;
@@ -111,15 +112,7 @@ export function countUploads(
   bucket: BucketId,
   but?: UploadId,
 ): Pick<Counters, "uploads" | "parts" | "partBytes"> {
-  const uploads: { readonly key: string; readonly upload: UploadId }[] = [];
-  const add = (key: Buffer, keyStart: number): undefined => {
-    const named = readUploadKey(key, keyStart);
-    if (named.upload !== but) uploads.push(named);
-  };
-  scanOver(rows, "rows", rowsOf(group, ROW.upload, bucket), {
-    visit: (row) => add(row.key, row.keyStart),
-    onDamaged: (key) => ofHint(() => add(key, 0)),
-  });
+  const uploads = uploadsOf(rows, group, bucket).filter(({ upload }) => upload !== but);
   let parts = 0;
   let partBytes = 0;
   for (const { key, upload } of uploads)

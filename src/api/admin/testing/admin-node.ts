@@ -6,6 +6,7 @@ import { type MemoryKv, memoryKv } from "../../../../sim/platform/memory-kv.ts";
 import { MemoryLog } from "../../../../sim/platform/memory-log.ts";
 import { parseConfig } from "../../../config/config.ts";
 import { createNode, type HangarNode } from "../../../node/node.ts";
+import type { Clock } from "../../../platform/clock.ts";
 import { nodeClock } from "../../../platform/node/clock.ts";
 import { NodeCpu } from "../../../platform/node/cpu.ts";
 import { NodeDisk } from "../../../platform/node/disk.ts";
@@ -29,6 +30,7 @@ export interface AdminNodeOptions {
   readonly metricsToken?: string;
   readonly metricsRequireToken?: boolean;
   readonly singleNode?: boolean;
+  readonly clock?: Clock;
   /** Throws: the directories can't be read any more. */
   readonly space?: () => { readonly data: typeof SPACE; readonly metadata: typeof SPACE };
 }
@@ -108,7 +110,7 @@ metrics_require_token = ${options.metricsRequireToken === true}
         space: options.space ?? (() => ({ data: SPACE, metadata: SPACE })),
       },
       {
-        clock: nodeClock(),
+        clock: options.clock ?? nodeClock(),
         random: nodeRandom(),
         log,
         kv,
