@@ -181,7 +181,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
     if (options.socket) {
       const { path, around } = options.socket;
       const handler = createAdminHandler({ ...adminParts, authorize: localAuthorizer(secrets.rpcSecret, clock) });
-      listeners.push(await around(() => http.listen(path, handler, { socketMode: 0o600 })));
+      listeners.push(await around(() => http.listen(path, handler, { socketMode: 0o600, audience: "operators" })));
     }
     if (config.admin) {
       const authorize = tokenAuthorizer(
@@ -194,6 +194,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       );
       const listener = await http.listen(config.admin.bindAddr, createAdminHandler({ ...adminParts, authorize }), {
         socketMode: 0o220,
+        audience: "operators",
       });
       listeners.push(listener);
       adminAddress = shown(listener);
