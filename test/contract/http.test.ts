@@ -1158,7 +1158,8 @@ describe("when connections are short", () => {
     slow.socket.removeAllListeners("data");
     await new Promise<void>((resolve, reject) => {
       slow.socket.on("data", (piece: Buffer) => (left -= piece.byteLength) < 0 && resolve());
-      slow.socket.on("close", () => reject(new Error(`cut off with ${left} bytes to come`)));
+      slow.socket.on("end", () => reject(new Error(`cut off with ${left} bytes to come`)));
+      slow.socket.on("close", () => reject(new Error(`reset with ${left} bytes to come`)));
       slow.socket.resume();
     });
   });
