@@ -17,6 +17,7 @@ import { createHttpServerFactory } from "../platform/node/http-server.ts";
 import { createLog } from "../platform/node/log.ts";
 import { createMetrics } from "../platform/node/metrics.ts";
 import { loadNodeKey } from "../platform/node/node-key.ts";
+import { openFileLimit } from "../platform/node/open-files.ts";
 import { nodeRandom } from "../platform/node/random.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Kv } from "../platform/kv.ts";
@@ -108,7 +109,7 @@ export async function startDaemon(parts: {
       kv,
       disk: new NodeDisk(),
       cpu: new NodeCpu({}, { log }),
-      http: createHttpServerFactory({ log }),
+      http: createHttpServerFactory({ log, openFiles: openFileLimit() }),
       fatal: nodeFatal(log),
     };
     const node = await createNode(

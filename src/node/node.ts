@@ -193,7 +193,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
     if (options.socket) {
       const { path, around } = options.socket;
       const handler = createAdminHandler({ ...adminParts, authorize: localAuthorizer(secrets.rpcSecret, clock) });
-      listeners.push(await around(() => http.listen(path, handler, { socketMode: 0o600 })));
+      listeners.push(await around(() => http.listen(path, handler, { socketMode: 0o600, audience: "operators" })));
     }
     if (config.admin) {
       const authorize = tokenAuthorizer(
@@ -206,7 +206,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       );
       const handler = createAdminHandler({ ...adminParts, authorize });
       const listener = await openDoor("[admin] api_bind_addr", config.admin.bindAddr, (address) =>
-        http.listen(address, handler, { socketMode: 0o220 }),
+        http.listen(address, handler, { socketMode: 0o220, audience: "operators" }),
       );
       listeners.push(listener);
       adminAddress = shown(listener);

@@ -15,6 +15,8 @@ export interface HttpServerFactory {
 
 export interface HttpListenOptions {
   readonly socketMode?: number;
+  /** Whom it is for: "clients" (the default) come by the thousand; for "operators" a few connections are kept, whatever clients do. */
+  readonly audience?: "clients" | "operators";
   readonly renderClientError?: RenderClientError;
 }
 

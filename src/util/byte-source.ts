@@ -23,7 +23,7 @@ export interface StreamClient {
    * out, nobody reads). Coarse: a second or so.
    */
   readonly stalledMs: number;
-  /** Ends the stream: soon after, a source that it takes is cancelled, and one that it sends rejects. */
+  /** Ends the stream, also when the client is only slow: soon after, a source that it takes is cancelled, and one that it sends rejects. */
   cutOff(): void;
 }
 

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { deepEqual, equal, match, ok, rejects } from "node:assert/strict";
 import { mkdtemp, rm, stat } from "node:fs/promises";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test, type TestContext } from "node:test";
@@ -24,13 +24,19 @@ const OK = ["Content-Type", "text/plain"];
 interface Harness {
   readonly listener: HttpListener;
   readonly logged: { level: string; message: string }[];
-  client(): Promise<RawClient>;
+  /** @param from  the address that it comes from. */
+  client(from?: string): Promise<RawClient>;
 }
 
 async function serve(
   t: TestContext,
   handler: HttpHandler,
-  { limits, bind = "127.0.0.1:0" }: { limits?: Partial<HttpLimits>; bind?: string } = {},
+  {
+    limits,
+    openFiles,
+    bind = "127.0.0.1:0",
+    audience = "clients",
+  }: { limits?: Partial<HttpLimits>; openFiles?: number; bind?: string; audience?: "clients" | "operators" } = {},
 ): Promise<Harness> {
   const logged: Harness["logged"] = [];
   const add = (level: string) => (_fields: unknown, message: string) => void logged.push({ level, message });
@@ -42,8 +48,9 @@ async function serve(
     debugEnabled: true,
     child: () => log,
   };
-  const factory = createHttpServerFactory({ log, ...(limits === undefined ? undefined : { limits }) });
+  const factory = createHttpServerFactory({ log, openFiles, ...(limits === undefined ? undefined : { limits }) });
   const listener = await factory.listen(bind, handler, {
+    audience,
     renderClientError: (status, reason) => ({
       contentType: "application/xml",
       body: `<Error><Code>${status}</Code><Message>${reason}</Message></Error>`,
@@ -54,8 +61,8 @@ async function serve(
     for (const client of clients) client.destroy();
     await listener.close({ graceMs: 0 });
   });
-  const client = async (): Promise<RawClient> => {
-    const opened = await RawClient.connect(listener.address);
+  const client = async (from?: string): Promise<RawClient> => {
+    const opened = await RawClient.connect(listener.address, from);
     clients.push(opened);
     return opened;
   };
@@ -105,13 +112,20 @@ describe("requests and answers", () => {
     equal(seen?.remoteAddress, "127.0.0.1");
   });
 
-  test("a request without Host reaches the handler; 3,000 headers are all there", async (t) => {
+  test("a request of HTTP/1.1 without Host gets the rendered 400, one of HTTP/1.0 reaches the handler; 3,000 headers are all there", async (t) => {
     const { client } = await serve(t, (request, response) =>
       response.send(200, OK, `${request.header("host")} ${request.rawHeaders.length}`),
     );
+    const old = await client();
+    old.send("GET / HTTP/1.0\r\n\r\n");
+    equal((await old.answer()).body.toString(), "undefined 0");
     const http = await client();
     http.send("GET / HTTP/1.1\r\n\r\n");
-    equal((await http.answer()).body.toString(), "undefined 0");
+    const refused = await http.answer();
+    equal(refused.status, 400);
+    match(refused.body.toString(), /<Code>400<\/Code>.*Host/);
+    http.send("GET / HTTP/1.1\r\nHost:\r\n\r\n");
+    equal((await http.answer()).body.toString(), " 2");
     http.send(`GET / HTTP/1.1\r\nHost: a\r\n${"x-a: b\r\n".repeat(3000)}\r\n`);
     equal((await http.answer()).body.toString(), "a 6002");
   });
@@ -275,21 +289,121 @@ describe("100-continue", () => {
     equal((await http.answer()).body.toString(), "hello");
   });
 
-  test("a refusal comes without it, and ends the connection", async (t) => {
-    const { client } = await serve(t, (_request, response) => response.send(403, OK, "no"));
+  test("is sent for chunks too; the connection goes on", async (t) => {
+    const { client } = await serve(t, echo);
     const http = await client();
-    http.send(PUT);
+    for (let turn = 0; turn < 2; turn++) {
+      http.send("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-Continue\r\n\r\n");
+      equal((await http.answer()).status, 100);
+      http.send("5\r\nhello\r\n0\r\n\r\n");
+      const answer = await http.answer();
+      equal(answer.body.toString(), "hello");
+      equal(answer.headers.get("connection"), "keep-alive");
+    }
+  });
+
+  for (const how of ["read", "unread", "streamed"])
+    test(`is not sent where nothing can follow, and the connection goes on (body ${how})`, async (t) => {
+      const handled: string[] = [];
+      const { client } = await serve(t, async (request, response) => {
+        handled.push(`${request.method} ${request.target}`);
+        const body = how === "read" ? await readAll(request.body) : Buffer.alloc(0);
+        if (how === "streamed") await response.stream(200, ["Content-Length", "2"], sourceOf(Buffer.from("ok")));
+        else response.send(200, OK, `ok${body}`);
+      });
+      const http = await client();
+      for (const [method, framing] of [
+        ["PUT", "Content-Length: 0\r\n"],
+        ["POST", "Content-Length: 0\r\n"],
+        ["GET", ""],
+        ["HEAD", ""],
+        ["DELETE", ""],
+        ["DELETE", "Content-Length: 0\r\n"],
+      ] as const) {
+        http.send(`${method} /1 HTTP/1.1\r\nHost: a\r\n${framing}Expect: 100-continue\r\n\r\n`);
+        const answer = await http.answer({ head: method === "HEAD" });
+        equal(answer.status, 200, method);
+        equal(answer.headers.get("connection"), "keep-alive", method);
+        match(answer.headers.get("keep-alive") ?? "", /^timeout=\d+$/);
+      }
+      // Two at once, and one that asks for the end.
+      const empty = "PUT /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nExpect: 100-continue\r\n";
+      http.send(`${empty}\r\n${empty}\r\n${empty}Connection: close\r\n\r\n`);
+      for (const connection of ["keep-alive", "keep-alive", "close"]) {
+        const answer = await http.answer();
+        equal(answer.body.toString(), "ok");
+        equal(answer.headers.get("connection"), connection);
+      }
+      await http.closed();
+      equal(handled.length, 9);
+    });
+
+  test("a body that came without waiting for it is read, or thrown away, and the connection goes on", async (t) => {
+    const { client } = await serve(t, async (request, response) => {
+      if (request.target === "/read") await echo(request, response);
+      else response.send(403, OK, "no");
+    });
+    const http = await client();
+    http.send("PUT /read HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello");
+    equal((await http.answer()).status, 100);
+    equal((await http.answer()).body.toString(), "hello");
+    http.send("PUT /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello");
     const answer = await http.answer();
     equal(answer.status, 403);
-    equal(answer.headers.get("connection"), "close");
+    // Whether the body was there already when the answer was made is a matter of chance: both ends are orderly.
+    if (answer.headers.get("connection") === "close") await http.closed();
+    else {
+      http.send("PUT /read HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nworld");
+      equal((await http.answer()).body.toString(), "world");
+    }
+  });
+
+  test("a refusal comes without it, ends the connection, and nothing sent behind it is carried out", async (t) => {
+    const handled: string[] = [];
+    const { client } = await serve(t, async (request, response) => {
+      handled.push(request.target);
+      if (request.target === "/streamed") await response.stream(403, OK, sourceOf(Buffer.from("no")));
+      else response.send(403, OK, "no");
+    });
+    for (const framing of ["Content-Length: 500", "Transfer-Encoding: chunked"])
+      for (const target of ["/sent", "/streamed"]) {
+        const http = await client();
+        http.send(`PUT ${target} HTTP/1.1\r\nHost: a\r\n${framing}\r\nExpect: 100-continue\r\n\r\n`);
+        const answer = await http.answer();
+        equal(answer.status, 403);
+        equal(answer.body.toString(), "no");
+        equal(answer.headers.get("connection"), "close");
+        // A client that takes the refusal for the end of its request, though it was told otherwise.
+        http.send("GET /behind HTTP/1.1\r\nHost: a\r\n\r\n");
+        await http.closed();
+        equal(http.received.byteLength, 0);
+      }
+    deepEqual(handled, ["/sent", "/streamed", "/sent", "/streamed"]);
+  });
+
+  test("HTTP/1.0 knows no expectations", async (t) => {
+    const { client } = await serve(t, echo);
+    const http = await client();
+    http.send("PUT / HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    await settled(() => http.received.byteLength, "the server's silence");
+    equal(http.received.byteLength, 0);
+    http.send("hello");
+    equal((await http.answer()).body.toString(), "hello");
     await http.closed();
   });
 
-  test("other expectations are refused", async (t) => {
-    const { client } = await serve(t, (_request, response) => response.send(200, OK));
+  test("other expectations, and empty ones, are not heeded", async (t) => {
+    const { client } = await serve(t, echo);
     const http = await client();
-    http.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: tea\r\n\r\n");
-    equal((await http.answer()).status, 417);
+    for (const expectation of ["tea", "", "101-continue"]) {
+      http.send(`PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: ${expectation}\r\n\r\n`);
+      await settled(() => http.received.byteLength, "the server's silence");
+      http.send("hello");
+      const answer = await http.answer();
+      equal(answer.status, 200, expectation);
+      equal(answer.body.toString(), "hello");
+      equal(answer.headers.get("connection"), "keep-alive");
+    }
   });
 });
 
@@ -373,7 +487,7 @@ describe("slow and vanishing clients", () => {
   });
 
   test("a trickle below the minimum rate fails too, one above it does not", async (t) => {
-    const { client } = await serve(t, echo, { limits: { bodyIdleMs: 150, bodyMinBytesPerSecond: 1000 } });
+    const { client } = await serve(t, echo, { limits: { bodyWindowMs: 1_000, bodyMinBytesPerSecond: 1_000 } });
     const slow = await client();
     const timer = setInterval(() => slow.send("x"), 20);
     t.after(() => clearInterval(timer));
@@ -381,12 +495,31 @@ describe("slow and vanishing clients", () => {
     equal((await slow.answer()).body.toString(), "body: timeout");
     clearInterval(timer);
     const steady = await client();
-    steady.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n");
-    for (let i = 0; i < 50; i++) {
-      steady.send(Buffer.alloc(100, "y"));
+    steady.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+    for (let i = 0; i < 200; i++) {
+      steady.send(Buffer.alloc(5_000, "y"));
       await new Promise((resolve) => setTimeout(resolve, 15));
     }
-    equal((await steady.answer()).body.byteLength, 5000);
+    equal((await steady.answer()).body.byteLength, 1_000_000);
+  });
+
+  test("a steady one has its time too, which grows with what it brings", async (t) => {
+    const { client } = await serve(t, echo, { limits: { transferGraceMs: 500, transferBytesPerSecond: 100_000 } });
+    const slow = await client();
+    // Far above the least rate, far below what its length allows for.
+    const timer = setInterval(() => slow.send(Buffer.alloc(100)), 20);
+    t.after(() => clearInterval(timer));
+    slow.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n");
+    equal((await slow.answer()).body.toString(), "body: timeout");
+    clearInterval(timer);
+    // As long, and much more: no time counts that the bytes have earned.
+    const long = await client();
+    long.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n", Buffer.alloc(9_999_000));
+    for (let i = 0; i < 100; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 15));
+      long.send(Buffer.alloc(10));
+    }
+    equal((await long.answer()).body.byteLength, 10_000_000);
   });
 
   test("time in which the handler does not read is not the client's fault", async (t) => {
@@ -398,11 +531,11 @@ describe("slow and vanishing clients", () => {
         await gate.promise;
         await echo(request, response);
       },
-      { limits: { bodyIdleMs: 50 } },
+      { limits: { bodyIdleMs: 2_000 } },
     );
     const http = await client();
     http.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, 4_000));
     http.send("def");
     gate.resolve();
     equal((await http.answer()).body.toString(), "def");
@@ -538,23 +671,62 @@ describe("slow and vanishing clients", () => {
     await cancelled.promise;
   });
 
-  test("… but not one that takes it steadily", async (t) => {
+  test("… or needs longer than what it takes allows for", async (t) => {
+    const cancelled = Promise.withResolvers<void>();
     const { client } = await serve(
       t,
       async (_request, response) => {
         const piece = Buffer.alloc(1 << 20);
-        let left = 12;
-        await response.stream(200, [], { read: () => Promise.resolve(left-- > 0 ? piece : null), cancel: () => undefined });
+        await response.stream(200, ["Content-Length", String(2 ** 40)], {
+          read: () => Promise.resolve(piece),
+          cancel: () => cancelled.resolve(),
+        });
       },
-      { limits: { answerIdleMs: 200, answerMinBytesPerSecond: 1_024 } },
+      { limits: { transferGraceMs: 1_000, transferBytesPerSecond: 2 ** 40 } },
     );
     const http = await client();
     http.socket.on("data", () => {
       http.socket.pause();
-      setTimeout(() => http.socket.resume(), 5);
+      setTimeout(() => http.socket.resume(), 20);
     });
     http.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    equal((await http.answer()).body.byteLength, 12 << 20);
+    await cancelled.promise;
+  });
+
+  test("… but not one that takes it steadily, for longer than any of its limits", async (t) => {
+    // The kernel shows progress in steps of more than a megabyte: even a busy machine's client must take one within the idle limit.
+    const limitMs = 5_000;
+    const { listener } = await serve(
+      t,
+      async (_request, response) => {
+        const piece = Buffer.alloc(1 << 20);
+        await response.stream(200, ["Content-Length", String(2 ** 40)], {
+          read: () => Promise.resolve(piece),
+          cancel: () => undefined,
+        });
+      },
+      {
+        limits: {
+          answerIdleMs: limitMs,
+          answerMinBytesPerSecond: 1_024,
+          transferGraceMs: limitMs,
+          transferBytesPerSecond: 8_192,
+        },
+      },
+    );
+    const http = connect(listener.address as { host: string; port: number });
+    t.after(() => http.destroy());
+    const endMs = performance.now() + 1.5 * limitMs;
+    await new Promise<void>((resolve, reject) => {
+      http.on("error", reject);
+      http.on("close", () => reject(new Error("it was cut off")));
+      http.on("data", () => {
+        if (performance.now() > endMs) return resolve();
+        http.pause();
+        setTimeout(() => http.resume(), 5);
+      });
+      http.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    });
   });
 
   test("… also one that sends requests and never reads", async (t) => {
@@ -579,12 +751,12 @@ describe("slow and vanishing clients", () => {
         let turn = 0;
         const read = async (): Promise<Uint8Array | null> => {
           if (turn++ === 0) return Buffer.alloc(1 << 20);
-          await new Promise((resolve) => setTimeout(resolve, 300));
+          await new Promise((resolve) => setTimeout(resolve, 4_000));
           return turn === 3 ? null : Buffer.from("end");
         };
         await response.stream(200, [], { read, cancel: () => undefined });
       },
-      { limits: { answerIdleMs: 100 } },
+      { limits: { answerIdleMs: 2_000 } },
     );
     const http = await client();
     http.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -836,35 +1008,185 @@ describe("failures of handlers and sources", () => {
   });
 });
 
+describe("when connections are short", () => {
+  const GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+  /** A server whose requests stay under way until the gate opens, and what its clients do. */
+  async function full(t: TestContext, maxConnections: number) {
+    const gate = Promise.withResolvers<void>();
+    let underWay = 0;
+    const harness = await serve(
+      t,
+      async (request, response) => {
+        underWay++;
+        if (request.target === "/busy") await gate.promise;
+        underWay--;
+        response.send(200, OK, request.remoteAddress);
+      },
+      { limits: { maxConnections } },
+    );
+    /** A connection on which a request was answered. */
+    const idle = async (from?: string): Promise<RawClient> => {
+      const http = await harness.client(from);
+      http.send(GET);
+      equal((await http.answer()).status, 200);
+      return http;
+    };
+    const busy = async (from?: string): Promise<RawClient> => {
+      const before = underWay;
+      const http = await harness.client(from);
+      http.send("GET /busy HTTP/1.1\r\nHost: a\r\n\r\n");
+      await eventually(() => underWay > before, "the request is under way");
+      return http;
+    };
+    const refused = async (from?: string): Promise<void> => {
+      const http = await harness.client(from);
+      http.send(GET);
+      equal((await http.answer()).status, 503);
+      await http.closed();
+    };
+    const open = (clients: readonly RawClient[]): boolean[] => clients.map((one) => !one.ended);
+    const ended = (...clients: readonly RawClient[]): Promise<unknown> => Promise.all(clients.map((one) => one.closed()));
+    return { ...harness, idle, busy, refused, open, ended, gate };
+  }
+
+  test("the one that has been idle longest gives way; one whose request is under way never does", async (t) => {
+    const { idle, busy, open, ended, gate } = await full(t, 4);
+    const [first, working, second] = [await idle(), await busy(), await idle()];
+    // The first is used again: the second has been idle longer now.
+    first.send(GET);
+    await first.answer();
+    const third = await idle();
+    const [fourth] = [await idle()];
+    await ended(second);
+    deepEqual(open([first, working, third, fourth]), [true, true, true, true]);
+    const fifth = await idle();
+    await ended(first);
+    gate.resolve();
+    equal((await working.answer()).status, 200);
+    deepEqual(open([working, third, fourth, fifth]), [true, true, true, true]);
+  });
+
+  test("one that has said nothing, or half a head, gives way as well", async (t) => {
+    const { client, idle, ended } = await full(t, 4);
+    const silent = await client();
+    const half = await client();
+    half.send("GET / HTTP/1.1\r\nHo");
+    await idle();
+    await idle();
+    await idle();
+    await ended(silent);
+    await idle();
+    await ended(half);
+  });
+
+  test("an address that has many loses its own, not those of others", async (t) => {
+    const { idle, open, logged } = await full(t, 16);
+    const others = [await idle("127.0.0.2"), await idle("127.0.0.3")];
+    const many: RawClient[] = [];
+    for (let n = 0; n < 40; n++) many.push(await idle("127.0.0.4"));
+    deepEqual(open(others), [true, true]);
+    // A newcomer's room comes from them too.
+    others.push(await idle("127.0.0.5"), await idle("127.0.0.6"), await idle("127.0.0.2"));
+    await eventually(() => open(many).filter(Boolean).length === 11, "five others have their room");
+    deepEqual(open(others), [true, true, true, true, true]);
+    deepEqual(
+      open(many).slice(-11),
+      open(many)
+        .slice(-11)
+        .map(() => true),
+      "the newest are left",
+    );
+    equal(logged.filter(({ message }) => message.startsWith("connections are short")).length, 1, "one line a minute");
+  });
+
+  test("an address all of whose requests are under way leaves the last eighth to others", async (t) => {
+    const { busy, idle, refused, gate } = await full(t, 16);
+    const working: RawClient[] = [];
+    for (let n = 0; n < 14; n++) working.push(await busy("127.0.0.4"));
+    await refused("127.0.0.4");
+    // However often it knocks.
+    for (let n = 0; n < 20; n++) await refused("127.0.0.4");
+    const other = await idle("127.0.0.5");
+    const another = await busy("127.0.0.6");
+    // Now there is none left: the idle one gives way to a third address, but not to the one that has most.
+    await refused("127.0.0.4");
+    equal(other.ended, false);
+    await idle("127.0.0.7");
+    await other.closed();
+    gate.resolve();
+    for (const one of [...working, another]) equal((await one.answer()).status, 200);
+    await idle("127.0.0.4");
+  });
+
+  test("with all requests under way a newcomer gets 503; those that never ask don't keep it from being told", async (t) => {
+    const { busy, client, refused, idle, ended, gate } = await full(t, 4);
+    for (const from of ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"]) await busy(from);
+    const silent = [await client("127.0.0.6"), await client("127.0.0.6"), await client("127.0.0.6")];
+    await refused("127.0.0.7");
+    await ended(...silent);
+    gate.resolve();
+    await idle("127.0.0.7");
+  });
+
+  test("one address alone, as a proxy's clients have, can use all but that eighth", async (t) => {
+    const { busy, refused, gate } = await full(t, 32);
+    const working: RawClient[] = [];
+    for (let n = 0; n < 28; n++) working.push(await busy());
+    await refused();
+    gate.resolve();
+    for (const one of working) equal((await one.answer()).status, 200);
+  });
+
+  test("an answer that is still on its way to its client is not cut off", async (t) => {
+    const size = 32 << 20;
+    const { client } = await serve(
+      t,
+      (request, response) => response.send(200, OK, request.target === "/big" ? Buffer.alloc(size) : "ok"),
+      { limits: { maxConnections: 2 } },
+    );
+    const slow = await client("127.0.0.2");
+    slow.socket.pause();
+    slow.send("GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+    await eventually(() => slow.socket.readableLength > 0, "the answer has begun");
+    for (const from of ["127.0.0.3", "127.0.0.4", "127.0.0.5"]) {
+      const http = await client(from);
+      http.send(GET);
+      equal((await http.answer()).status, 200);
+    }
+    let left = size;
+    slow.socket.removeAllListeners("data");
+    await new Promise<void>((resolve, reject) => {
+      slow.socket.on("data", (piece: Buffer) => (left -= piece.byteLength) < 0 && resolve());
+      slow.socket.on("end", () => reject(new Error(`cut off with ${left} bytes to come`)));
+      slow.socket.on("close", () => reject(new Error(`reset with ${left} bytes to come`)));
+      slow.socket.resume();
+    });
+  });
+
+  test("a process with few files takes few connections, and fewer still of operators", async (t) => {
+    for (const { openFiles, audience, fits } of [
+      { openFiles: 256, audience: "clients", fits: 95 },
+      { openFiles: 256, audience: "operators", fits: 8 },
+    ] as const) {
+      const { client } = await serve(t, (_request, response) => response.send(200, OK), { openFiles, audience });
+      const clients: RawClient[] = [];
+      for (let n = 0; n < 150; n++) {
+        const http = await client();
+        http.send(GET);
+        equal((await http.answer()).status, 200);
+        clients.push(http);
+      }
+      await eventually(() => clients.filter((one) => !one.ended).length <= fits, `at most ${fits} are kept`);
+      ok(clients.filter((one) => !one.ended).length >= fits / 2, "and not much fewer");
+    }
+  });
+});
+
 describe("listening and closing", () => {
   const folders: string[] = [];
   after(async () => {
     for (const folder of folders) await rm(folder, { recursive: true, force: true });
-  });
-
-  test("connections above the limit get 503", async (t) => {
-    const { client } = await serve(t, echo, { limits: { maxConnections: 2 } });
-    const first = await client();
-    const second = await client();
-    for (const http of [first, second]) {
-      http.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-      equal((await http.answer()).status, 200);
-    }
-    const third = await client();
-    third.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    equal((await third.answer()).status, 503);
-    await third.closed();
-    // Once there is room, newcomers are served again (the server may need a moment to notice).
-    for (const http of [first, third]) http.destroy();
-    for (let status = 0; status !== 200; ) {
-      const next = await client();
-      next.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-      status = await next.answer().then(
-        (answer) => answer.status,
-        () => 0,
-      );
-      next.destroy();
-    }
   });
 
   test("closing: idle connections go at once, a request under way ends, nothing new comes", async (t) => {

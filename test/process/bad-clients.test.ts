@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { content } from "./support/content.ts";
 import { BUCKET, Daemon } from "./support/daemon.ts";
@@ -128,6 +129,59 @@ describe("200 bad clients", { skip: process.platform === "linux" ? false : "read
     request.write(content(number, bytes).subarray(0, Math.floor(bytes * share)));
     requests.push(request);
   }
+});
+
+describe("idle connections", { skip: process.platform === "linux" ? false : "reads /proc", timeout: 300_000 }, () => {
+  const FILES = 256;
+  let daemon: Daemon;
+  const sockets: Socket[] = [];
+  before(async () => {
+    daemon = await Daemon.run({ wrap: ["sh", "-c", `ulimit -n ${FILES} && exec "$0" "$@"`] });
+  });
+  after(async () => {
+    for (const socket of sockets) socket.destroy();
+    await daemon?.dispose();
+  });
+
+  /** Connects, and asks for something first if `used`; says no more. @returns when the connection is there. */
+  function idle(address: { port: number; host: string } | { path: string }, { used }: { used: boolean }): Promise<void> {
+    const local = "path" in address ? undefined : { localAddress: "127.0.0.2" };
+    const socket = connect({ ...address, ...local });
+    sockets.push(socket);
+    socket.on("error", () => {});
+    socket.resume();
+    if (used) socket.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    return new Promise((resolve) => {
+      socket.once(used ? "data" : "connect", () => resolve());
+      socket.once("close", () => resolve());
+    });
+  }
+
+  test(`400 of them on every door take none of the ${FILES} files that disk, clients and operators need`, async (t) => {
+    assert.match(daemon.lastLog(), /this process may open only 256 files/);
+    const before = openFiles(daemon.pid).length;
+    const doors = [
+      { host: daemon.host, port: daemon.s3Port },
+      { host: daemon.host, port: daemon.adminPort },
+      { path: join(daemon.metadataDir, "hangar.sock") },
+    ];
+    for (let n = 0; n < 400; n++) for (const door of doors) await idle(door, { used: n % 2 === 0 });
+    const { s3 } = daemon;
+    const bodies = Array.from({ length: 40 }, (_, n) => content(n, 3 * 2 ** 20));
+    let most = 0;
+    const timer = setInterval(() => (most = Math.max(most, openFiles(daemon.pid).length)), 20);
+    t.after(() => clearInterval(timer));
+    await Promise.all(bodies.map((body, n) => s3.put(BUCKET, `large-${n}`, body)));
+    await Promise.all(bodies.map(async (body, n) => assert.ok((await s3.get(BUCKET, `large-${n}`))?.body.equals(body))));
+    const status = await daemon.cli("status");
+    assert.equal(status.code, 0, status.stderr);
+    const health = await fetch(`http://${daemon.host}:${daemon.adminPort}/health`);
+    assert.equal(health.status, 200);
+    clearInterval(timer);
+    t.diagnostic(`${before} files at rest, ${most} of ${FILES} at most`);
+    assert.ok(most < FILES - 16, `${most} files were open`);
+    assert.doesNotMatch(daemon.lastLog(), /EMFILE/);
+  });
 });
 
 /** Open files once idle connections are gone. */

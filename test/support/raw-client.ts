@@ -38,8 +38,10 @@ export class RawClient {
     });
   }
 
-  static async connect(address: { host: string; port: number } | { path: string }): Promise<RawClient> {
-    const socket = connect({ ...address, noDelay: true, allowHalfOpen: true });
+  /** @param from  the address of this end, for a client that is not 127.0.0.1. */
+  static async connect(address: { host: string; port: number } | { path: string }, from?: string): Promise<RawClient> {
+    const local = from === undefined ? undefined : { localAddress: from };
+    const socket = connect({ ...address, ...local, noDelay: true, allowHalfOpen: true });
     const client = new RawClient(socket);
     await new Promise<void>((resolve, reject) => {
       socket.once("connect", resolve);

@@ -608,6 +608,7 @@ const OURS = new Set([
   "GetNodeInfo $.success.*.hostname",
   "GetNodeInfo $.success.*.hangarVersion",
   "GetClusterStatus $.nodes[].hangarVersion",
+  "GetClusterStatus $.nodes[].problems",
 ]);
 /** Operations of ours. */
 const OUR_OPERATIONS = new Set(["AuditNode"]);

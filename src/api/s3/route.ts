@@ -162,7 +162,8 @@ export function route(input: RouteInput): Route {
       ok: false,
       why: "method",
       resource: word !== "" ? word : key === "" ? "BUCKET" : "OBJECT",
-      allowed: Object.keys(methods),
+      // A browser's form makes POST a method of buckets; one that is no form is refused all the same.
+      allowed: Object.keys(methods).concat(methods === PLAIN_BUCKET && method !== "POST" ? "POST" : []),
     };
   const operation = typeof selector === "function" ? selector(query) : selector;
   if (input.copySource) {

@@ -31,7 +31,9 @@ export class BlockBody implements CuttableStream {
   #digester: Digester | undefined;
   #failure: { readonly error: unknown } | undefined;
   #size = 0;
-  #fill: { readonly memory: Uint8Array; used: number } | undefined;
+  #fill: { readonly memory: Uint8Array; used: number; readonly sinceMs: number } | undefined;
+  /** All bytes are there: nothing waits for the client any more. */
+  #complete = false;
 
   constructor(options: BlockBodyOptions, parts: BlockBodyParts) {
     this.#options = options;
@@ -40,6 +42,10 @@ export class BlockBody implements CuttableStream {
 
   get stalledMs(): number {
     return this.#options.upload.source.sender?.stalledMs ?? 0;
+  }
+
+  get heldMs(): number {
+    return this.#fill === undefined || this.#complete ? 0 : this.#parts.clock.monotonicMs() - this.#fill.sinceMs;
   }
 
   /** Blocks on their way to disk are given back by themselves. */
@@ -78,13 +84,18 @@ export class BlockBody implements CuttableStream {
         return { ok: false, code: "incomplete-body", expected: upload.sizeBytes, received: this.#size };
       await this.#take(piece);
     }
+    this.#complete = true;
     return this.#finish();
   }
 
   async #take(piece: Uint8Array): Promise<void> {
     for (let from = 0; from < piece.byteLength; ) {
       if (this.#fill && this.#fill.used === this.#fill.memory.byteLength) await this.#submitFull();
-      this.#fill ??= { memory: await this.#allocate(piece.byteLength - from), used: 0 };
+      this.#fill ??= {
+        memory: await this.#allocate(piece.byteLength - from),
+        used: 0,
+        sinceMs: this.#parts.clock.monotonicMs(),
+      };
       const { memory, used } = this.#fill;
       const count = Math.min(memory.byteLength - used, piece.byteLength - from);
       memory.set(from === 0 && count === piece.byteLength ? piece : piece.subarray(from, from + count), used);

@@ -117,6 +117,31 @@ describe("memory of all streams", () => {
     assert.deepEqual(cut(), [3, 5, 7]);
   });
 
+  it("that is all in use by slow ones is taken from who has held it longest, when it stays short", async () => {
+    const { world, object, read } = await open(6);
+    const cut: number[] = [];
+    for (let n = 0; n < BUDGET; n++) {
+      const source = object.open();
+      await read(source);
+      source.takenBy?.({
+        stalledMs: 0,
+        cutOff() {
+          cut.push(n);
+          world.node.clock.timer(50, () => source.cancel());
+        },
+      });
+      await world.pass(10);
+    }
+    // In time: whoever comes now is refused.
+    await assert.rejects(world.settle(object.open().read()), isSlowDown);
+    await world.pass(7_000);
+    assert.deepEqual(cut, []);
+    const startMs = world.time.nowMs;
+    await read(object.open());
+    assert.deepEqual(cut, [0]);
+    assert.ok(world.time.nowMs - startMs >= 2_000, `after ${world.time.nowMs - startMs} ms`);
+  });
+
   it("is not kept by stalled ones: what they had read ahead serves others", async () => {
     const { world, bytes, object, read, heldBlocks } = await open(6);
     const stalled = Array.from({ length: BUDGET - 4 }, () => object.open());

@@ -139,6 +139,10 @@ class BodyStream implements ByteSource, CuttableStream {
     return this.#sent === undefined ? 0 : (this.#taker?.stalledMs ?? 0);
   }
 
+  get heldMs(): number {
+    return this.#sent === undefined ? 0 : this.#parts.clock.monotonicMs() - (this.#handedMs ?? 0);
+  }
+
   get heldBytes(): number {
     return this.#sent?.bytes.byteLength ?? 0;
   }

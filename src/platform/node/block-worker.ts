@@ -2,6 +2,7 @@ import { hash as hashOnce } from "node:crypto";
 import { parentPort, threadId, workerData } from "node:worker_threads";
 import type { BlockRead, BlockWritten, Digests } from "../cpu.ts";
 import type { Hash } from "../../util/ids.ts";
+import { Turns } from "../../util/turns.ts";
 import { BlockFiles, COMPRESSED, compressIfSmaller } from "./block-files.ts";
 import type { FromWorker, ToWorker, View } from "./block-worker-messages.ts";
 import { collectGarbage } from "./garbage.ts";
@@ -14,6 +15,11 @@ if (port === null) throw new Error("runs as a worker thread only");
 
 const hashers = new Hashers();
 const files = new BlockFiles(`${workerData as string}-${threadId}x`);
+/**
+ * Writes under way, each with up to four files open while it waits for the disk: http-limits.ts keeps so many files for them. Node's four threads,
+ * which all workers share, could not write more at a time anyway.
+ */
+const writes = new Turns(8);
 const slabs = new Map<number, SharedArrayBuffer>();
 const digesters = new Map<number, { readonly algorithms: readonly (keyof Digests)[]; readonly states: HashState[] }>();
 
@@ -93,7 +99,7 @@ function work(message: ToWorker): unknown {
       digesters.delete(message.digester);
       return NO_ANSWER;
     case "write":
-      return write(message);
+      return writes.run(() => write(message));
     case "read":
       return read(message);
   }

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { ByteSource, StreamClient } from "../../util/byte-source.ts";
 import { HttpBodyError, type HttpBodyFailure } from "../http.ts";
-import type { HttpLimits } from "./http-limits.ts";
+import { type HttpLimits, tooLong } from "./http-limits.ts";
 
 /** Pieces kept ahead of the reader; beyond it the socket is not read (back pressure). */
 const READ_AHEAD_BYTES = 128 * 1024;
@@ -33,6 +33,7 @@ export class RequestBody implements ByteSource, StreamClient {
   #idleMs = 0;
   #windowMs = 0;
   #windowBytes = 0;
+  #waitedMs = 0;
   /** How far the client is behind the rate below which it counts as stalled, and what it had sent at the last tick. */
   #behindMs = 0;
   #tickedBytes = 0;
@@ -115,7 +116,7 @@ export class RequestBody implements ByteSource, StreamClient {
   }
 
   cutOff(): void {
-    this.fail("timeout", `almost nothing was received for ${Math.round(this.#behindMs)} ms, and the memory was needed`);
+    this.fail("timeout", "too little was received, and the memory was needed for others");
   }
 
   /** Called every `intervalMs` while the request lives: time counts only while the reader waits for the client. */
@@ -124,8 +125,11 @@ export class RequestBody implements ByteSource, StreamClient {
     if (this.#reject === undefined) return;
     this.#idleMs += intervalMs;
     this.#windowMs += intervalMs;
+    this.#waitedMs += intervalMs;
     if (this.#idleMs >= this.#limits.bodyIdleMs) this.fail("timeout", `nothing was received for ${this.#idleMs} ms`);
-    else if (this.#windowMs >= this.#limits.bodyIdleMs) {
+    else if (tooLong(this.#limits, { waitedMs: this.#waitedMs, bytes: this.#receivedBytes }))
+      this.fail("timeout", `only ${this.#receivedBytes} bytes were received in ${this.#waitedMs} ms`);
+    else if (this.#windowMs >= this.#limits.bodyWindowMs) {
       if (this.#windowBytes * 1000 < this.#limits.bodyMinBytesPerSecond * this.#windowMs)
         this.fail("timeout", `only ${this.#windowBytes} bytes were received in ${this.#windowMs} ms`);
       this.#windowMs = 0;

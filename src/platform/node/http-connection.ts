@@ -1,11 +1,14 @@
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { HttpBodyFailure } from "../http.ts";
-import type { HttpLimits } from "./http-limits.ts";
+import { type HttpLimits, tooLong } from "./http-limits.ts";
+import type { Peer } from "./http-peers.ts";
 
 /** What a connection needs of its server. */
 export interface HttpConnectionOwner {
   readonly limits: HttpLimits;
+  /** Requests that connections have begun and ended so far: which of them was used last. */
+  uses: number;
   readonly closing: boolean;
   /** `headers`: all of the answer's but Content-Length and Connection. */
   rendered(status: number, reason: string): { readonly headers: readonly string[]; readonly body: string };
@@ -29,7 +32,6 @@ const REASONS: Readonly<Record<number, string>> = {
   400: "Bad Request",
   408: "Request Timeout",
   413: "Content Too Large",
-  417: "Expectation Failed",
   431: "Request Header Fields Too Large",
   503: "Service Unavailable",
 };
@@ -44,6 +46,8 @@ export class HttpConnection {
   readonly #owner: HttpConnectionOwner;
   /** Accepted above the limit: gets 503 and nothing else. */
   readonly surplus: boolean;
+  /** Undefined for one that is surplus: it holds nobody's share. */
+  readonly peer: Peer | undefined;
   #current: QueuedExchange | undefined;
   #waiting: QueuedExchange[] = [];
   /** What comes in can't be understood any more. */
@@ -55,18 +59,29 @@ export class HttpConnection {
   #windowStart = 0;
   #taken = 0;
   #stalledMs = 0;
+  /** The answer that is watched, and for how long and since which byte its client has kept the server waiting. */
+  #watched: QueuedExchange | undefined;
+  #waitedMs = 0;
+  #waitedStart = 0;
+  #lastUse: number;
   #drainingMs = -1;
   #closeAnnounced = false;
 
-  constructor(socket: Socket, owner: HttpConnectionOwner, surplus: boolean) {
+  constructor(socket: Socket, owner: HttpConnectionOwner, peer: Peer | undefined) {
     this.#socket = socket;
     this.#owner = owner;
-    this.surplus = surplus;
+    this.surplus = peer === undefined;
+    this.peer = peer;
+    this.#lastUse = owner.uses++;
     socket.on("close", () => this.#closed());
   }
 
   get limits(): HttpLimits {
     return this.#owner.limits;
+  }
+  /** The value of the header of that name. */
+  get keepAlive(): string {
+    return `timeout=${Math.floor(this.limits.keepAliveMs / 1000)}`;
   }
   get remoteAddress(): string {
     return this.#socket.remoteAddress ?? "";
@@ -76,6 +91,14 @@ export class HttpConnection {
   }
   get busy(): boolean {
     return this.#current !== undefined;
+  }
+  /** Nothing is lost but the connection when it is closed now: no request is being answered, and no answer is on its way to the kernel. */
+  get idle(): boolean {
+    return this.#current === undefined && this.#socket.writableLength === 0;
+  }
+  /** Grows over all connections of the server: the idle one with the least has been idle longest. */
+  get lastUse(): number {
+    return this.#lastUse;
   }
   /** No further request will be read: answers say so. */
   get lastRequest(): boolean {
@@ -102,6 +125,7 @@ export class HttpConnection {
     if (this.#closeAnnounced) this.#dropWaiting();
     const next = this.#waiting.shift();
     this.#current = next;
+    this.#lastUse = this.#owner.uses++;
     if (next !== undefined) next.run();
   }
 
@@ -215,10 +239,22 @@ export class HttpConnection {
     const taken = this.#takenBytes;
     this.#stalledMs = (taken - this.#taken) * 1000 < answerMinBytesPerSecond * intervalMs ? this.#stalledMs + intervalMs : 0;
     this.#taken = taken;
+    this.#watchLength(taken, intervalMs);
     if (this.#windowMs < answerIdleMs) return;
     if ((taken - this.#windowStart) * 1000 < answerMinBytesPerSecond * this.#windowMs) this.cutOff();
     this.#windowMs = 0;
     this.#windowStart = taken;
+  }
+
+  /** However steady, an answer has its time. Not reset when its source is slow for a moment: only what the client takes to itself counts. */
+  #watchLength(taken: number, intervalMs: number): void {
+    if (this.#watched !== this.#current) {
+      this.#watched = this.#current;
+      this.#waitedMs = 0;
+      this.#waitedStart = taken;
+    }
+    this.#waitedMs += intervalMs;
+    if (tooLong(this.limits, { waitedMs: this.#waitedMs, bytes: taken - this.#waitedStart })) this.cutOff();
   }
 
   /**

@@ -86,6 +86,11 @@ export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange, 
    * The body is coded otherwise than by chunks alone (RFC 9112 §6.1): node:http takes only the chunks off, and what is left would pass for the
    * body. Together with a Content-Length, or twice, node:http itself refuses Transfer-Encoding.
    */
+  /** RFC 9112 §3.2: every request of HTTP/1.1 names its host; those of HTTP/1.0 need not. */
+  get withoutHost(): boolean {
+    return this.#message.headers.host === undefined && this.#message.httpVersionMinor === 1;
+  }
+
   get unknownCoding(): boolean {
     const coding = this.#message.headers["transfer-encoding"];
     return coding !== undefined && coding.toLowerCase() !== "chunked";
@@ -133,7 +138,8 @@ export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange, 
       return;
     }
     // The request's body may still be on its way through the handler: what is left of it is dealt with at the end.
-    const announced = this.#writeHead(status, headers, { lengthBytes: undefined, closing: this.#connection.lastRequest });
+    const closing = this.#connection.lastRequest || (this.#continueDue && this.#missingBytes > 0);
+    const announced = this.#writeHead(status, headers, { lengthBytes: undefined, closing });
     let sent = 0;
     body.takenBy?.(this);
     try {
@@ -207,6 +213,11 @@ export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange, 
     return this.#body;
   }
 
+  /** Bytes of the body that have not come yet. */
+  get #missingBytes(): number {
+    return this.#body === undefined && !hasBody(this.#message) ? 0 : this.#ownBody().missingBytes;
+  }
+
   #sendContinue(): void {
     if (!this.#continueDue || this.#gone || this.#answered) return;
     this.#continueDue = false;
@@ -225,7 +236,9 @@ export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange, 
     if (closing) {
       head.push("Connection", "close");
       this.#connection.announceClose();
-    }
+    } else if (this.#continueDue && this.#answer.shouldKeepAlive)
+      // node:http would close behind any final answer without a "100 Continue" before it. Here no byte of the body is on its way any more.
+      head.push("Connection", "keep-alive", "Keep-Alive", this.#connection.keepAlive);
     this.#answer.writeHead(status, head);
     this.#answered = true;
     return announced;
@@ -234,10 +247,9 @@ export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange, 
   /** Decides what happens to a body that was not read to its end. @returns whether the connection must be closed behind the answer. */
   #dealWithRest(): boolean {
     const close = this.#connection.lastRequest || this.unknownCoding;
-    if (this.#body === undefined && !hasBody(this.#message)) return close;
-    const body = this.#ownBody();
-    const missing = body.missingBytes;
+    const missing = this.#missingBytes;
     if (missing === 0) return close;
+    const body = this.#ownBody();
     // Whether a client that never got its "100 Continue" sends the body now is up to the client: only closing is safe.
     if (!this.#continueDue && !body.failed && missing <= this.#connection.limits.drainBytes && !close) {
       body.discard(missing, () => this.#connection.cutOff());

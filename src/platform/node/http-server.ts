@@ -7,19 +7,48 @@ import type { HttpHandler, HttpListener, HttpListenOptions, HttpServerFactory } 
 import type { Log } from "../log.ts";
 import { HttpConnection, type HttpConnectionOwner } from "./http-connection.ts";
 import { type ExchangeRunner, HttpExchange } from "./http-exchange.ts";
-import { HTTP_LIMITS, type HttpLimits } from "./http-limits.ts";
+import { connectionLimits, HTTP_LIMITS, type HttpLimits, maxRefusals } from "./http-limits.ts";
+import { type Peer, Peers } from "./http-peers.ts";
 
-/** HTTP/1.1 servers over node:http. What node:http's defaults do wrong for an object store is named where it is set. */
-export function createHttpServerFactory({ log, limits }: { log: Log; limits?: Partial<HttpLimits> }): HttpServerFactory {
-  const all: HttpLimits = { ...HTTP_LIMITS, ...limits };
+/**
+ * HTTP/1.1 servers over node:http. What node:http's defaults do wrong for an object store is named where it is set.
+ *
+ * @param openFiles  how many files the process may open: bounds the connections. Undefined: as many as it likes.
+ */
+export function createHttpServerFactory({
+  log,
+  limits,
+  openFiles,
+}: {
+  readonly log: Log;
+  readonly limits?: Partial<HttpLimits>;
+  readonly openFiles?: number | undefined;
+}): HttpServerFactory {
+  const all: HttpLimits = { ...HTTP_LIMITS, ...connectionLimits(openFiles), ...limits };
+  if (openFiles !== undefined) logConnections(log, openFiles, all);
   return {
-    listen: async (bind, handler, options) => {
-      const server = new NodeHttpServer(handler, { limits: all, log, options: options ?? {} });
+    listen: async (bind, handler, options = {}) => {
+      const maxConnections = options.audience === "operators" ? all.maxOperatorConnections : all.maxConnections;
+      const server = new NodeHttpServer(handler, { limits: { ...all, maxConnections }, log, options });
       await server.listen(bind);
       return server;
     },
   };
 }
+
+function logConnections(log: Log, openFiles: number, { maxConnections, maxOperatorConnections }: HttpLimits): void {
+  const fields = { openFiles, maxConnections, maxOperatorConnections };
+  const most = `at most ${maxConnections} connections of S3 clients at a time, ${maxOperatorConnections} of the admin API`;
+  if (maxConnections >= FEW_CONNECTIONS) log.info(fields, most);
+  else
+    log.warn(fields, `${most}: this process may open only ${openFiles} files. Raise the limit (ulimit -n, LimitNOFILE=) to 8192`);
+}
+
+/** A machine's usual 1,024 files are not enough for this. */
+const FEW_CONNECTIONS = 1_000;
+
+/** How often at most it is logged that connections are short. */
+const FULL_LOG_MS = 60_000;
 
 class NodeHttpServer implements HttpListener, HttpConnectionOwner, ExchangeRunner {
   readonly limits: HttpLimits;
@@ -28,7 +57,11 @@ class NodeHttpServer implements HttpListener, HttpConnectionOwner, ExchangeRunne
   readonly #options: HttpListenOptions;
   readonly #server: Server;
   readonly #connections = new Map<Socket, HttpConnection>();
-  #admitted = 0;
+  readonly #peers: Peers;
+  /** Those that get 503, oldest first. */
+  readonly #refused = new Set<Socket>();
+  uses = 0;
+  #fullLoggedMs = Number.NEGATIVE_INFINITY;
   #sweep: NodeJS.Timeout | undefined;
   #address: HttpListener["address"] | undefined;
   closing = false;
@@ -36,6 +69,7 @@ class NodeHttpServer implements HttpListener, HttpConnectionOwner, ExchangeRunne
   constructor(handler: HttpHandler, { limits, log, options }: { limits: HttpLimits; log: Log; options: HttpListenOptions }) {
     this.#handler = handler;
     this.limits = limits;
+    this.#peers = new Peers(limits.maxConnections);
     this.#log = log;
     this.#options = options;
     this.#server = createServer({
@@ -49,20 +83,19 @@ class NodeHttpServer implements HttpListener, HttpConnectionOwner, ExchangeRunne
       noDelay: true,
       // Otherwise repeated headers are dropped silently, before anybody can refuse them.
       joinDuplicateHeaders: true,
-      // The APIs answer a missing Host in their own words.
+      // A missing Host is answered in the API's own words.
       requireHostHeader: false,
     });
     // Headers beyond the count would be dropped silently; their bytes are limited instead.
     this.#server.maxHeadersCount = 0;
-    this.#server.maxConnections = Math.ceil(limits.maxConnections * 1.25);
+    this.#server.maxConnections = limits.maxConnections + maxRefusals(limits.maxConnections) + 1;
     // A client that shuts down its sending side still gets its answer (`httpAllowHalfOpen` is not in the typings).
     Object.assign(this.#server, { httpAllowHalfOpen: true });
     this.#server.on("connection", (socket) => this.#connected(socket));
     this.#server.on("request", (message, answer) => this.#requested(message, answer, false));
     this.#server.on("checkContinue", (message, answer) => this.#requested(message, answer, true));
-    this.#server.on("checkExpectation", (message) => {
-      this.#connections.get(message.socket)?.refuse(417, "The only expectation that can be met is 100-continue.");
-    });
+    // Another expectation, or an empty one, may be refused (RFC 9110 §10.1.1) or ignored: clients send some, and other servers ignore them.
+    this.#server.on("checkExpectation", (message, answer) => this.#requested(message, answer, false));
     this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
       const connection = this.#connections.get(socket as Socket);
       if (connection === undefined) socket.destroy();
@@ -120,6 +153,7 @@ class NodeHttpServer implements HttpListener, HttpConnectionOwner, ExchangeRunne
   }
 
   async runExchange(exchange: HttpExchange): Promise<void> {
+    if (exchange.withoutHost) return this.#answerItself(exchange, 400, "A request of HTTP/1.1 needs a Host header.");
     if (exchange.unknownCoding) return this.#answerItself(exchange, 501, "The only transfer coding understood is chunked.");
     try {
       await this.#handler(exchange, exchange);
@@ -141,14 +175,53 @@ class NodeHttpServer implements HttpListener, HttpConnectionOwner, ExchangeRunne
   }
 
   #connected(socket: Socket): void {
-    // Those that only wait to be told "too many" don't count: else whoever keeps knocking would keep everybody out.
-    const surplus = this.#admitted >= this.limits.maxConnections;
-    if (!surplus) this.#admitted++;
-    this.#connections.set(socket, new HttpConnection(socket, this, surplus));
-    socket.on("close", () => {
-      if (!surplus) this.#admitted--;
-      this.#connections.delete(socket);
-    });
+    const peer = this.#peers.of(socket.remoteAddress ?? "");
+    const admitted = this.#peers.hasRoomFor(peer) || this.#makeRoomFor(peer);
+    const connection = new HttpConnection(socket, this, admitted ? peer : undefined);
+    this.#connections.set(socket, connection);
+    if (admitted) this.#peers.add(peer);
+    else this.#refused.add(socket);
+    socket.on("close", () => this.#forget(socket));
+    // Whoever keeps knocking must not keep others from knocking.
+    if (this.#refused.size > maxRefusals(this.limits.maxConnections)) this.#drop(this.#refused.values().next().value!);
+  }
+
+  /** Takes an idle connection from the address that has the most; one with a large share can take only its own. @returns whether there was one. */
+  #makeRoomFor(peer: Peer): boolean {
+    const greedy = this.#peers.isGreedy(peer);
+    let longest: { readonly socket: Socket; readonly owner: Peer; readonly lastUse: number } | undefined;
+    for (const [socket, connection] of this.#connections) {
+      const { peer: owner, lastUse } = connection;
+      if (owner === undefined || (greedy && owner !== peer)) continue;
+      const more = owner.connections - (longest?.owner.connections ?? 0);
+      if ((more > 0 || (more === 0 && lastUse < longest!.lastUse)) && connection.idle) longest = { socket, owner, lastUse };
+    }
+    this.#logFull(longest?.owner ?? peer, longest === undefined ? "newcomers are refused" : "its idle ones are closed");
+    if (longest !== undefined) this.#drop(longest.socket);
+    return longest !== undefined;
+  }
+
+  #drop(socket: Socket): void {
+    socket.destroy();
+    this.#forget(socket);
+  }
+
+  /** Harmless when repeated: a socket that was dropped is closed a moment later. */
+  #forget(socket: Socket): void {
+    const peer = this.#connections.get(socket)?.peer;
+    if (this.#connections.delete(socket) && peer !== undefined) this.#peers.remove(peer);
+    this.#refused.delete(socket);
+  }
+
+  #logFull({ name, connections }: Peer, consequence: string): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#fullLoggedMs < FULL_LOG_MS) return;
+    this.#fullLoggedMs = nowMs;
+    const fields = { address: name, connections, limit: this.limits.maxConnections };
+    this.#log.warn(
+      fields,
+      `connections are short: an address has ${connections} of ${this.limits.maxConnections}; ${consequence}`,
+    );
   }
 
   #requested(message: IncomingMessage, answer: ServerResponse, expectsContinue: boolean): void {
