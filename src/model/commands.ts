@@ -1,5 +1,5 @@
 import type { BucketId, ClaimId, Hash, UploadId } from "../util/ids.ts";
-import type { ObjectHeaders, StoredChecksum, WriteCondition, WrittenVersion } from "./object-service.ts";
+import type { CompletedPart, ObjectHeaders, StoredChecksum, WriteCondition, WrittenVersion } from "./object-service.ts";
 
 /**
  * The commands of a partition group, plain data (they travel in a log later: no functions, no class instances).
@@ -129,7 +129,7 @@ export interface CompleteUploadCommand {
   readonly upload: UploadId;
   readonly condition?: WriteCondition;
   /** Strictly ascending by number; the coordinator has checked the order, apply checks existence, ETags, checksums and sizes. */
-  readonly parts: readonly { readonly part: number; readonly etag: string; readonly checksum?: string }[];
+  readonly parts: readonly CompletedPart[];
   /** Smallest size of a part that is not the last. */
   readonly minPartSize: number;
   /** Full-object checksum that the client gave (base64), to be compared with the one combined from the parts. */

@@ -238,8 +238,15 @@ export type PutPartOutcome =
       readonly detail?: string;
     };
 
+/** A part as a completion names it. Every checksum that is named (base64 by algorithm) must be the part's own, under its own name. */
+export interface CompletedPart {
+  readonly part: number;
+  readonly etag: string;
+  readonly checksums?: Readonly<Partial<Record<ChecksumAlgorithm, string>>>;
+}
+
 export interface CompleteRequest extends UploadRef {
-  readonly parts: readonly { readonly part: number; readonly etag: string; readonly checksum?: string }[];
+  readonly parts: readonly CompletedPart[];
   readonly condition?: WriteCondition;
   readonly fullObjectChecksum?: string;
   readonly objectSize?: number;

@@ -23,7 +23,7 @@ describe("the document of CompleteMultipartUpload", () => {
   it("all forms in use", () => {
     const want = [
       { part: 1, etag: ETAG },
-      { part: 10_000, etag: ETAG, checksum: SHA256 },
+      { part: 10_000, etag: ETAG, checksums: { SHA256 } },
     ];
     const one = `<Part><PartNumber>1</PartNumber><ETag>"${ETAG}"</ETag></Part>`;
     for (const text of [
@@ -33,6 +33,16 @@ describe("the document of CompleteMultipartUpload", () => {
       `<a:CompleteMultipartUpload xmlns:a="x"><a:Part><a:PartNumber>1</a:PartNumber><a:ETag>${ETAG}</a:ETag></a:Part><a:Part><a:PartNumber>10000</a:PartNumber><a:ETag><![CDATA[${ETAG}]]></a:ETag><a:ChecksumSHA256>${SHA256}</a:ChecksumSHA256></a:Part></a:CompleteMultipartUpload>`,
     ])
       assert.deepEqual(parseCompletion(Buffer.from(text)), want, text);
+  });
+
+  it("every checksum is passed on under its own name, by scanner and parser", () => {
+    const fields = `<PartNumber>1</PartNumber><ETag>${ETAG}</ETag><ChecksumSHA256>${SHA256}</ChecksumSHA256><ChecksumCRC32>AAAAAA==</ChecksumCRC32>`;
+    const document = documentOf(`<Part>${fields}</Part>`);
+    const want = [{ part: 1, etag: ETAG, checksums: { SHA256, CRC32: "AAAAAA==" } }];
+    assert.deepEqual(parseCompletion(document), want);
+    assert.deepEqual(parseCompletion(parsedForm(document)), want);
+    const twice = documentOf(`<Part>${fields}<ChecksumCRC32>AAAAAA==</ChecksumCRC32></Part>`);
+    assert.equal(outcome(twice), "MalformedXML");
   });
 
   it("10,000 parts with their checksums", () => {

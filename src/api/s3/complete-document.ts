@@ -1,11 +1,11 @@
-import type { CompleteRequest } from "../../model/object-service.ts";
+import type { ChecksumAlgorithm, CompletedPart } from "../../model/object-service.ts";
 import { parseXml, XmlReader, type XmlElement } from "../common/xml-read.ts";
 import { CHECKSUM_ALGORITHMS } from "./checksum-answer.ts";
 import { s3Error } from "./errors.ts";
 import { MAX_PART_NUMBER } from "./limits.ts";
 
-type Parts = CompleteRequest["parts"];
-type Part = Parts[number];
+type Parts = readonly CompletedPart[];
+type Checksums = Partial<Record<ChecksumAlgorithm, string>>;
 
 /**
  * The document of CompleteMultipartUpload. 10,000 parts with checksums are more than the XML parser takes, and parsing 1,000 of them with it
@@ -40,7 +40,7 @@ function scanParts(bytes: Uint8Array): Parts | undefined {
   HEAD.lastIndex = 0;
   const root = HEAD.exec(text)?.[1];
   if (root === undefined) return undefined;
-  const parts: Part[] = [];
+  const parts: CompletedPart[] = [];
   PART.lastIndex = HEAD.lastIndex;
   let at = PART.lastIndex;
   for (let match = PART.exec(text); match !== null; match = PART.exec(text)) {
@@ -52,10 +52,10 @@ function scanParts(bytes: Uint8Array): Parts | undefined {
   return text.slice(at).trimEnd() === `</${root}>` ? parts : undefined;
 }
 
-function scanPart(fields: string): Part | undefined {
+function scanPart(fields: string): CompletedPart | undefined {
   let number: number | undefined;
   let etag: string | undefined;
-  let checksum: string | undefined;
+  let checksums: Checksums | undefined;
   FIELD.lastIndex = 0;
   for (let at = 0; at < fields.length; at = FIELD.lastIndex) {
     const match = FIELD.exec(fields);
@@ -68,12 +68,13 @@ function scanPart(fields: string): Part | undefined {
       if (etag !== undefined) return undefined;
       etag = unquoted(value.replaceAll("&quot;", '"'));
     } else {
-      if (checksum !== undefined || value === "" || /["&]/.test(value)) return undefined;
-      checksum = value;
+      const algorithm = name.slice("Checksum".length) as ChecksumAlgorithm;
+      if (checksums?.[algorithm] !== undefined || value === "" || /["&]/.test(value)) return undefined;
+      checksums = { ...checksums, [algorithm]: value };
     }
   }
   if (number === undefined || number < 1 || number > MAX_PART_NUMBER || etag === undefined) return undefined;
-  return checksum === undefined ? { part: number, etag } : { part: number, etag, checksum };
+  return checksums === undefined ? { part: number, etag } : { part: number, etag, checksums };
 }
 
 function readParts(bytes: Uint8Array): Parts {
@@ -83,19 +84,19 @@ function readParts(bytes: Uint8Array): Parts {
   return elements.map(readPart);
 }
 
-function readPart(found: XmlElement): Part {
+function readPart(found: XmlElement): CompletedPart {
   const reader = new XmlReader(found);
   const part = reader.optionalInteger("PartNumber", { min: 1, max: MAX_PART_NUMBER });
   const etag = unquoted(reader.text("ETag").trim());
-  let checksum: string | undefined;
+  let checksums: Checksums | undefined;
   for (const algorithm of CHECKSUM_ALGORITHMS) {
     const value = reader.optionalText(`Checksum${algorithm}`)?.trim();
     // Some clients write empty elements for the algorithms they don't use.
-    if (value !== undefined && value !== "") checksum ??= value;
+    if (value !== undefined && value !== "") checksums = { ...checksums, [algorithm]: value };
   }
   reader.done();
   if (part === undefined) throw s3Error("MalformedXML", "Every Part needs a PartNumber.");
-  return checksum === undefined ? { part, etag } : { part, etag, checksum };
+  return checksums === undefined ? { part, etag } : { part, etag, checksums };
 }
 
 function unquoted(etag: string): string {

@@ -2,6 +2,7 @@ import type { Entry } from "../../group/groups.ts";
 import type { KvRead, KvWrite } from "../../platform/kv.ts";
 import type { ClaimId, VersionId } from "../../util/ids.ts";
 import type { CompleteResult, CompleteUploadCommand } from "../commands.ts";
+import type { CompletedPart } from "../object-service.ts";
 import { eachPartOfUpload, readPartIndex } from "./body-reads.ts";
 import { combinedChecksum, combinedEtag } from "./combined-checksum.ts";
 import { addToOutbox, failedCondition, releaseOf, versionIdOf, writeVersion } from "./object-commands.ts";
@@ -134,8 +135,12 @@ function gather(rows: KvRead, command: CompleteUploadCommand, entry: Entry): Gat
   return { chosen, left, sizeBytes, allBytes };
 }
 
-function matches(wanted: CompleteUploadCommand["parts"][number], content: Pick<ContentHead, "etag" | "checksum">): boolean {
-  return wanted.etag === content.etag && (wanted.checksum === undefined || wanted.checksum === content.checksum?.value);
+function matches({ etag, checksums }: CompletedPart, content: Pick<ContentHead, "etag" | "checksum">): boolean {
+  if (etag !== content.etag) return false;
+  if (checksums === undefined) return true;
+  // One is kept of each part: what is named of another algorithm can't be verified, so it does not match.
+  const kept = content.checksum;
+  return Object.entries(checksums).every(([algorithm, value]) => algorithm === kept?.algorithm && value === kept.value);
 }
 
 function layOutParts(

@@ -508,9 +508,9 @@ describe("multipart checksums", () => {
       assert.deepEqual(await part(1, undefined, 6), { ok: false, refused: "checksum-type-mismatch" });
       await part(1, sums[0], 6);
       await part(2, sums[1], 5);
-      const parts = [1, 2].map((number) => ({ part: number, etag: ETAG, checksum: sums[number - 1] as string }));
+      const parts = [1, 2].map((number) => ({ part: number, etag: ETAG, checksums: { CRC32: sums[number - 1] as string } }));
       const complete = { op: "complete-upload", ...place, parts, minPartSize: 6 } as const;
-      const swapped = parts.map((wanted, n) => ({ ...wanted, checksum: sums[1 - n] as string }));
+      const swapped = parts.map((wanted, n) => ({ ...wanted, checksums: { CRC32: sums[1 - n] as string } }));
       assert.deepEqual(await world.propose(group, { ...complete, parts: swapped }), {
         ok: false,
         refused: "invalid-part",
