@@ -39,6 +39,7 @@ export interface BucketInfo {
   readonly unfinishedMultipartUploadParts: number;
   readonly unfinishedMultipartUploadBytes: number;
   readonly quotas: { readonly maxSize: number | null; readonly maxObjects: number | null };
+  readonly ignoredCannedAcl?: string;
 }
 
 export interface Role {

@@ -259,6 +259,9 @@ function show(info: BucketInfo): void {
             ["  error document:", site.errorDocument ?? "(not defined)"],
           ]
         : []),
+      ...(info.ignoredCannedAcl === undefined
+        ? []
+        : [["Canned ACLs:", `taken, grant nothing (there are no ACLs); the latest: ${info.ignoredCannedAcl}`]]),
       ...(info.quotas.maxSize === null && info.quotas.maxObjects === null
         ? []
         : [

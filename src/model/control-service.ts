@@ -18,7 +18,11 @@ export interface ControlService {
    * S3 CreateBucket by a key: the bucket gets a *local* alias of that key (as Garage does) and all rights for it.
    * Two rivals for one name: exactly one wins.
    */
-  createBucketFor(request: { readonly keyId: string; readonly name: string }): Promise<CreateBucketOutcome>;
+  createBucketFor(request: {
+    readonly keyId: string;
+    readonly name: string;
+    readonly objectOwnership?: ObjectOwnership;
+  }): Promise<CreateBucketOutcome>;
   /** S3 DeleteBucket under a name: with other aliases left only this alias goes; else the bucket must hold no objects. Unfinished uploads go with it. */
   deleteBucketFor(request: {
     readonly keyId: string;
@@ -26,6 +30,9 @@ export interface ControlService {
     readonly id: BucketId;
   }): Promise<{ readonly ok: true } | { readonly ok: false; readonly code: "no-such-bucket" | "not-empty" | "busy" }>;
 }
+
+/** x-amz-object-ownership of CreateBucket. Kept and told; while there are no ACLs it decides nothing. */
+export type ObjectOwnership = "BucketOwnerEnforced" | "BucketOwnerPreferred" | "ObjectWriter";
 
 export type CreateBucketOutcome =
   | { readonly ok: true; readonly id: BucketId }
@@ -48,6 +55,7 @@ export interface Bucket extends BucketRef {
   /** Rights of a key on this bucket. */
   rights(keyId: string): Rights;
   readonly keys: readonly { readonly keyId: string; readonly rights: Rights }[];
+  readonly objectOwnership: ObjectOwnership;
   readonly website: { readonly indexDocument: string; readonly errorDocument: string | undefined } | undefined;
 }
 

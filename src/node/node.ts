@@ -1,6 +1,7 @@
 import { createAdminHandler } from "../api/admin/admin-http.ts";
 import { localAuthorizer, tokenAuthorizer } from "../api/admin/admin-auth.ts";
 import type { AdminContext } from "../api/admin/operation.ts";
+import { IgnoredAcls } from "../api/common/ignored-acls.ts";
 import { createS3Handler, renderS3ClientError } from "../api/s3/s3-handler.ts";
 import { GroupHost } from "../group/group-host.ts";
 import { Control } from "../model/control/control.ts";
@@ -154,9 +155,11 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       );
 
     // Doors: S3, admin, and the command line's private socket.
+    const ignoredAcls = new IgnoredAcls();
     const admin: AdminContext = {
       control,
       objects,
+      ignoredAcls,
       groups,
       placement,
       blocks: blockOperations({ groups, placement, data }),
@@ -215,7 +218,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       const { region, strictRegion, rootDomain, bindAddr } = config.s3;
       const handler = createS3Handler(
         { region, strictRegion, rootDomain, hostId: options.id.slice(0, 16) },
-        { objects, control, clock, random, log, metrics: options.metrics },
+        { objects, control, clock, random, log, ignoredAcls, metrics: options.metrics },
       );
       const listener = await openDoor("[s3_api] api_bind_addr", bindAddr, (address) =>
         http.listen(address, handler, { socketMode: 0o222, renderClientError: renderS3ClientError }),

@@ -24,6 +24,8 @@ const bucketInfo = z.object({
   unfinishedMultipartUploadParts: z.number(),
   unfinishedMultipartUploadBytes: z.number(),
   quotas: z.object({ maxSize: z.number().nullable(), maxObjects: z.number().nullable() }),
+  /** Hangar's own: the latest canned ACL that was sent since this node started, taken and granting nothing; absent when there was none. */
+  ignoredCannedAcl: z.string().optional(),
 });
 type BucketInfo = z.input<typeof bucketInfo>;
 
@@ -250,8 +252,9 @@ export function findBucket(
     : new AdminError("InvalidRequest", `${found.length} buckets have ids that begin with ${name}; give more of the id`);
 }
 
-async function describe({ control, objects }: AdminContext, bucket: BucketView): Promise<BucketInfo> {
+async function describe({ control, objects, ignoredAcls }: AdminContext, bucket: BucketView): Promise<BucketInfo> {
   const usage = await objects.usage(bucket);
+  const ignoredCannedAcl = ignoredAcls.latest(bucket.id);
   const keyIds = new Set([...bucket.keys.map((key) => key.keyId), ...bucket.localAliases.map((local) => local.keyId)]);
   return {
     id: bucket.id,
@@ -274,6 +277,7 @@ async function describe({ control, objects }: AdminContext, bucket: BucketView):
     unfinishedMultipartUploadParts: usage.parts,
     unfinishedMultipartUploadBytes: usage.partBytes,
     quotas: { maxSize: bucket.quotas.maxSizeBytes ?? null, maxObjects: bucket.quotas.maxObjects ?? null },
+    ...(ignoredCannedAcl === undefined ? {} : { ignoredCannedAcl }),
   };
 }
 

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import type { Caller } from "./admin-auth.ts";
+import type { IgnoredAcls } from "../common/ignored-acls.ts";
 import type { BlockOperations } from "./block-context.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Random } from "../../platform/random.ts";
@@ -13,6 +14,7 @@ import type { NodeId } from "../../util/ids.ts";
 export interface AdminContext {
   readonly control: Control;
   readonly objects: ObjectService;
+  readonly ignoredAcls: IgnoredAcls;
   readonly groups: Groups;
   readonly placement: Placement;
   readonly blocks: BlockOperations;

@@ -113,9 +113,8 @@ export class AwsChunkedSource implements ByteSource {
       case "trailer":
         if (line === "" && this.#bareLf) throw trailerError("it has an empty line that does not end in CRLF.");
         if (line !== "") this.#takeTrailer(line);
-        // AWS's description ends a signed trailer's line in LF CRLF: then this is the rest of that, and the signature follows.
-        else if (this.#lineEndsInLf && this.#options.chain !== undefined && this.#trailerSignature === undefined)
-          this.#lineEndsInLf = false;
+        // AWS's description ends a trailer's line in LF CRLF: then this is the rest of that, and the signature or the end follows.
+        else if (this.#lineEndsInLf && this.#trailerSignature === undefined) this.#lineEndsInLf = false;
         else this.#finish();
         break;
       default:

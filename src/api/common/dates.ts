@@ -10,16 +10,15 @@ export class DateFormats {
   readonly #iso = new Map<number, string>();
   readonly #http = new Map<number, string>();
 
-  /** "2009-10-12T17:50:30.000Z": dates in XML, with the milliseconds. */
+  /** "2009-10-12T17:50:30.000Z": dates in XML. Whole seconds, as AWS has them, so that they equal Last-Modified: clients compare the two. */
   iso(ms: number): string {
     const second = Math.floor(ms / 1000);
-    let head = this.#iso.get(second);
-    if (head === undefined) {
-      head = new Date(second * 1000).toISOString().slice(0, 20);
-      remember(this.#iso, second, head);
+    let text = this.#iso.get(second);
+    if (text === undefined) {
+      text = new Date(second * 1000).toISOString();
+      remember(this.#iso, second, text);
     }
-    const rest = ms - second * 1000;
-    return head + (rest < 10 ? "00" : rest < 100 ? "0" : "") + rest + "Z";
+    return text;
   }
 
   /** "Mon, 12 Oct 2009 17:50:30 GMT": Last-Modified and other headers; the second is rounded down. */

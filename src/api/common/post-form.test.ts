@@ -133,7 +133,8 @@ describe("policies", () => {
   const NOW = Date.UTC(2026, 10, 22);
   const encode = (document: unknown): string => Buffer.from(JSON.stringify(document)).toString("base64");
   function check(conditions: unknown, fields: Record<string, string>, more: object = {}) {
-    const document = { expiration: "2026-11-23T00:00:00.000Z", conditions, ...more };
+    const named = Array.isArray(conditions) ? [{ bucket: "bucket" }, ...conditions] : conditions;
+    const document = { expiration: "2026-11-23T00:00:00.000Z", conditions: named, ...more };
     const all = new Map(Object.entries({ policy: encode(document), "x-amz-signature": "s", ...fields }));
     return checkPolicy(all.get("policy")!, { fields: all, bucket: "bucket", nowMs: NOW });
   }
@@ -144,7 +145,13 @@ describe("policies", () => {
     check([["eq", "$Key", "a"]], { key: "a" });
     check([{ key: "a" }], { key: "a", "x-ignore-this": "b" });
     check([["starts-with", "$key", "user/"]], { key: "user/1" });
-    check([["STARTS-WITH", "$key", ""], { BUCKET: "bucket" }], { key: "any", bucket: "bucket" });
+    check(
+      [
+        ["STARTS-WITH", "$key", ""],
+        ["starts-with", "$BUCKET", "buck"],
+      ],
+      { key: "any", bucket: "bucket" },
+    );
     check([["starts-with", "$Content-Type", "image/"]], { "content-type": "image/png, image/gif" });
     deepEqual(check([["content-length-range", 1, "10"]], {}), { minBytes: 1, maxBytes: 10 });
     deepEqual(
@@ -174,6 +181,15 @@ describe("policies", () => {
     );
     throws(() => check([], { bucket: "other" }), forbidden(/another bucket/));
     throws(() => check([], {}, { expiration: "2026-11-22T00:00:00Z" }), forbidden(/expired/));
+  });
+
+  test("a policy that names no bucket is good for none", () => {
+    const policy = encode({ expiration: "2026-11-23T00:00:00.000Z", conditions: [{ key: "a" }] });
+    for (const fields of [{ key: "a" }, { key: "a", bucket: "bucket" }])
+      throws(
+        () => checkPolicy(policy, { fields: new Map(Object.entries(fields)), bucket: "bucket", nowMs: NOW }),
+        forbidden(/Extra input fields: bucket/),
+      );
   });
 
   test("documents that can't be understood are never half obeyed", () => {

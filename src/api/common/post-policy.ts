@@ -12,8 +12,8 @@ export interface PolicyVerdict {
 const MAX_FILE_BYTES = 5 * 1024 ** 3;
 const MAX_CONDITIONS = 1000;
 
-/** Fields that need no condition: they carry the policy and its signature. "bucket" is checked against the real one instead. */
-const UNCOVERED: readonly string[] = ["policy", "x-amz-signature", "file", "bucket"];
+/** Fields that need no condition: they carry the policy and its signature. */
+const UNCOVERED: readonly string[] = ["policy", "x-amz-signature", "file"];
 const IGNORED_PREFIX = "x-ignore-";
 
 type Condition =
@@ -22,7 +22,8 @@ type Condition =
 
 /**
  * Decides a POST policy: document well-formed, not expired, every condition true of the form, every field covered by a condition
- * (except policy, x-amz-signature, file and x-ignore-*).
+ * (except policy, x-amz-signature, file and x-ignore-*). The bucket is one, whether or not the form names it: a policy that does not say
+ * which one it is for would be good for every bucket of its key.
  * https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
  *
  * @param policy  the field as received (base64).
@@ -56,7 +57,7 @@ export function checkPolicy(
   }
   if (fields.get("bucket") !== undefined && fields.get("bucket") !== bucket)
     throw forbidden("The field 'bucket' names another bucket than the request.");
-  const extra = [...fields.keys()].filter(
+  const extra = [...new Set(["bucket", ...fields.keys()])].filter(
     (name) => !covered.has(name) && !UNCOVERED.includes(name) && !name.startsWith(IGNORED_PREFIX),
   );
   if (extra.length > 0) throw forbidden(`Extra input fields: ${extra.join(", ")}`);

@@ -313,7 +313,7 @@ describe("what the signer signs, the verifier accepts", () => {
   test("a policy signed by the signer", () => {
     const document = {
       expiration: "2026-11-22T13:00:00Z",
-      conditions: [["starts-with", "$key", ""], ...policyFieldConditions(identity, NOW)],
+      conditions: [{ bucket: "b" }, ["starts-with", "$key", ""], ...policyFieldConditions(identity, NOW)],
     };
     const fields = new Map([["key", "k"], ...Object.entries(signPolicy(identity, { document, timeMs: NOW }))]);
     ok(verifier.verifyPolicy(fields).ok);

@@ -26,7 +26,11 @@ describe("addresses", () => {
     assert.equal(rootDomainOf(".s3.example.com"), root);
     assert.equal(vhostBucketOf("photos.s3.example.com", root), "photos");
     assert.equal(vhostBucketOf("My.Photos.S3.example.com:3900", root), "my.photos");
+    assert.equal(vhostBucketOf("photos.s3.example.com.", root), "photos");
+    assert.equal(vhostBucketOf("PHOTOS.S3.Example.COM.:3900", root), "photos");
+    assert.equal(vhostBucketOf("photos.s3.example.com", rootDomainOf("s3.example.com.")), "photos");
     assert.equal(vhostBucketOf("s3.example.com", root), undefined);
+    assert.equal(vhostBucketOf("s3.example.com.", root), undefined);
     assert.equal(vhostBucketOf("xs3.example.com", root), undefined);
     assert.equal(vhostBucketOf("[::1]:3900", root), undefined);
     assert.equal(vhostBucketOf("photos.s3.example.com", undefined), undefined);

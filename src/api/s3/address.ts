@@ -36,7 +36,8 @@ export function addressOf(rawPath: string, vhostBucket: string | undefined): Add
  */
 export function vhostBucketOf(host: string | undefined, rootDomain: string | undefined): string | undefined {
   if (rootDomain === undefined || host === undefined) return undefined;
-  const name = withoutPort(host).toLowerCase();
+  // "b.example.com." is the same name, spelled from the root of the DNS.
+  const name = withoutDot(withoutPort(host)).toLowerCase();
   if (name.length <= rootDomain.length || !name.endsWith(rootDomain)) return undefined;
   return name.slice(0, name.length - rootDomain.length);
 }
@@ -44,7 +45,11 @@ export function vhostBucketOf(host: string | undefined, rootDomain: string | und
 /** ".s3.example.com" from the setting "s3.example.com" or ".s3.example.com"; undefined when not set. */
 export function rootDomainOf(setting: string | undefined): string | undefined {
   if (setting === undefined || setting === "" || setting === ".") return undefined;
-  return (setting.startsWith(".") ? setting : "." + setting).toLowerCase();
+  return withoutDot(setting.startsWith(".") ? setting : "." + setting).toLowerCase();
+}
+
+function withoutDot(host: string): string {
+  return host.endsWith(".") ? host.slice(0, -1) : host;
 }
 
 function withoutPort(host: string): string {

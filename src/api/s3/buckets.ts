@@ -2,9 +2,12 @@ import { S3_NAMESPACE, XML_HEAD, element, escapeXml } from "../common/xml-write.
 import { XmlReader, parseXml } from "../common/xml-read.ts";
 import { readSmallBody } from "../common/payload.ts";
 import { uriEncode } from "../../util/uri-encoding.ts";
+import type { ObjectOwnership } from "../../model/control-service.ts";
 import type { BucketCall, Call, Services } from "./call.ts";
+import { cannedAcl, noteIgnoredAcl } from "./canned-acl.ts";
 import { createBucketRefusal, deleteBucketRefusal, invalidArgument, s3Error } from "./errors.ts";
 import { optionalParam, wholeNumber } from "./list-parameters.ts";
+import { regionHeader } from "./location.ts";
 import { ownerXml } from "./owner.ts";
 import { MAX_XML_BYTES } from "./limits.ts";
 
@@ -48,22 +51,28 @@ export function listBuckets(call: Call, services: Services): void {
 }
 
 export async function createBucket(call: Call, services: Services): Promise<void> {
+  const acl = cannedAcl(call.request.header("x-amz-acl"));
+  const objectOwnership = wantedOwnership(call);
   const { bytes } = await readSmallBody(call.request, call.payload, { limitBytes: MAX_XML_BYTES });
   if (bytes.byteLength > 0) checkConfiguration(bytes, services.region);
-  const outcome = await services.control.createBucketFor({ keyId: call.accessKey.id, name: call.bucketName });
-  if (outcome.ok) return call.answer.send(200, ["Location", "/" + uriEncode(call.bucketName)]);
-  throw createBucketRefusal(outcome, call.bucketName);
+  const outcome = await services.control.createBucketFor({ keyId: call.accessKey.id, name: call.bucketName, objectOwnership });
+  if (!outcome.ok) throw createBucketRefusal(outcome, call.bucketName);
+  noteIgnoredAcl(acl, { id: outcome.id, name: call.bucketName }, services);
+  call.answer.send(200, ["Location", "/" + uriEncode(call.bucketName)]);
 }
 
+function wantedOwnership({ request }: Call): ObjectOwnership {
+  const wanted = request.header("x-amz-object-ownership") ?? "";
+  if (wanted === "") return "BucketOwnerEnforced";
+  const known = OWNERSHIPS.find((ownership) => ownership === wanted);
+  if (known === undefined) throw invalidArgument("Invalid x-amz-object-ownership header", "x-amz-object-ownership", wanted);
+  return known;
+}
+
+const OWNERSHIPS: readonly ObjectOwnership[] = ["BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"];
+
 export function headBucket(call: BucketCall, services: Services): void {
-  call.answer.send(200, [
-    "x-amz-bucket-region",
-    services.region,
-    "x-amz-access-point-alias",
-    "false",
-    "Content-Type",
-    "application/xml",
-  ]);
+  call.answer.send(200, [...regionHeader(services), "x-amz-access-point-alias", "false", "Content-Type", "application/xml"]);
 }
 
 export async function deleteBucket(call: BucketCall, services: Services): Promise<void> {

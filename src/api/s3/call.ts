@@ -6,6 +6,7 @@ import type { ObjectService } from "../../model/object-service.ts";
 import type { PayloadMode } from "../common/payload-mode.ts";
 import type { Query } from "../common/request-target.ts";
 import type { DateFormats } from "../common/dates.ts";
+import type { IgnoredAcls } from "../common/ignored-acls.ts";
 import type { SeldomLog } from "../common/seldom-log.ts";
 import type { SignatureVerifier } from "../common/signature-verifier.ts";
 import type { Operation } from "./operations.ts";
@@ -18,6 +19,7 @@ export interface Services {
   readonly log: Log;
   /** For what requests without number may meet. */
   readonly trouble: SeldomLog;
+  readonly ignoredAcls: IgnoredAcls;
   readonly dates: DateFormats;
   readonly verifier: SignatureVerifier;
   /** As clients see it in GetBucketLocation and x-amz-bucket-region. */

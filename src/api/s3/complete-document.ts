@@ -77,6 +77,9 @@ function scanPart(fields: string): CompletedPart | undefined {
   return checksums === undefined ? { part: number, etag } : { part: number, etag, checksums };
 }
 
+/** AWS has these too; like everywhere else they are refused by name. */
+const NEWER_CHECKSUM = /^Checksum(?:MD5|SHA512|XXHASH(?:3|64|128))$/;
+
 function readParts(bytes: Uint8Array): Parts {
   const reader = new XmlReader(parseXml(bytes, { root: ROOTS, marks: MAX_MARKS }));
   const elements = reader.many("Part", MAX_PART_NUMBER);
@@ -94,6 +97,11 @@ function readPart(found: XmlElement): CompletedPart {
     // Some clients write empty elements for the algorithms they don't use.
     if (value !== undefined && value !== "") checksums = { ...checksums, [algorithm]: value };
   }
+  const newer = found.children.find(({ name }) => NEWER_CHECKSUM.test(name));
+  if (newer !== undefined)
+    throw s3Error("NotImplemented", `CompleteMultipartUpload does not support the element ${newer.name}. Leave it out.`, [
+      ["Element", newer.name],
+    ]);
   reader.done();
   if (part === undefined) throw s3Error("MalformedXML", "Every Part needs a PartNumber.");
   return checksums === undefined ? { part, etag } : { part, etag, checksums };

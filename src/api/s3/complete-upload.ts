@@ -24,7 +24,7 @@ export async function completeMultipartUpload(call: BucketCall, services: Servic
   const { bytes } = await readSmallBody(withoutHeaders(request, isChecksum), call.payload, {
     limitBytes: MAX_COMPLETE_XML_BYTES,
   });
-  if (bytes.byteLength === 0) throw s3Error("MissingRequestBodyError");
+  if (bytes.byteLength === 0) throw s3Error("MalformedXML");
   const parts = parseCompletion(bytes);
   const announced = objectChecksum(request);
   await checkAgainstUpload(call, services, announced?.algorithm);

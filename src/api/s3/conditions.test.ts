@@ -11,6 +11,7 @@ const NONE: ReadConditions = {
   ifUnmodifiedSince: undefined,
   ifNoneMatch: undefined,
   ifModifiedSince: undefined,
+  nowMs: Date.parse("2026-01-03T00:00:00Z"),
 };
 const judge = (conditions: Partial<ReadConditions>): string => judgeRead(OBJECT, { ...NONE, ...conditions });
 
@@ -39,6 +40,14 @@ describe("preconditions of reads", () => {
     assert.equal(judge({ ifNoneMatch: '"x"', ifModifiedSince: AT }), "go");
     assert.equal(judge({ ifNoneMatch: '"abc"', ifModifiedSince: BEFORE }), "not-modified");
     assert.equal(judge({ ifMatch: '"x"', ifNoneMatch: '"abc"' }), "If-Match");
+  });
+
+  it("a date in the future is ignored, but for that of an object which is from there itself", () => {
+    const future = "Sun, 04 Jan 2026 00:00:00 GMT";
+    assert.equal(judge({ ifModifiedSince: future }), "go");
+    assert.equal(judge({ ifUnmodifiedSince: future }), "go");
+    assert.equal(judge({ ifModifiedSince: AT, nowMs: 0 }), "not-modified");
+    assert.equal(judge({ ifModifiedSince: future, nowMs: 0 }), "go");
   });
 
   it("If-Range", () => {

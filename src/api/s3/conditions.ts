@@ -11,13 +11,14 @@ export interface ReadConditions {
   readonly ifUnmodifiedSince: string | undefined;
   readonly ifNoneMatch: string | undefined;
   readonly ifModifiedSince: string | undefined;
+  readonly nowMs: number;
 }
 
 export type ReadVerdict = "go" | "not-modified" | "If-Match" | "If-Unmodified-Since";
 
 /** @returns "go", "not-modified" (304), or the name of the condition that failed (412). Unparsable dates count as absent. */
 export function judgeRead(object: { readonly etag: string; readonly stampMs: number }, conditions: ReadConditions): ReadVerdict {
-  const { ifMatch, ifUnmodifiedSince, ifNoneMatch, ifModifiedSince } = conditions;
+  const { ifMatch, ifUnmodifiedSince, ifNoneMatch, ifModifiedSince, nowMs } = conditions;
   // Dates on the wire have whole seconds: the object's is cut to them, or nobody could repeat what Last-Modified told.
   const second = Math.floor(object.stampMs / 1000) * 1000;
   if (ifMatch !== undefined) {
@@ -30,7 +31,8 @@ export function judgeRead(object: { readonly etag: string; readonly stampMs: num
     if (matches(ifNoneMatch, object.etag, "weak")) return "not-modified";
   } else if (ifModifiedSince !== undefined) {
     const date = parseHttpDate(ifModifiedSince);
-    if (date !== undefined && second <= date) return "not-modified";
+    // AWS ignores a date in the future. That of an object whose own is (a clock was set back) still holds.
+    if (date !== undefined && second <= date && (date <= nowMs || date === second)) return "not-modified";
   }
   return "go";
 }

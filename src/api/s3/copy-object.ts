@@ -2,6 +2,7 @@ import type { ChecksumAlgorithm, ObjectHeaders } from "../../model/object-servic
 import { parseChecksumAlgorithm } from "../common/checksum-headers.ts";
 import { S3_NAMESPACE, XML_HEAD } from "../common/xml-write.ts";
 import type { BucketCall, Services } from "./call.ts";
+import { cannedAcl, noteIgnoredAcl } from "./canned-acl.ts";
 import { typedChecksumXml } from "./checksum-answer.ts";
 import { allowedCondition } from "./conditions.ts";
 import { type CopySource, findCopySource } from "./copy-source.ts";
@@ -22,6 +23,7 @@ export async function copyObject(call: BucketCall, services: Services): Promise<
   const condition = allowedCondition(call);
   const algorithm = wantedAlgorithm(call);
   const given = keptHeaders(request);
+  const acl = cannedAcl(request.header("x-amz-acl"));
 
   for (let attempt = 1; ; attempt++) {
     const source = await findCopySource(call, services);
@@ -47,6 +49,7 @@ export async function copyObject(call: BucketCall, services: Services): Promise<
       if (attempt >= SOURCE_ATTEMPTS) throw noSuchKey(source.key);
       continue;
     }
+    noteIgnoredAcl(acl, { id: call.bucket.id, name: call.bucketName }, services);
     return call.answer.xml(
       `${XML_HEAD}<CopyObjectResult xmlns="${S3_NAMESPACE}"><LastModified>${services.dates.iso(outcome.stampMs)}</LastModified>` +
         `<ETag>&quot;${outcome.etag}&quot;</ETag>${typedChecksumXml(outcome.checksum)}</CopyObjectResult>`,
@@ -62,8 +65,8 @@ function metadataReplaced({ request }: BucketCall): boolean {
 }
 
 function wantedAlgorithm({ request }: BucketCall): ChecksumAlgorithm | undefined {
-  const name = request.header("x-amz-checksum-algorithm");
-  if (name === undefined) return undefined;
+  const name = request.header("x-amz-checksum-algorithm") ?? "";
+  if (name === "") return undefined;
   const algorithm = parseChecksumAlgorithm(name);
   if (algorithm === undefined) throw s3Error("InvalidRequest", `Checksum algorithm provided is unsupported: ${name}.`);
   return algorithm;
@@ -78,7 +81,7 @@ function copiedHeaders({ object }: CopySource, given: ObjectHeaders): ObjectHead
 }
 
 function refuseSelfCopy(call: BucketCall, source: CopySource): void {
-  if (source.bucket.id !== call.bucket.id || source.key !== call.key || call.request.header("x-amz-storage-class") !== undefined)
+  if (source.bucket.id !== call.bucket.id || source.key !== call.key || (call.request.header("x-amz-storage-class") ?? "") !== "")
     return;
   throw s3Error(
     "InvalidRequest",

@@ -5,6 +5,7 @@ import type { BucketCall, Services } from "./call.ts";
 import { judgeRead } from "./conditions.ts";
 import { invalidArgument, noSuchBucket, noSuchKey, preconditionFailed, s3Error } from "./errors.ts";
 import { checkKey } from "./keys.ts";
+import { requireOwner } from "./owner.ts";
 import { checkVersionId } from "./version-id.ts";
 import { Query } from "../common/request-target.ts";
 
@@ -35,6 +36,7 @@ export async function findCopySource(call: BucketCall, services: Services): Prom
   if (bucket === undefined) throw noSuchBucket(bucketName);
   if (!bucket.rights(call.accessKey.id).read)
     throw s3Error("AccessDenied", "This access key may not read the bucket of the copy source.");
+  requireOwner(call, "x-amz-source-expected-bucket-owner");
   if (version !== undefined) checkVersionId(new Query([{ name: "versionId", value: version }]), literalKey);
   let key = literalKey;
   let object = await services.objects.lookup({ bucket, key });
@@ -48,6 +50,7 @@ export async function findCopySource(call: BucketCall, services: Services): Prom
     ifUnmodifiedSince: request.header("x-amz-copy-source-if-unmodified-since"),
     ifNoneMatch: request.header("x-amz-copy-source-if-none-match"),
     ifModifiedSince: request.header("x-amz-copy-source-if-modified-since"),
+    nowMs: services.clock.wallMs(),
   });
   if (verdict !== "go")
     throw preconditionFailed(

@@ -12,7 +12,13 @@ import { abortMultipartUpload, createMultipartUpload, uploadPart, uploadPartCopy
 import { getObjectAttributes } from "./object-attributes.ts";
 import type { LiveOperation } from "./operations.ts";
 import { putObject } from "./put-object.ts";
-import { answerUnset, getBucketVersioning, getBucketWebsite, type UnsetOperation } from "./settings.ts";
+import {
+  answerUnset,
+  getBucketOwnershipControls,
+  getBucketVersioning,
+  getBucketWebsite,
+  type UnsetOperation,
+} from "./settings.ts";
 
 /** Which function runs an operation. A missing operation does not compile. PostObject stands apart: its caller is known only from its body. */
 
@@ -29,6 +35,7 @@ export const BOUND: Readonly<Record<BoundOperation, Run<BucketCall>>> = {
   GetBucketLocation: getBucketLocation,
   GetBucketVersioning: getBucketVersioning,
   GetBucketAcl: getBucketAcl,
+  GetBucketOwnershipControls: getBucketOwnershipControls,
   GetBucketWebsite: getBucketWebsite,
   ListObjects: listObjects,
   ListObjectsV2: listObjectsV2,

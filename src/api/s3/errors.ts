@@ -123,7 +123,6 @@ export const ERRORS = {
     status: 409,
     message: "A conflicting conditional operation is currently in progress against this resource. Try again.",
   },
-  OwnershipControlsNotFoundError: { status: 404, message: "The bucket ownership controls were not found" },
   PreconditionFailed: { status: 412, message: "At least one of the pre-conditions you specified did not hold" },
   ReplicationConfigurationNotFoundError: { status: 404, message: "The replication configuration was not found" },
   RequestHeaderSectionTooLarge: { status: 431, message: "Your request header section exceeds the maximum allowed size." },

@@ -4,7 +4,8 @@ import { pushChecksum } from "./checksum-answer.ts";
 import { judgeRead, rangeHolds } from "./conditions.ts";
 import { invalidArgument, invalidRange, noSuchKey, preconditionFailed, s3Error } from "./errors.ts";
 import { MAX_PART_NUMBER } from "./limits.ts";
-import { checkHeaderText, pushKeptHeaders, wireText } from "./object-headers.ts";
+import { pushKeptHeaders, wireText } from "./object-headers.ts";
+import { overridesOf } from "./overrides.ts";
 import { parseRange, type ByteRange } from "./ranges.ts";
 import { checkVersionId } from "./version-id.ts";
 
@@ -22,7 +23,7 @@ async function readObject(call: BucketCall, services: Services, headOnly: boolea
   const { request, query, answer } = call;
   const plain = query.parameters.length === 0;
   if (!plain) checkVersionId(query, call.key);
-  const overrides = plain ? undefined : overridesOf(call);
+  const overrides = plain ? undefined : overridesOf(query);
   const partNumber = plain ? undefined : partNumberOf(call);
   const object = await services.objects.lookup({ bucket: call.bucket, key: call.key });
   if (object === null) throw noSuchKey(call.key);
@@ -33,6 +34,7 @@ async function readObject(call: BucketCall, services: Services, headOnly: boolea
     ifUnmodifiedSince: request.header("if-unmodified-since"),
     ifNoneMatch: request.header("if-none-match"),
     ifModifiedSince: request.header("if-modified-since"),
+    nowMs: services.clock.wallMs(),
   });
   if (verdict === "not-modified") {
     for (const [name, value] of object.headers.system)
@@ -113,26 +115,3 @@ function partNumberOf({ query }: BucketCall): number | undefined {
     throw invalidArgument(`Part number must be an integer between 1 and ${MAX_PART_NUMBER}, inclusive`, "partNumber", value);
   return number;
 }
-
-/** response-* parameters: only signed requests come here, as AWS demands. */
-function overridesOf({ query }: BucketCall): ReadonlyMap<string, string> | undefined {
-  let overrides: Map<string, string> | undefined;
-  for (const { name, value } of query.parameters) {
-    if (!name.startsWith("response-") || value === "") continue;
-    const header = name.slice("response-".length);
-    if (!OVERRIDABLE.has(header)) continue;
-    checkHeaderText(name, value);
-    overrides ??= new Map();
-    overrides.set(header, value);
-  }
-  return overrides;
-}
-
-const OVERRIDABLE: ReadonlySet<string> = new Set([
-  "content-type",
-  "content-language",
-  "expires",
-  "cache-control",
-  "content-disposition",
-  "content-encoding",
-]);

@@ -3,6 +3,7 @@ import { S3_NAMESPACE, XML_HEAD, escapeXml } from "../common/xml-write.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { invalidArgument } from "./errors.ts";
 import { continuationToken, endsCommonPrefix, optionalParam, pageSize, placeOfToken, urlEncoded } from "./list-parameters.ts";
+import { regionHeader } from "./location.ts";
 import { listText, renderContents, renderVersions } from "./list-xml.ts";
 import { ownerXml } from "./owner.ts";
 
@@ -33,7 +34,7 @@ export async function listObjects(call: BucketCall, services: Services): Promise
     xml += "<NextMarker>" + listText(page.next.after, url) + "</NextMarker>";
   xml += limits(selection, page);
   xml += renderContents(page.entries, { url, owner: ownerXml("Owner", call.accessKey), dates: services.dates });
-  call.answer.xml(xml + "</ListBucketResult>");
+  call.answer.xml(xml + "</ListBucketResult>", { headers: regionHeader(services) });
 }
 
 export async function listObjectsV2(call: BucketCall, services: Services): Promise<void> {
@@ -42,8 +43,7 @@ export async function listObjectsV2(call: BucketCall, services: Services): Promi
   if (type !== "2") throw invalidArgument('list-type must be "2", or left out for the older ListObjects.', "list-type", type);
   const selection = selectionOf(call);
   const { url } = selection;
-  const token = query.get("continuation-token");
-  if (token === "") throw invalidArgument("The continuation token provided is incorrect", "continuation-token", "");
+  const token = optionalParam(query, "continuation-token");
   const startAfter = optionalParam(query, "start-after");
   const owner = query.get("fetch-owner") === "true" ? ownerXml("Owner", call.accessKey) : "";
   const from = token !== undefined ? placeOfToken(token) : { after: startAfter ?? "", skipPrefix: false };
@@ -56,7 +56,7 @@ export async function listObjectsV2(call: BucketCall, services: Services): Promi
     xml += "<NextContinuationToken>" + continuationToken(page.next) + "</NextContinuationToken>";
   xml += `<KeyCount>${page.entries.length}</KeyCount>` + limits(selection, page);
   xml += renderContents(page.entries, { url, owner, dates: services.dates });
-  call.answer.xml(xml + "</ListBucketResult>");
+  call.answer.xml(xml + "</ListBucketResult>", { headers: regionHeader(services) });
 }
 
 /** Nothing is versioned yet: every key has one version, "null", and no delete markers. */
@@ -83,7 +83,7 @@ export async function listObjectVersions(call: BucketCall, services: Services): 
   }
   xml += limits(selection, page);
   xml += renderVersions(page.entries, { url, owner: ownerXml("Owner", call.accessKey), dates: services.dates });
-  call.answer.xml(xml + "</ListVersionsResult>");
+  call.answer.xml(xml + "</ListVersionsResult>", { headers: regionHeader(services) });
 }
 
 function selectionOf({ query }: BucketCall): Selection {

@@ -4,6 +4,7 @@ import type { BucketCall, Services } from "./call.ts";
 import { checksumXml } from "./checksum-answer.ts";
 import { invalidArgument, noSuchUpload } from "./errors.ts";
 import { endsCommonPrefix, optionalParam, pageSize, urlEncoded, wholeNumber } from "./list-parameters.ts";
+import { regionHeader } from "./location.ts";
 import { commonPrefix, listText } from "./list-xml.ts";
 import { ownerXml } from "./owner.ts";
 import { uploadRef } from "./upload-parameters.ts";
@@ -61,7 +62,7 @@ export async function listMultipartUploads(call: BucketCall, services: Services)
       xml += `<ChecksumAlgorithm>${entry.checksum.algorithm}</ChecksumAlgorithm><ChecksumType>${entry.checksum.type}</ChecksumType>`;
     xml += "</Upload>";
   }
-  call.answer.xml(xml + prefixes + "</ListMultipartUploadsResult>");
+  call.answer.xml(xml + prefixes + "</ListMultipartUploadsResult>", { headers: regionHeader(services) });
 }
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListParts.html */

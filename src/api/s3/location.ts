@@ -1,6 +1,11 @@
 import type { HttpRequest } from "../../platform/http.ts";
 import { uriEncode } from "../../util/uri-encoding.ts";
 
+/** Where the bucket is, as lists and HeadBucket tell it; clients that don't know the region ask that way. */
+export function regionHeader({ region }: { readonly region: string }): string[] {
+  return ["x-amz-bucket-region", region];
+}
+
 interface LocatedCall {
   readonly request: HttpRequest;
   readonly bucketName: string;

@@ -2,6 +2,7 @@ import type { ChecksumAlgorithm, StoredChecksum } from "../../model/object-servi
 import { checksumHeader, parseChecksumAlgorithm } from "../common/checksum-headers.ts";
 import { S3_NAMESPACE, XML_HEAD, element } from "../common/xml-write.ts";
 import type { BucketCall, Services } from "./call.ts";
+import { cannedAcl, noteIgnoredAcl } from "./canned-acl.ts";
 import { checksumXml } from "./checksum-answer.ts";
 import { findCopySource } from "./copy-source.ts";
 import { entityTooLarge, invalidArgument, noSuchBucket, noSuchKey, noSuchUpload, refusal, s3Error } from "./errors.ts";
@@ -19,10 +20,12 @@ const SOURCE_ATTEMPTS = 3;
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html */
 export async function createMultipartUpload(call: BucketCall, services: Services): Promise<void> {
   const headers = keptHeaders(call.request);
+  const acl = cannedAcl(call.request.header("x-amz-acl"));
   const checksum = checksumPlan(call);
   const request = { bucket: call.bucket, key: call.key, headers };
   const outcome = await services.objects.createUpload(checksum === undefined ? request : { ...request, checksum });
   if (!outcome.ok) throw noSuchBucket(call.bucketName);
+  noteIgnoredAcl(acl, { id: call.bucket.id, name: call.bucketName }, services);
   const out: string[] = [];
   if (checksum !== undefined) out.push("x-amz-checksum-algorithm", checksum.algorithm, "x-amz-checksum-type", checksum.type);
   call.answer.xml(
@@ -93,9 +96,9 @@ export async function abortMultipartUpload(call: BucketCall, services: Services)
 
 /** Algorithm and type that the upload will have; undefined when none was asked for. */
 function checksumPlan({ request }: BucketCall): { algorithm: ChecksumAlgorithm; type: StoredChecksum["type"] } | undefined {
-  const name = request.header("x-amz-checksum-algorithm");
+  const name = request.header("x-amz-checksum-algorithm") ?? "";
   const type = request.header("x-amz-checksum-type")?.toUpperCase();
-  if (name === undefined) {
+  if (name === "") {
     if (type === undefined) return undefined;
     throw s3Error("InvalidRequest", "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.");
   }

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { ApiError } from "../common/api-error.ts";
-import { keptHeaders, pushKeptHeaders, wireText } from "./object-headers.ts";
+import { encodeWords } from "./encoded-words.ts";
+import { keptHeaders, pushKeptHeaders } from "./object-headers.ts";
 
 function request(...rawHeaders: string[]): { rawHeaders: string[]; header(name: string): string | undefined } {
   return {
@@ -83,15 +84,28 @@ describe("kept headers", () => {
     assert.deepEqual(keptHeaders(request("Content-Encoding", "aws-chunked, gzip")).system, [["content-encoding", "gzip"]]);
   });
 
-  it("UTF-8 in, the same bytes out", () => {
-    for (const text of ["äöü", "😀", "plain", "\ufeffx", "\ufffd"]) {
-      const headers = keptHeaders(request("x-amz-meta-t", latin1(text)));
-      assert.deepEqual(headers.user, [["t", text]]);
+  it("user metadata: UTF-8 or encoded words in, encoded words out; system headers: the bytes that came in", () => {
+    for (const [text, word] of [
+      ["äöü", "=?UTF-8?B?w6TDtsO8?="],
+      ["😀", "=?UTF-8?B?8J+YgA==?="],
+      ["plain", "plain"],
+      ["\ufffd", "=?UTF-8?B?77+9?="],
+    ] as const) {
+      for (const spelled of [latin1(text), word]) {
+        const headers = keptHeaders(request("x-amz-meta-t", spelled));
+        assert.deepEqual(headers.user, [["t", text]]);
+        const out: string[] = [];
+        pushKeptHeaders(out, headers);
+        assert.deepEqual(out, ["content-type", "binary/octet-stream", "x-amz-meta-t", word]);
+      }
+      const system = keptHeaders(request("Content-Disposition", latin1(text)));
       const out: string[] = [];
-      pushKeptHeaders(out, headers);
-      assert.deepEqual(out, ["content-type", "binary/octet-stream", "x-amz-meta-t", latin1(text)]);
-      assert.equal(wireText(text), latin1(text));
+      pushKeptHeaders(out, system);
+      assert.deepEqual(out.slice(0, 2), ["content-disposition", latin1(text)]);
     }
+    // Its size is that of the text, whichever way it came.
+    assert.equal(code("x-amz-meta-t", encodeWords("ü".repeat(1000))), "");
+    assert.equal(code("x-amz-meta-t", encodeWords("ü".repeat(1024))), "MetadataTooLarge");
     assert.equal(code("x-amz-meta-t", "\u00ff"), "InvalidArgument");
   });
 

@@ -1,12 +1,13 @@
 import type { ObjectHeaders } from "../../model/object-service.ts";
 import type { HttpRequest } from "../../platform/http.ts";
 import { storedContentEncoding } from "../common/payload.ts";
+import { decodeWords, encodeWords } from "./encoded-words.ts";
 import { invalidArgument, s3Error } from "./errors.ts";
 
 /**
  * Headers that are kept with an object: in from a request, out to an answer.
- * Node hands header bytes over as latin1 strings. What a client sent as UTF-8 is kept as text and goes out as the same bytes; AWS would hand
- * non-ASCII metadata back in RFC 2047 form, which no SDK decodes. A value already in RFC 2047 form is plain ASCII and stays as it is.
+ * Node hands header bytes over as latin1 strings. What a client sent as UTF-8 is kept as text; system headers go out as the same bytes, user
+ * metadata beyond ASCII as encoded words (encoded-words.ts), which it may also come in as.
  */
 
 /** User metadata: sum of the bytes of names (without "x-amz-meta-") and values. https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html */
@@ -32,7 +33,7 @@ export function keptHeaders(request: Pick<HttpRequest, "rawHeaders" | "header">)
     const name = raw.toLowerCase();
     if (name.startsWith(META)) {
       user ??= [];
-      addUser(user, name.slice(META.length), textOf(name, rawHeaders[at + 1] as string));
+      addUser(user, name.slice(META.length), decodeWords(textOf(name, rawHeaders[at + 1] as string)));
     } else if (isKept(name) && !has(system, name)) {
       const text = textOf(name, request.header(name) ?? "");
       const value = name === "content-encoding" ? storedContentEncoding(text) : text;
@@ -72,7 +73,7 @@ export function pushKeptHeaders(out: string[], headers: ObjectHeaders, overrides
   }
   if (overrides !== undefined) for (const [name, value] of overrides) out.push(name, wireText(value));
   if (!typed && overrides?.has("content-type") !== true) out.push("content-type", DEFAULT_CONTENT_TYPE);
-  for (const [name, value] of headers.user) out.push(META + name, wireText(value));
+  for (const [name, value] of headers.user) out.push(META + name, encodeWords(value));
 }
 
 /** Text as a header carries it: UTF-8 bytes in a latin1 string. */

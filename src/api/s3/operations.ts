@@ -59,6 +59,7 @@ export const OPERATIONS = {
   DeleteObjects: BUCKET_WRITE,
   PostObject: BUCKET_WRITE,
   GetBucketAcl: BUCKET_READ,
+  GetBucketOwnershipControls: BUCKET_READ,
   GetBucketWebsite: facts("bucket", "owner", false, "done"),
 
   // ---- objects
@@ -93,7 +94,6 @@ export const OPERATIONS = {
   PutBucketLogging: NO_BUCKET_WRITE,
   GetBucketNotificationConfiguration: UNSET_BUCKET,
   PutBucketNotificationConfiguration: NO_BUCKET_WRITE,
-  GetBucketOwnershipControls: UNSET_BUCKET,
   PutBucketOwnershipControls: NO_BUCKET_WRITE,
   DeleteBucketOwnershipControls: NO_BUCKET_WRITE,
   GetBucketPolicy: UNSET_BUCKET,

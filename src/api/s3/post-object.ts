@@ -7,13 +7,16 @@ import { checkPolicy, limitLength } from "../common/post-policy.ts";
 import { uriEncode } from "../../util/uri-encoding.ts";
 import { XML_HEAD, element } from "../common/xml-write.ts";
 import type { Answer, Services } from "./call.ts";
+import { cannedAcl, noteIgnoredAcl } from "./canned-acl.ts";
 import { CHECKSUM_ALGORITHMS } from "./checksum-answer.ts";
+import { decodeWords } from "./encoded-words.ts";
 import { invalidArgument, noSuchBucket, refusal, s3Error } from "./errors.ts";
 import { checkKey } from "./keys.ts";
 import { MAX_UPLOAD_BYTES } from "./limits.ts";
 import { objectLocation } from "./location.ts";
 import { checkKeptHeaders, isKept } from "./object-headers.ts";
 import { writtenHeaders } from "./put-object.ts";
+import { isRefused } from "./refused-families.ts";
 import { stillAllowed } from "./still-allowed.ts";
 
 /**
@@ -43,10 +46,12 @@ export async function postObject(call: PostCall, services: Services): Promise<vo
       "",
     );
   checkKey(key);
+  const acl = cannedAcl(fields.get("acl"));
   const upload = uploadOf(form, request, sizes);
   const recheck = stillAllowed({ accessKey, bucket }, services);
   const outcome = await services.objects.put({ bucket, key, headers: headersOf(fields), upload, recheck });
   if (!outcome.ok) throw refusal(outcome, { bucketName, key });
+  noteIgnoredAcl(acl, { id: bucket.id, name: bucketName }, services);
   const location = objectLocation({ request, bucketName, key, vhost: call.vhost });
   answerSuccess(call, { fields, key, location, headers: writtenHeaders(outcome), etag: outcome.etag });
 }
@@ -73,42 +78,23 @@ function bucketFor(control: ControlService, name: string, keyId: string): Bucket
   return bucket;
 }
 
-/** Fields whose value must ask for nothing; other x-amz-* fields and preconditions are refused (P8). The rest is for the page's own use. */
-const HARMLESS: Readonly<Record<string, readonly string[]>> = {
-  acl: ["", "private", "bucket-owner-full-control"],
-  tagging: ["", "<Tagging><TagSet></TagSet></Tagging>", "<Tagging><TagSet/></Tagging>"],
-  "x-amz-storage-class": ["", "STANDARD"],
-};
-const UNDERSTOOD: ReadonlySet<string> = new Set([
-  "x-amz-algorithm",
-  "x-amz-credential",
-  "x-amz-date",
-  "x-amz-signature",
-  "x-amz-website-redirect-location",
-  "x-amz-checksum-algorithm",
-  ...CHECKSUM_ALGORITHMS.map(checksumHeader),
-]);
+const NO_TAGS: readonly string[] = ["", "<Tagging><TagSet></TagSet></Tagging>", "<Tagging><TagSet/></Tagging>"];
 
+/** A field of the name of a refused header asks for the same. The others that aren't known are for the page's own use. */
 function screenFields(fields: PostForm["fields"]): void {
   for (const [name, value] of fields) {
-    const harmless = Object.hasOwn(HARMLESS, name) ? HARMLESS[name] : undefined;
-    if (harmless !== undefined ? harmless.includes(value.trim()) : passes(name)) continue;
+    if (name === "tagging" ? NO_TAGS.includes(value.trim()) : !isRefused(name, value, { writes: true })) continue;
     throw s3Error("NotImplemented", `PostObject does not support the form field "${name}" with this value. Remove it.`, [
       ["Header", name],
     ]);
   }
 }
 
-function passes(name: string): boolean {
-  if (name.startsWith("if-")) return false;
-  return !name.startsWith("x-amz-") || name.startsWith("x-amz-meta-") || UNDERSTOOD.has(name);
-}
-
 function headersOf(fields: PostForm["fields"]): ObjectHeaders {
   const system: [string, string][] = [];
   const user: [string, string][] = [];
   for (const [name, value] of fields) {
-    if (name.startsWith("x-amz-meta-")) user.push([name.slice("x-amz-meta-".length), value]);
+    if (name.startsWith("x-amz-meta-")) user.push([name.slice("x-amz-meta-".length), decodeWords(value)]);
     else if (isKept(name) && value !== "") system.push([name, value]);
   }
   const headers = { system, user };

@@ -3,6 +3,7 @@ import type { HttpRequest } from "../../platform/http.ts";
 import { openUpload } from "../common/payload.ts";
 import { limitLength } from "../common/post-policy.ts";
 import type { BucketCall, Services } from "./call.ts";
+import { cannedAcl, noteIgnoredAcl } from "./canned-acl.ts";
 import { pushChecksum } from "./checksum-answer.ts";
 import { allowedCondition } from "./conditions.ts";
 import { entityTooLarge, refusal, s3Error } from "./errors.ts";
@@ -14,12 +15,14 @@ import { stillAllowed } from "./still-allowed.ts";
 export async function putObject(call: BucketCall, services: Services): Promise<void> {
   const { request } = call;
   const headers = keptHeaders(request);
+  const acl = cannedAcl(request.header("x-amz-acl"));
   const condition = allowedCondition(call);
   const upload = uploadOf(call);
   const outcome = await services.objects.put(
     putRequest(call, { headers, condition, upload, recheck: stillAllowed(call, services) }),
   );
   if (!outcome.ok) throw refusal(outcome, call, { condition: conditionName(condition) });
+  noteIgnoredAcl(acl, { id: call.bucket.id, name: call.bucketName }, services);
   call.answer.send(200, writtenHeaders(outcome));
 }
 

@@ -33,8 +33,13 @@ describe("ranges", () => {
   it("what can't be satisfied", () => {
     for (const text of ["bytes=10-", "bytes=10-12", "bytes=99999999999999999999-", "bytes=-0"])
       assert.equal(parseRange(text, 10), "unsatisfiable", text);
-    assert.equal(parseRange("bytes=-5", 0), "unsatisfiable");
+    assert.equal(parseRange("bytes=-0", 0), "unsatisfiable");
     assert.equal(parseRange("bytes=0-", 0), "unsatisfiable");
+  });
+
+  it("the last bytes of an empty object are all of it", () => {
+    assert.equal(parseRange("bytes=-1", 0), "whole");
+    assert.equal(parseRange("bytes=-5", 0), "whole");
   });
 
   it("always lies within the object", () => {

@@ -19,7 +19,9 @@ export function parseRange(header: string, sizeBytes: number): ByteRange | "whol
   if (first === "") {
     if (last === "") return "whole";
     const suffix = toNumber(last);
-    if (suffix === 0 || sizeBytes === 0) return "unsatisfiable";
+    if (suffix === 0) return "unsatisfiable";
+    // AWS answers 200 and no bytes: readers of a file's last bytes don't know that it is empty.
+    if (sizeBytes === 0) return "whole";
     return { start: Math.max(0, sizeBytes - suffix), end: sizeBytes };
   }
   const start = toNumber(first);

@@ -7,6 +7,7 @@ import type { AccessKey, Bucket, ControlService } from "../../model/control-serv
 import type { ObjectService } from "../../model/object-service.ts";
 import { DateFormats } from "../common/dates.ts";
 import { renderErrorXml } from "../common/error-xml.ts";
+import type { IgnoredAcls } from "../common/ignored-acls.ts";
 import { RequestIds } from "../common/request-id.ts";
 import { parseTarget, type RequestTarget } from "../common/request-target.ts";
 import { SeldomLog } from "../common/seldom-log.ts";
@@ -17,6 +18,7 @@ import { FREE, runBound, type FreeOperation } from "./dispatch.ts";
 import { clientErrorCode, finalErrorOf, noSuchBucket, s3Error } from "./errors.ts";
 import { checkKey } from "./keys.ts";
 import { OPERATIONS, type LiveOperation, type Operation, type Right } from "./operations.ts";
+import { requireOwner } from "./owner.ts";
 import { postObject } from "./post-object.ts";
 import { withoutChecksumOfNothing } from "./presigned-checksum.ts";
 import { route } from "./route.ts";
@@ -39,6 +41,7 @@ export interface S3Parts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly ignoredAcls: IgnoredAcls;
   readonly metrics?: Metrics;
 }
 
@@ -69,13 +72,13 @@ class S3Server {
 
   constructor(options: S3Options, parts: S3Parts) {
     const { region, strictRegion } = options;
-    const { objects, control, clock, random, log, metrics } = parts;
+    const { objects, control, clock, random, log, ignoredAcls, metrics } = parts;
     const verifier = new SignatureVerifier(
       { service: "s3", region, strictRegion },
       { clock, accessKey: (id) => control.accessKey(id) },
     );
     const trouble = new SeldomLog({ log, clock });
-    this.#services = { objects, control, clock, log, trouble, dates: new DateFormats(), verifier, region };
+    this.#services = { objects, control, clock, log, trouble, ignoredAcls, dates: new DateFormats(), verifier, region };
     this.#ids = new RequestIds({ random });
     this.#hostId = options.hostId;
     this.#rootDomain = rootDomainOf(options.rootDomain);
@@ -173,6 +176,7 @@ class S3Server {
     if (scope !== "service") {
       if (bucket === undefined) throw noSuchBucket(call.bucketName);
       requireRight(bucket, call.accessKey, right);
+      requireOwner(call, "x-amz-expected-bucket-owner");
     }
     if (!isLive(operation) || bucket === undefined)
       throw s3Error("NotImplemented", `${operation} is not implemented by this store.`, [["Operation", operation]]);

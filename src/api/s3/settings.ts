@@ -29,7 +29,6 @@ const UNSET: Readonly<Record<UnsetOperation, Unset>> = {
   GetBucketLifecycleConfiguration: error("NoSuchLifecycleConfiguration"),
   GetBucketLogging: document("BucketLoggingStatus"),
   GetBucketNotificationConfiguration: document("NotificationConfiguration"),
-  GetBucketOwnershipControls: error("OwnershipControlsNotFoundError"),
   GetBucketPolicy: error("NoSuchBucketPolicy"),
   GetBucketPolicyStatus: error("NoSuchBucketPolicy"),
   GetBucketReplication: error("ReplicationConfigurationNotFoundError"),
@@ -63,6 +62,12 @@ export async function answerUnset(operation: UnsetOperation, call: BucketCall, s
 /** Buckets are not versioned yet: AWS's empty document. */
 export function getBucketVersioning(call: BucketCall): void {
   call.answer.xml(`${XML_HEAD}<VersioningConfiguration xmlns="${S3_NAMESPACE}"></VersioningConfiguration>`);
+}
+
+/** Set by CreateBucket alone. */
+export function getBucketOwnershipControls(call: BucketCall): void {
+  const rule = `<Rule><ObjectOwnership>${call.bucket.objectOwnership}</ObjectOwnership></Rule>`;
+  call.answer.xml(`${XML_HEAD}<OwnershipControls xmlns="${S3_NAMESPACE}">${rule}</OwnershipControls>`);
 }
 
 /** Set by operators; not by S3 yet. */

@@ -1,5 +1,6 @@
 import type { BucketId } from "../../util/ids.ts";
 import type { LayoutState } from "../../layout/state.ts";
+import type { ObjectOwnership } from "../control-service.ts";
 import type { Kind, SettingsRow, TokenRow } from "./rows.ts";
 
 /** Commands of the control group: plain data, decided one after the other, so that of several rivals at most one wins (P3). */
@@ -12,6 +13,7 @@ export type ControlCommand =
       readonly globalAlias?: string;
       readonly localAlias?: { readonly keyId: string; readonly alias: string };
       readonly rights?: { readonly keyId: string; readonly letters: string };
+      readonly objectOwnership?: ObjectOwnership;
     }
   /** All partitions of the bucket have its guard. */
   | { readonly op: "bucket-ready"; readonly id: BucketId }

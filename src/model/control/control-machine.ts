@@ -116,6 +116,7 @@ function createBucket(rows: KvWrite, command: CommandOf<"create-bucket">, entry:
     globalAliases: globalAlias === undefined ? [] : [globalAlias],
     localAliases: localAlias ? [localAlias] : [],
     rights: rights && rights.letters !== "" ? [[rights.keyId, rights.letters]] : [],
+    ...(command.objectOwnership === undefined ? {} : { objectOwnership: command.objectOwnership }),
     quotas: {},
     guardIndex: entry.index,
   });

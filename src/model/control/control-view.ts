@@ -1,6 +1,6 @@
 import type { KvRead } from "../../platform/kv.ts";
 import type { BucketId } from "../../util/ids.ts";
-import type { AccessKey, Bucket, Rights } from "../control-service.ts";
+import type { AccessKey, Bucket, ObjectOwnership, Rights } from "../control-service.ts";
 import {
   allRowsById,
   type BucketRow,
@@ -194,6 +194,9 @@ export class BucketView implements Bucket {
   }
   get localAliases(): Bucket["localAliases"] {
     return this.row.localAliases;
+  }
+  get objectOwnership(): ObjectOwnership {
+    return this.row.objectOwnership ?? "BucketOwnerEnforced";
   }
   get website(): Bucket["website"] {
     const site = this.row.website;

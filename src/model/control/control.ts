@@ -4,7 +4,7 @@ import type { Log } from "../../platform/log.ts";
 import type { Random } from "../../platform/random.ts";
 import { type BucketId, CONTROL_GROUP, type GroupId, isHex } from "../../util/ids.ts";
 import type { DropUploadResult, PartitionCommand, SealResult } from "../commands.ts";
-import type { AccessKey, Bucket, ControlService, CreateBucketOutcome } from "../control-service.ts";
+import type { AccessKey, Bucket, ControlService, CreateBucketOutcome, ObjectOwnership } from "../control-service.ts";
 import { ServiceError } from "../object-service.ts";
 import type { Placement } from "../placement.ts";
 import { isGuardDamaged } from "../partition/guards.ts";
@@ -162,8 +162,8 @@ export class Control implements ControlService {
     return found.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   }
 
-  async createBucketFor(request: { readonly keyId: string; readonly name: string }): Promise<CreateBucketOutcome> {
-    const { keyId, name } = request;
+  async createBucketFor(request: Parameters<ControlService["createBucketFor"]>[0]): Promise<CreateBucketOutcome> {
+    const { keyId, name, objectOwnership } = request;
     const fault = bucketNameFault(name, this.#options);
     if (fault) return { ok: false, code: "invalid-name", message: `${name}: ${fault}` };
     if (!this.view.keys.get(keyId)?.mayCreateBucket) {
@@ -173,7 +173,11 @@ export class Control implements ControlService {
         message: `key ${keyId} may not create buckets; allow it with \`hangar key allow --create-bucket ${keyId}\``,
       };
     }
-    return this.#create({ localAlias: { keyId, alias: name }, rights: { keyId, letters: "rwo" } });
+    return this.#create({
+      localAlias: { keyId, alias: name },
+      rights: { keyId, letters: "rwo" },
+      ...(objectOwnership === undefined ? {} : { objectOwnership }),
+    });
   }
 
   /** A bucket by the administrator: a global name, a key's own name, or none. */
@@ -267,6 +271,7 @@ export class Control implements ControlService {
     readonly globalAlias?: string;
     readonly localAlias?: { readonly keyId: string; readonly alias: string };
     readonly rights?: { readonly keyId: string; readonly letters: string };
+    readonly objectOwnership?: ObjectOwnership;
   }): Promise<CreateBucketOutcome> {
     const id = Buffer.from(this.#parts.random.bytes(32)).toString("hex") as BucketId;
     const created = await this.command({ op: "create-bucket", id, indexShards: this.#options.indexShards, ...names });

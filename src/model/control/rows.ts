@@ -2,6 +2,7 @@ import { Packr } from "msgpackr";
 import type { LayoutState } from "../../layout/state.ts";
 import { KvError, type KvRead, type KvWrite } from "../../platform/kv.ts";
 import { type BucketId, CONTROL_GROUP } from "../../util/ids.ts";
+import type { ObjectOwnership } from "../control-service.ts";
 import { isDamage, scanOver } from "../partition/damage.ts";
 
 /** Rows of the control group: [group u16][kind u8][id utf-8], payload MessagePack behind one byte of format number. Small and rare, so clarity wins. */
@@ -57,6 +58,8 @@ export interface BucketRow {
   /** For each key with any right a string of the letters r, w, o. Pairs, because key ids come from outside: one may be "constructor". */
   readonly rights: readonly (readonly [keyId: string, letters: string])[];
   readonly website?: { readonly indexDocument: string; readonly errorDocument?: string };
+  /** Absent: BucketOwnerEnforced, as for every bucket that is made without a wish. */
+  readonly objectOwnership?: ObjectOwnership;
   readonly quotas: { readonly maxSizeBytes?: number; readonly maxObjects?: number };
   /** Index of the control entry that last changed what guards hold. */
   readonly guardIndex: number;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, it } from "node:test";
 import { crc32 } from "node:zlib";
+import { GroupError } from "../../group/groups.ts";
 import type { ByteSource } from "../../util/byte-source.ts";
 import { type PutRequest, ServiceError, type Upload } from "../object-service.ts";
 import type { WrittenBody } from "./data-path.ts";
@@ -136,6 +137,17 @@ describe("writing bodies", () => {
     };
     await assert.rejects(world.settle(world.data.writer.write(uploadOf(bytes, world.random), world.target("k"))), ServiceError);
     await assertNothingLeft(world);
+  });
+
+  it("a reference whose outcome is unknown leaves the write itself certainly undone", async () => {
+    const world = await DataWorld.open();
+    world.beforePropose = async (command) => {
+      if (command.op === "add-refs") throw new GroupError("group.unknown-outcome", "no majority");
+    };
+    await assert.rejects(
+      world.settle(world.data.writer.write(uploadOf(bytes, world.random), world.target("k"))),
+      (error) => error instanceof ServiceError && error.code === "service.unavailable",
+    );
   });
 
   it("sends the bytes again when it learned of the reference late (rule 32)", async () => {
