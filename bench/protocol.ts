@@ -6,6 +6,7 @@ import { createServer } from "node:http";
 import { connect } from "node:net";
 import process from "node:process";
 import type { AddressInfo } from "node:net";
+import { nodeClock } from "../src/platform/node/clock.ts";
 import { AwsChunkedSource } from "../src/api/common/aws-chunked.ts";
 import { openUpload } from "../src/api/common/payload.ts";
 import { parseTarget } from "../src/api/common/request-target.ts";
@@ -78,7 +79,7 @@ async function main(ms: number): Promise<void> {
   const xml = Buffer.from(
     `<Delete>${Array.from({ length: 1000 }, (_, i) => `<Object><Key>folder/object-${i}.txt</Key></Object>`).join("")}</Delete>`,
   );
-  measure("XML, DeleteObjects of 1,000", ms, () => parseXml(xml, { root: ["Delete"] }));
+  await measureXml(ms, xml);
   for (const [name, seed, payload, chunkBytes] of [
     ["unsigned, chunks of 64 KiB", undefined, STREAMING_UNSIGNED_TRAILER, 65_536],
     ["signed, chunks of 64 KiB", "0".repeat(64), STREAMING_SIGNED, 65_536],
@@ -95,6 +96,14 @@ function measure(name: string, ms: number, run: () => unknown): void {
   let count = 0;
   while (performance.now() < end) for (let i = 0; i < 20; i++, count++) run();
   report(name, perOperation(before, count), "CPU-µs");
+}
+
+async function measureXml(ms: number, xml: Uint8Array): Promise<void> {
+  const end = performance.now() + ms;
+  const before = process.cpuUsage();
+  let count = 0;
+  for (; performance.now() < end; count++) await parseXml(xml, { root: ["Delete"] }, { clock: nodeClock() });
+  report("XML, DeleteObjects of 1,000", perOperation(before, count), "CPU-µs");
 }
 
 async function measureChunks(

@@ -54,7 +54,7 @@ export async function createBucket(call: Call, services: Services): Promise<void
   const acl = cannedAcl(call.request.header("x-amz-acl"));
   const objectOwnership = wantedOwnership(call);
   const { bytes } = await readSmallBody(call.request, call.payload, { limitBytes: MAX_XML_BYTES });
-  if (bytes.byteLength > 0) checkConfiguration(bytes, services.region);
+  if (bytes.byteLength > 0) await checkConfiguration(bytes, services);
   const outcome = await services.control.createBucketFor({ keyId: call.accessKey.id, name: call.bucketName, objectOwnership });
   if (!outcome.ok) throw createBucketRefusal(outcome, call.bucketName);
   noteIgnoredAcl(acl, { id: outcome.id, name: call.bucketName }, services);
@@ -99,8 +99,8 @@ function bucketOfToken(token: string): string {
   return name;
 }
 
-function checkConfiguration(bytes: Uint8Array, region: string): void {
-  const reader = new XmlReader(parseXml(bytes, { root: ["CreateBucketConfiguration"] }));
+async function checkConfiguration(bytes: Uint8Array, { region, clock }: Services): Promise<void> {
+  const reader = new XmlReader(await parseXml(bytes, { root: ["CreateBucketConfiguration"] }, { clock }));
   const constraint = reader.optionalText("LocationConstraint")?.trim() ?? "";
   for (const name of ["Location", "Bucket", "Tags"]) {
     const found = reader.optional(name);

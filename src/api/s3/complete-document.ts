@@ -1,110 +1,79 @@
 import type { ChecksumAlgorithm, CompletedPart } from "../../model/object-service.ts";
-import { parseXml, XmlReader, type XmlElement } from "../common/xml-read.ts";
+import type { Clock } from "../../platform/clock.ts";
+import { parseXml, textOf, XmlReader, type XmlElement } from "../common/xml-read.ts";
 import { CHECKSUM_ALGORITHMS } from "./checksum-answer.ts";
 import { s3Error } from "./errors.ts";
-import { MAX_PART_NUMBER } from "./limits.ts";
+import { MAX_COMPLETE_XML_BYTES, MAX_PART_NUMBER } from "./limits.ts";
 
-type Parts = readonly CompletedPart[];
-type Checksums = Partial<Record<ChecksumAlgorithm, string>>;
-
-/**
- * The document of CompleteMultipartUpload. 10,000 parts with checksums are more than the XML parser takes, and parsing 1,000 of them with it
- * holds the event loop up for 13 ms. So documents of the plain form that SDKs write are scanned (1 ms); all others go through the parser.
- *
- * @throws ApiError MalformedXML · InvalidPartOrder
- */
-export function parseCompletion(bytes: Uint8Array): Parts {
-  const parts = scanParts(bytes) ?? readParts(bytes);
-  if (parts.length === 0) throw s3Error("MalformedXML", "The document must name at least one Part.");
-  let last = 0;
-  for (const { part } of parts) {
-    if (part <= last) throw s3Error("InvalidPartOrder");
-    last = part;
-  }
-  return parts;
-}
-
-/** 10,000 parts of three elements, two of their tags each, with quotes as entities around the ETag. */
+/** 10,000 parts of eight elements (number, ETag, the five checksums), with quotes as entities around the ETag. */
 const MAX_MARKS = 100_000;
 const ROOTS = ["CompleteMultipartUpload", "CompleteMultipartUploadRequest"];
-const HEAD =
-  /\s*(?:<\?xml version="1\.0"(?: encoding="(?:UTF|utf)-8")?\s*\?>\s*)?<(CompleteMultipartUpload(?:Request)?)(?: xmlns="[\w:/.-]*")?>\s*/y;
-/** Whitespace is taken behind elements only, so that no text can be matched in two ways. */
-const PART = /<Part>\s*((?:<(?:PartNumber|ETag|Checksum\w+)>[\w"&;+/=-]*<\/\w+>\s*)+)<\/Part>\s*/y;
-const FIELD =
-  /<(PartNumber|ETag|Checksum(?:CRC32|CRC32C|CRC64NVME|SHA1|SHA256))>(\d{1,5}|(?:"|&quot;)?[\w+/=-]*(?:"|&quot;)?)<\/\1>\s*/y;
-
-/** @returns undefined when the document is of another form than the plain one: the parser then decides. */
-function scanParts(bytes: Uint8Array): Parts | undefined {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
-  HEAD.lastIndex = 0;
-  const root = HEAD.exec(text)?.[1];
-  if (root === undefined) return undefined;
-  const parts: CompletedPart[] = [];
-  PART.lastIndex = HEAD.lastIndex;
-  let at = PART.lastIndex;
-  for (let match = PART.exec(text); match !== null; match = PART.exec(text)) {
-    at = PART.lastIndex;
-    const part = scanPart(match[1] ?? "");
-    if (part === undefined || parts.length >= MAX_PART_NUMBER) return undefined;
-    parts.push(part);
-  }
-  return text.slice(at).trimEnd() === `</${root}>` ? parts : undefined;
-}
-
-function scanPart(fields: string): CompletedPart | undefined {
-  let number: number | undefined;
-  let etag: string | undefined;
-  let checksums: Checksums | undefined;
-  FIELD.lastIndex = 0;
-  for (let at = 0; at < fields.length; at = FIELD.lastIndex) {
-    const match = FIELD.exec(fields);
-    if (match === null) return undefined;
-    const [, name = "", value = ""] = match;
-    if (name === "PartNumber") {
-      if (number !== undefined || !/^\d+$/.test(value)) return undefined;
-      number = Number(value);
-    } else if (name === "ETag") {
-      if (etag !== undefined) return undefined;
-      etag = unquoted(value.replaceAll("&quot;", '"'));
-    } else {
-      const algorithm = name.slice("Checksum".length) as ChecksumAlgorithm;
-      if (checksums?.[algorithm] !== undefined || value === "" || /["&]/.test(value)) return undefined;
-      checksums = { ...checksums, [algorithm]: value };
-    }
-  }
-  if (number === undefined || number < 1 || number > MAX_PART_NUMBER || etag === undefined) return undefined;
-  return checksums === undefined ? { part: number, etag } : { part: number, etag, checksums };
-}
-
 /** AWS has these too; like everywhere else they are refused by name. */
 const NEWER_CHECKSUM = /^Checksum(?:MD5|SHA512|XXHASH(?:3|64|128))$/;
 
-function readParts(bytes: Uint8Array): Parts {
-  const reader = new XmlReader(parseXml(bytes, { root: ROOTS, marks: MAX_MARKS }));
-  const elements = reader.many("Part", MAX_PART_NUMBER);
-  reader.done();
-  return elements.map(readPart);
+/**
+ * The document of CompleteMultipartUpload. Every checksum of a part is passed on under its own name.
+ *
+ * @throws ApiError MalformedXML · InvalidPartOrder · NotImplemented (a checksum algorithm that isn't there)
+ */
+export async function parseCompletion(
+  bytes: Uint8Array,
+  { clock }: { readonly clock: Clock },
+): Promise<readonly CompletedPart[]> {
+  const parts: CompletedPart[] = [];
+  let ordered = true;
+  const take = (element: XmlElement): void => {
+    const part = readPart(element);
+    if (part.part <= (parts.at(-1)?.part ?? 0)) ordered = false;
+    if (parts.length >= MAX_PART_NUMBER) throw s3Error("MalformedXML", `The document may name ${MAX_PART_NUMBER} parts.`);
+    parts.push(part);
+  };
+  const rules = { root: ROOTS, bytes: MAX_COMPLETE_XML_BYTES, marks: MAX_MARKS, each: { Part: take } };
+  new XmlReader(await parseXml(bytes, rules, { clock })).done();
+  if (parts.length === 0) throw s3Error("MalformedXML", "The document must name at least one Part.");
+  if (!ordered) throw s3Error("InvalidPartOrder");
+  return parts;
 }
 
-function readPart(found: XmlElement): CompletedPart {
-  const reader = new XmlReader(found);
-  const part = reader.optionalInteger("PartNumber", { min: 1, max: MAX_PART_NUMBER });
-  const etag = unquoted(reader.text("ETag").trim());
-  let checksums: Checksums | undefined;
-  for (const algorithm of CHECKSUM_ALGORITHMS) {
-    const value = reader.optionalText(`Checksum${algorithm}`)?.trim();
-    // Some clients write empty elements for the algorithms they don't use.
-    if (value !== undefined && value !== "") checksums = { ...checksums, [algorithm]: value };
+/** By hand rather than by XmlReader: there are up to 10,000. */
+function readPart({ children, text }: XmlElement): CompletedPart {
+  let part: number | undefined;
+  let etag: string | undefined;
+  let checksums: Partial<Record<ChecksumAlgorithm, string>> | undefined;
+  if (text.trim() !== "") throw s3Error("MalformedXML", "A Part has text where only elements are allowed.");
+  for (const child of children) {
+    const { name } = child;
+    const value = textOf(child).trim();
+    const algorithm = CHECKSUM_OF.get(name);
+    if (name === "PartNumber" && part === undefined) part = partNumber(value);
+    else if (name === "ETag" && etag === undefined) etag = unquoted(value);
+    else if (algorithm !== undefined && checksums?.[algorithm] === undefined) {
+      // Some clients write empty elements for the algorithms they don't use.
+      if (value !== "") checksums = { ...checksums, [algorithm]: value };
+    } else throw refused(name);
   }
-  const newer = found.children.find(({ name }) => NEWER_CHECKSUM.test(name));
-  if (newer !== undefined)
-    throw s3Error("NotImplemented", `CompleteMultipartUpload does not support the element ${newer.name}. Leave it out.`, [
-      ["Element", newer.name],
-    ]);
-  reader.done();
   if (part === undefined) throw s3Error("MalformedXML", "Every Part needs a PartNumber.");
+  if (etag === undefined) throw s3Error("MalformedXML", "Every Part needs an ETag.");
   return checksums === undefined ? { part, etag } : { part, etag, checksums };
+}
+
+const CHECKSUM_OF: ReadonlyMap<string, ChecksumAlgorithm> = new Map(
+  CHECKSUM_ALGORITHMS.map((algorithm) => [`Checksum${algorithm}`, algorithm]),
+);
+
+function partNumber(text: string): number {
+  const number = /^\d{1,15}$/.test(text) ? Number(text) : 0;
+  if (number < 1 || number > MAX_PART_NUMBER)
+    throw s3Error("MalformedXML", `A PartNumber must be an integer from 1 to ${MAX_PART_NUMBER}.`);
+  return number;
+}
+
+function refused(name: string): Error {
+  if (NEWER_CHECKSUM.test(name))
+    return s3Error("NotImplemented", `CompleteMultipartUpload does not support the element ${name}. Leave it out.`, [
+      ["Element", name],
+    ]);
+  return s3Error("MalformedXML", `A Part has an element ${JSON.stringify(name.slice(0, 100))} twice, or that is not known here.`);
 }
 
 function unquoted(etag: string): string {

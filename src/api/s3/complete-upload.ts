@@ -25,7 +25,7 @@ export async function completeMultipartUpload(call: BucketCall, services: Servic
     limitBytes: MAX_COMPLETE_XML_BYTES,
   });
   if (bytes.byteLength === 0) throw s3Error("MalformedXML");
-  const parts = parseCompletion(bytes);
+  const parts = await parseCompletion(bytes, services);
   const announced = objectChecksum(request);
   await checkAgainstUpload(call, services, announced?.algorithm);
   stillAllowed(call, services)();

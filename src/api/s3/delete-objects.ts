@@ -17,7 +17,7 @@ import { deletesCurrent } from "./version-id.ts";
 export async function deleteObjects(call: BucketCall, services: Services): Promise<void> {
   const { bytes } = await readSmallBody(call.request, call.payload, { limitBytes: MAX_XML_BYTES });
   if (bytes.byteLength === 0) throw s3Error("MissingRequestBodyError");
-  const { quiet, victims } = parseDelete(bytes);
+  const { quiet, victims } = await parseDelete(bytes, services);
   stillAllowed(call, services)();
 
   const results = new Array<string>(victims.length).fill("");
@@ -72,13 +72,20 @@ function versionXml(version: string | undefined): string {
   return version === undefined ? "" : element("VersionId", version);
 }
 
-function parseDelete(bytes: Uint8Array): { quiet: boolean; victims: readonly Victim[] } {
-  const reader = new XmlReader(parseXml(bytes, { root: ["Delete"] }));
+async function parseDelete(
+  bytes: Uint8Array,
+  { clock }: Services,
+): Promise<{ readonly quiet: boolean; readonly victims: readonly Victim[] }> {
+  const victims: Victim[] = [];
+  const take = (object: XmlElement): void => {
+    if (victims.length >= MAX_DELETE_KEYS) throw s3Error("MalformedXML", `The document may name ${MAX_DELETE_KEYS} objects.`);
+    victims.push(parseVictim(object));
+  };
+  const reader = new XmlReader(await parseXml(bytes, { root: ["Delete"], each: { Object: take } }, { clock }));
   const quiet = reader.optionalBoolean("Quiet") ?? false;
-  const objects = reader.many("Object", MAX_DELETE_KEYS);
   reader.done();
-  if (objects.length === 0) throw s3Error("MalformedXML", "The document must name at least one Object.");
-  return { quiet, victims: objects.map(parseVictim) };
+  if (victims.length === 0) throw s3Error("MalformedXML", "The document must name at least one Object.");
+  return { quiet, victims };
 }
 
 function parseVictim(object: XmlElement): Victim {
