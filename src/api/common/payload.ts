@@ -6,7 +6,7 @@ import { type ApiError, type ProtocolErrorCode, protocolError } from "./api-erro
 import { AwsChunkedSource } from "./aws-chunked.ts";
 import { type AnnouncedChecksums, algorithmOfHeader, isChecksumValue, parseChecksums } from "./checksum-headers.ts";
 import type { PayloadMode } from "./payload-mode.ts";
-import { smallChecksum } from "./small-checksum.ts";
+import { type SmallChecksum, startChecksum } from "./small-checksum.ts";
 
 /**
  * The body of a request as the object operations take it: aws-chunked taken off, chunk signatures checked while it is read, announced
@@ -49,17 +49,19 @@ export async function readSmallBody(
   const announced = parseChecksums(request);
   const { source, sizeBytes, trailer } = openSource(request, mode, announced);
   if (sizeBytes !== undefined && sizeBytes > limitBytes) throw tooLong(limitBytes);
-  const bytes = await readAll(source, limitBytes);
+  const digests = {
+    sha256: mode.kind === "digest" ? createHash("sha256") : undefined,
+    md5: announced.md5 === undefined ? undefined : createHash("md5"),
+    checksum: announced.algorithm === undefined ? undefined : startChecksum(announced.algorithm),
+  };
+  const bytes = await readAll(source, { limitBytes, digests: Object.values(digests) });
   if (sizeBytes !== undefined && bytes.byteLength !== sizeBytes)
     throw protocolError("IncompleteBody", `${bytes.byteLength} bytes were received; ${sizeBytes} were announced.`);
-  if (mode.kind === "digest") verifyDigest(bytes, mode.sha256);
-  if (announced.md5 !== undefined) verifyMd5(bytes, announced.md5);
+  if (mode.kind === "digest" && digests.sha256 !== undefined) verifyDigest(digests.sha256.digest("hex"), mode.sha256);
+  if (announced.md5 !== undefined && digests.md5 !== undefined) verifyMd5(digests.md5.digest(), announced.md5);
   const expected = trailer === undefined ? announced.value : trailer();
-  if (announced.algorithm !== undefined && expected !== undefined) {
-    const computed = smallChecksum(announced.algorithm, bytes);
-    if (computed !== expected)
-      throw protocolError("BadDigest", `The ${announced.algorithm} you specified did not match the calculated checksum.`);
-  }
+  if (expected !== undefined && digests.checksum !== undefined && digests.checksum.digest() !== expected)
+    throw protocolError("BadDigest", `The ${announced.algorithm} you specified did not match the calculated checksum.`);
   return { bytes, checked: announced.md5 !== undefined || announced.algorithm !== undefined };
 }
 
@@ -131,7 +133,11 @@ function decodedLength(text: string | undefined): number | undefined {
   return Number(text);
 }
 
-async function readAll(source: ByteSource, limitBytes: number): Promise<Uint8Array> {
+/** Each piece is hashed as it comes: a long body in one go would hold up the event loop. */
+async function readAll(
+  source: ByteSource,
+  { limitBytes, digests }: { limitBytes: number; digests: readonly (Pick<SmallChecksum, "update"> | undefined)[] },
+): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let length = 0;
   for (let piece = await source.read(); piece !== null; piece = await source.read()) {
@@ -142,6 +148,7 @@ async function readAll(source: ByteSource, limitBytes: number): Promise<Uint8Arr
     }
     // A piece is ours only until the next read. (slice() would be a view: pieces may be Buffers.)
     pieces.push(Buffer.from(piece));
+    for (const digest of digests) digest?.update(piece);
   }
   return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, length);
 }
@@ -152,8 +159,7 @@ function tooLong(limitBytes: number): Error {
   });
 }
 
-function verifyDigest(bytes: Uint8Array, expected: string): void {
-  const computed = createHash("sha256").update(bytes).digest("hex");
+function verifyDigest(computed: string, expected: string): void {
   if (computed === expected) return;
   throw protocolError(
     "XAmzContentSHA256Mismatch",
@@ -167,8 +173,7 @@ function verifyDigest(bytes: Uint8Array, expected: string): void {
   );
 }
 
-function verifyMd5(bytes: Uint8Array, expected: Uint8Array): void {
-  const computed = createHash("md5").update(bytes).digest();
+function verifyMd5(computed: Buffer, expected: Uint8Array): void {
   if (computed.equals(expected)) return;
   throw protocolError("BadDigest", "The Content-MD5 you specified did not match what we received.", {
     elements: [

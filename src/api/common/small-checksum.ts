@@ -2,20 +2,37 @@ import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import type { ChecksumAlgorithm } from "../../model/object-service.ts";
 
-/** Base64 checksum of a small body (≤ 1 MiB: XML documents), on the calling thread. Objects' bytes go through the data path instead. */
-export function smallChecksum(algorithm: ChecksumAlgorithm, bytes: Uint8Array): string {
+/** A checksum of a small body (XML documents), on the calling thread. Objects' bytes go through the data path instead. */
+export interface SmallChecksum {
+  /** The next bytes: a piece of the body at a time, so that no body holds up the event loop for long. */
+  update(bytes: Uint8Array): unknown;
+  /** Base64, once. */
+  digest(): string;
+}
+
+export function startChecksum(algorithm: ChecksumAlgorithm): SmallChecksum {
   switch (algorithm) {
     case "SHA1":
-    case "SHA256":
-      return createHash(algorithm).update(bytes).digest("base64");
-    case "CRC32":
-      return base64Of([crc32(bytes)]);
-    case "CRC32C":
-      return base64Of([crc32c(bytes)]);
-    case "CRC64NVME":
-      return base64Of(crc64nvme(bytes));
+    case "SHA256": {
+      const hash = createHash(algorithm);
+      return { update: (bytes) => hash.update(bytes), digest: () => hash.digest("base64") };
+    }
+    case "CRC32": {
+      let crc = 0;
+      return { update: (bytes) => (crc = crc32(bytes, crc)), digest: () => base64Of([crc]) };
+    }
+    case "CRC32C": {
+      let crc = -1;
+      return { update: (bytes) => (crc = crc32c(bytes, crc)), digest: () => base64Of([~crc]) };
+    }
+    case "CRC64NVME": {
+      let crc: Crc64 = [-1, -1];
+      return { update: (bytes) => (crc = crc64nvme(bytes, crc)), digest: () => base64Of([~crc[0], ~crc[1]]) };
+    }
   }
 }
+
+type Crc64 = readonly [high: number, low: number];
 
 function base64Of(words: readonly number[]): string {
   const buffer = Buffer.alloc(words.length * 4);
@@ -34,10 +51,10 @@ const CRC32C_TABLE = Int32Array.from({ length: 256 }, (_, index) => {
   return crc;
 });
 
-function crc32c(bytes: Uint8Array): number {
-  let crc = -1;
+function crc32c(bytes: Uint8Array, start: number): number {
+  let crc = start;
   for (let i = 0; i < bytes.byteLength; i++) crc = CRC32C_TABLE[(crc ^ bytes[i]!) & 0xff]! ^ (crc >>> 8);
-  return ~crc >>> 0;
+  return crc;
 }
 
 /** Entry i: high half at 2i, low half at 2i + 1. */
@@ -56,13 +73,13 @@ const CRC64_TABLE = Int32Array.from({ length: 512 }, (_, index) => {
   return index & 1 ? low : high;
 });
 
-function crc64nvme(bytes: Uint8Array): [high: number, low: number] {
-  let high = -1;
-  let low = -1;
+function crc64nvme(bytes: Uint8Array, [startHigh, startLow]: Crc64): Crc64 {
+  let high = startHigh;
+  let low = startLow;
   for (let i = 0; i < bytes.byteLength; i++) {
     const entry = ((low ^ bytes[i]!) & 0xff) * 2;
     low = ((low >>> 8) | (high << 24)) ^ CRC64_TABLE[entry + 1]!;
     high = (high >>> 8) ^ CRC64_TABLE[entry]!;
   }
-  return [~high >>> 0, ~low >>> 0];
+  return [high, low];
 }
