@@ -159,8 +159,13 @@ describe("the command line", () => {
       "too large",
     );
     await says(["bucket", "set-quotas", "limited", "--max-objects", "none", "--max-size", "none"]);
-    await daemon.s3.put("limited", "c", content(1, 100_000));
-    await says(["bucket", "info", "limited"], /Objects: +3/, /Size: +1\d\d\.\d KiB/);
+    await daemon.s3.put("limited", "c", content(1, 100_000), { headers: { "x-amz-acl": "public-read" } });
+    await says(
+      ["bucket", "info", "limited"],
+      /Objects: +3/,
+      /Size: +1\d\d\.\d KiB/,
+      /Canned ACLs: +taken, grant nothing .*: public-read/,
+    );
     await refuses(["bucket", "set-quotas", "limited"], /--max-size/);
     await refuses(["bucket", "set-quotas", "limited", "--max-size", "lots"], /lots/);
   });

@@ -378,9 +378,11 @@ describe("refusals", () => {
       "<Delete><Objects><Key>a</Key></Objects></Delete>",
       '<!DOCTYPE x [<!ENTITY e "v">]><Delete><Object><Key>&e;</Key></Object></Delete>',
       "<Delete><Quiet>maybe</Quiet><Object><Key>a</Key></Object></Delete>",
+      `<Delete${Array.from({ length: 70_000 }, (_, i) => ` a${i}="1"`).join("")}><Object><Key>a</Key></Object></Delete>`,
+      `<Delete>${"<Object a='1' b='2' c='3'><Key>a</Key></Object>".repeat(20_000)}</Delete>`,
     ]) {
       const reply = await post("/house?delete", body);
-      assert.deepEqual([reply.status, reply.code], [400, "MalformedXML"], body);
+      assert.deepEqual([reply.status, reply.code], [400, "MalformedXML"], body.slice(0, 200));
     }
     for (const body of [
       "<CompleteMultipartUpload></CompleteMultipartUpload>",

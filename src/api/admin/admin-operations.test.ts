@@ -277,6 +277,9 @@ describe("buckets", () => {
       ],
       [3, 3, 3, 6000],
     );
+    assert.equal("ignoredCannedAcl" in info, false);
+    api.node.parts.admin.ignoredAcls.note(api.bucket(id).id, "public-read");
+    assert.equal((await good("GetBucketInfo", { query: { id } })).ignoredCannedAcl, "public-read");
     assert.deepEqual(await good("CleanupIncompleteUploads", { body: { bucketId: id, olderThanSecs: 3600 } }), {
       uploadsDeleted: 0,
     });
