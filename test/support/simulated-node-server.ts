@@ -1,6 +1,7 @@
 import { memoryKv } from "../../sim/platform/memory-kv.ts";
 import { SimCpu } from "../../sim/platform/cpu.ts";
 import { SimDisk } from "../../sim/platform/disk.ts";
+import { IgnoredAcls } from "../../src/api/common/ignored-acls.ts";
 import { createS3Handler, renderS3ClientError } from "../../src/api/s3/s3-handler.ts";
 import { parseConfig } from "../../src/config/config.ts";
 import type { ObjectService } from "../../src/model/object-service.ts";
@@ -57,7 +58,7 @@ export async function startSimulatedNodeServer({ metrics }: { metrics?: Metrics 
   const objects = mayFail(admin.objects, failing);
   const handler = createS3Handler(
     { region: REGION, strictRegion: false, rootDomain: ROOT_DOMAIN, hostId: "simulated" },
-    { objects, control, clock, random, log, ...(metrics && { metrics }) },
+    { objects, control, clock, random, log, ignoredAcls: new IgnoredAcls(), ...(metrics && { metrics }) },
   );
   const listener = await http.listen("127.0.0.1:0", handler, { renderClientError: renderS3ClientError });
   if (!("port" in listener.address)) throw new Error("listens on a port");
