@@ -181,7 +181,6 @@ describe("listings", () => {
       "list-type=2&max-keys=1.5",
       "list-type=3",
       "continuation-token=abc&list-type=2",
-      "continuation-token=&list-type=2",
       "version-id-marker=null&versions=",
       "key-marker=a&version-id-marker=b&versions=",
       "max-uploads=x&uploads=",

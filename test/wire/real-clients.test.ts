@@ -180,6 +180,8 @@ describe("what real clients send", () => {
     const upload = await createUpload("/house/announced");
     const headers = { "x-amz-checksum-algorithm": "CRC32C" };
     assert.equal(await put("/house/announced", headers), "200");
+    assert.equal(await put("/house/announced", { "x-amz-checksum-algorithm": "CRC16" }), "400 InvalidRequest");
+    assert.equal(await put("/house/announced", { "x-amz-checksum-algorithm": "XXHASH64" }), "501 NotImplemented");
     assert.equal(await put(`/house/announced?partNumber=1&uploadId=${upload}`, headers), "200");
   });
 

@@ -1,5 +1,4 @@
-import type { ChecksumAlgorithm, ObjectHeaders } from "../../model/object-service.ts";
-import { parseChecksumAlgorithm } from "../common/checksum-headers.ts";
+import type { ObjectHeaders } from "../../model/object-service.ts";
 import { S3_NAMESPACE, XML_HEAD } from "../common/xml-write.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { cannedAcl, noteIgnoredAcl } from "./canned-acl.ts";
@@ -11,6 +10,7 @@ import { MAX_UPLOAD_BYTES } from "./limits.ts";
 import { keptHeaders } from "./object-headers.ts";
 import { conditionName } from "./put-object.ts";
 import { stillAllowed } from "./still-allowed.ts";
+import { wantedChecksum } from "./wanted-checksum.ts";
 
 const REDIRECT = "x-amz-website-redirect-location";
 /** How often a source is looked up again when it was replaced while it was being copied. */
@@ -21,7 +21,7 @@ export async function copyObject(call: BucketCall, services: Services): Promise<
   const { request } = call;
   const replace = metadataReplaced(call);
   const condition = allowedCondition(call);
-  const algorithm = wantedAlgorithm(call);
+  const algorithm = wantedChecksum(request.header("x-amz-checksum-algorithm"));
   const given = keptHeaders(request);
   const acl = cannedAcl(request.header("x-amz-acl"));
 
@@ -62,14 +62,6 @@ function metadataReplaced({ request }: BucketCall): boolean {
   if (directive === undefined || directive === "COPY") return false;
   if (directive === "REPLACE") return true;
   throw invalidArgument("Unknown metadata directive.", "x-amz-metadata-directive", directive);
-}
-
-function wantedAlgorithm({ request }: BucketCall): ChecksumAlgorithm | undefined {
-  const name = request.header("x-amz-checksum-algorithm") ?? "";
-  if (name === "") return undefined;
-  const algorithm = parseChecksumAlgorithm(name);
-  if (algorithm === undefined) throw s3Error("InvalidRequest", `Checksum algorithm provided is unsupported: ${name}.`);
-  return algorithm;
 }
 
 /** With directive COPY all is the source's but the website redirect, which AWS never copies. @returns undefined: exactly the source's. */

@@ -1,5 +1,5 @@
 import type { ChecksumAlgorithm, StoredChecksum } from "../../model/object-service.ts";
-import { checksumHeader, parseChecksumAlgorithm } from "../common/checksum-headers.ts";
+import { checksumHeader } from "../common/checksum-headers.ts";
 import { S3_NAMESPACE, XML_HEAD, element } from "../common/xml-write.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { cannedAcl, noteIgnoredAcl } from "./canned-acl.ts";
@@ -12,6 +12,7 @@ import { uploadOf } from "./put-object.ts";
 import { parseCopyRange } from "./ranges.ts";
 import { stillAllowed } from "./still-allowed.ts";
 import { partNumberOf, uploadRef } from "./upload-parameters.ts";
+import { wantedChecksum } from "./wanted-checksum.ts";
 
 /** Multipart uploads up to their completion: create, put a part, copy a part, abort. */
 
@@ -96,14 +97,12 @@ export async function abortMultipartUpload(call: BucketCall, services: Services)
 
 /** Algorithm and type that the upload will have; undefined when none was asked for. */
 function checksumPlan({ request }: BucketCall): { algorithm: ChecksumAlgorithm; type: StoredChecksum["type"] } | undefined {
-  const name = request.header("x-amz-checksum-algorithm") ?? "";
+  const algorithm = wantedChecksum(request.header("x-amz-checksum-algorithm"));
   const type = request.header("x-amz-checksum-type")?.toUpperCase();
-  if (name === "") {
+  if (algorithm === undefined) {
     if (type === undefined) return undefined;
     throw s3Error("InvalidRequest", "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.");
   }
-  const algorithm = parseChecksumAlgorithm(name);
-  if (algorithm === undefined) throw s3Error("InvalidRequest", `Checksum algorithm provided is unsupported: ${name}.`);
   switch (type) {
     case undefined:
       return { algorithm, type: algorithm === "CRC64NVME" ? "FULL_OBJECT" : "COMPOSITE" };

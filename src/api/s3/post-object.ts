@@ -1,7 +1,7 @@
 import type { AccessKey, Bucket, ControlService } from "../../model/control-service.ts";
 import type { ChecksumAlgorithm, ObjectHeaders, Upload } from "../../model/object-service.ts";
 import type { HttpRequest } from "../../platform/http.ts";
-import { isChecksumValue, checksumHeader, parseChecksumAlgorithm } from "../common/checksum-headers.ts";
+import { isChecksumValue, checksumHeader } from "../common/checksum-headers.ts";
 import { readPostForm, type PostForm } from "../common/post-form.ts";
 import { checkPolicy, limitLength } from "../common/post-policy.ts";
 import { uriEncode } from "../../util/uri-encoding.ts";
@@ -18,6 +18,7 @@ import { checkKeptHeaders, isKept } from "./object-headers.ts";
 import { writtenHeaders } from "./put-object.ts";
 import { isRefused } from "./refused-families.ts";
 import { stillAllowed } from "./still-allowed.ts";
+import { wantedChecksum } from "./wanted-checksum.ts";
 
 /**
  * PostObject: an upload by a browser's form. The only call whose caller is known only from its body: the fields in front of the file (20 KiB at
@@ -113,7 +114,7 @@ function uploadOf(form: PostForm, request: HttpRequest, sizes: { minBytes: numbe
 }
 
 function checksumField(fields: PostForm["fields"]): { algorithm: ChecksumAlgorithm; value: string | undefined } | undefined {
-  const named = fields.get("x-amz-checksum-algorithm");
+  const wanted = wantedChecksum(fields.get("x-amz-checksum-algorithm"));
   let found: { algorithm: ChecksumAlgorithm; value: string | undefined } | undefined;
   for (const algorithm of CHECKSUM_ALGORITHMS) {
     const value = fields.get(checksumHeader(algorithm));
@@ -123,12 +124,10 @@ function checksumField(fields: PostForm["fields"]): { algorithm: ChecksumAlgorit
       throw s3Error("InvalidRequest", `Value for ${checksumHeader(algorithm)} field is invalid.`);
     found = { algorithm, value };
   }
-  if (named === undefined || named === "") return found;
-  const algorithm = parseChecksumAlgorithm(named);
-  if (algorithm === undefined) throw s3Error("InvalidRequest", `Checksum algorithm provided is unsupported: ${named}.`);
-  if (found !== undefined && found.algorithm !== algorithm)
+  if (wanted === undefined) return found;
+  if (found !== undefined && found.algorithm !== wanted)
     throw s3Error("InvalidRequest", "The checksum field is not of the algorithm in x-amz-checksum-algorithm.");
-  return found ?? { algorithm, value: undefined };
+  return found ?? { algorithm: wanted, value: undefined };
 }
 
 interface Stored {

@@ -10,6 +10,7 @@ import { entityTooLarge, refusal, s3Error } from "./errors.ts";
 import { MAX_UPLOAD_BYTES } from "./limits.ts";
 import { keptHeaders } from "./object-headers.ts";
 import { stillAllowed } from "./still-allowed.ts";
+import { wantedChecksum } from "./wanted-checksum.ts";
 
 /** PutObject. https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html */
 export async function putObject(call: BucketCall, services: Services): Promise<void> {
@@ -29,6 +30,8 @@ export async function putObject(call: BucketCall, services: Services): Promise<v
 /** The body of PutObject or UploadPart, at most 5 GiB. @throws ApiError before a byte is read */
 export function uploadOf({ request, payload }: Pick<BucketCall, "request" | "payload">): Upload {
   requireLength(request);
+  // minio-go names one here and sends no checksum; AWS computes its own then.
+  wantedChecksum(request.header("x-amz-checksum-algorithm"));
   const upload = openUpload(request, payload);
   if (upload.sizeBytes === undefined)
     return { ...upload, source: limitLength(upload.source, { minBytes: 0, maxBytes: MAX_UPLOAD_BYTES }) };
