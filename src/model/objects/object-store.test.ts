@@ -345,7 +345,7 @@ describe("trouble below", () => {
       world.wall.now += WINDOW_MS + 1;
       return written;
     };
-    await assert.rejects(put("k", "bytes in blocks"), failsWith("service.unknown-outcome"));
+    await assert.rejects(put("k", "bytes in blocks"), failsWith("service.unavailable"));
     assert.equal(await text("k"), null);
     await data.drain();
     assert.deepEqual(await data.references(), [], "certainly not made: its blocks need no verdict");
