@@ -612,6 +612,7 @@ const OURS = new Set([
   "GetNodeInfo $.success.*.hangarVersion",
   "GetClusterStatus $.nodes[].hangarVersion",
   "GetClusterStatus $.nodes[].problems",
+  "GetBucketInfo $.ignoredCannedAcl",
 ]);
 /** Operations of ours. */
 const OUR_OPERATIONS = new Set(["AuditNode"]);
