@@ -6,6 +6,7 @@
 //   npm run test:mutants -- --list           prints them
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { cpSync, globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { stripTypeScriptTypes } from "node:module";
 import { availableParallelism, tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import process from "node:process";
@@ -115,9 +116,9 @@ function plant(tree: string, mutant: Mutant): string | undefined {
   }
   for (const file of filesOf(mutant).filter((path) => path.endsWith(".ts")))
     try {
-      execFileSync(process.execPath, ["--check", file], { cwd: tree, stdio: ["ignore", "ignore", "pipe"] });
+      stripTypeScriptTypes(readFileSync(join(tree, file), "utf8"));
     } catch (error) {
-      return `leaves ${file} without sense: ${/^\w*Error.*$/m.exec(String((error as { stderr?: unknown }).stderr))?.[0]}`;
+      return `leaves ${file} without sense: ${firstLine((error as Error).message)}`;
     }
   return undefined;
 }
