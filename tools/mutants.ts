@@ -8,7 +8,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { cpSync, globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { stripTypeScriptTypes } from "node:module";
 import { availableParallelism, tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import process from "node:process";
 
 interface Mutant {
@@ -106,7 +106,7 @@ async function judge(tree: string, mutant: Mutant, without: Run): Promise<Verdic
 function plant(tree: string, mutant: Mutant): string | undefined {
   try {
     // Less context is asked for than a patch has: what changes beside a defect must not make its patch useless.
-    execFileSync("git", ["apply", "-C1", "--recount", join(root, mutant.file)], {
+    execFileSync("git", ["apply", "-C1", "--recount", resolve(mutant.file)], {
       cwd: tree,
       env: { ...process.env, GIT_CEILING_DIRECTORIES: dirname(tree) },
       stdio: ["ignore", "ignore", "pipe"],

@@ -13,6 +13,7 @@ import { runProgram } from "./support/run-program.ts";
 import { completeXml, type S3Client, target } from "./support/s3-client.ts";
 import { scratchDirectory } from "./support/scratch.ts";
 import { straced, SYNC_CALLS, SystemTrace } from "./support/system-trace.ts";
+import { waitFor } from "./support/wait-for.ts";
 
 const DELAY_MS = 300;
 /** Timers and the two clocks may differ by this much. */
@@ -238,6 +239,13 @@ for (const engine of ENGINES)
           assert.ok(ms >= change.waits * DELAY_MS - SLACK_MS, `${kind} shows it before it can be durable: ${story}`);
         assert.ok(seen.reads > 0, "no reader looked while it was under way");
       });
+
+    test("all files and folders that were made since the start would outlive a power cut", async () => {
+      const losses = (): string[] => trace.lossesUnder([daemon.metadataDir, daemon.dataDir]);
+      // What is on its way to the disk now takes its time.
+      await waitFor("all names are synced", () => losses().length === 0, { withinMs: 30_000 }).catch(() => {});
+      assert.deepEqual(losses(), []);
+    });
 
     test("everything acknowledged is there after a kill", async () => {
       await daemon.kill();

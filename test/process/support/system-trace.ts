@@ -61,6 +61,28 @@ export class SystemTrace {
     return blocks.flatMap((hash) => faultsOf(hash, calls, commit.begin, where.dataDir));
   }
 
+  /**
+   * What a power cut now could take away, of all that was made under these directories: files that were given their name before their bytes were
+   * synced, and names of files and directories that were not synced since.
+   */
+  lossesUnder(directories: readonly string[]): string[] {
+    const losses: string[] = [];
+    const calls = this.#calls();
+    const named = new Set<string>();
+    for (const call of calls) {
+      const isRename = call.name === "rename";
+      const path = isRename ? call.to : call.path;
+      const makes = isRename || call.name === "mkdir" || (call.name === "openat" && call.flags.includes("O_CREAT"));
+      if (!makes || !directories.some((directory) => path.startsWith(`${directory}/`))) continue;
+      if (isRename && !isSyncedBefore(calls, call)) losses.push(`${path} was given its name before its bytes were synced`);
+      // Opened again with O_CREAT a file is not made anew; what has a name for a moment only is nobody's loss.
+      if ((named.has(path) && !isRename) || path.endsWith(".tmp")) continue;
+      named.add(path);
+      if (!synced(calls, dirname(path), call.end, Number.POSITIVE_INFINITY)) losses.push(`the name of ${path} was not synced`);
+    }
+    return losses;
+  }
+
   #text(): string {
     return existsSync(this.#file) ? readFileSync(this.#file, "utf8") : "";
   }
@@ -98,26 +120,32 @@ function isSync(call: Call): boolean {
   return SYNC_CALLS.split(",").includes(call.name);
 }
 
+/** A sync of `path` that began after `since` and was over before `until`. */
+function synced(calls: readonly Call[], path: string, since: number, until: number): boolean {
+  return calls.some((call) => isSync(call) && call.path === path && call.begin > since && call.end < until);
+}
+
+/** Whether the bytes of a file were on disk before it was renamed: synced, or each written so. */
+function isSyncedBefore(calls: readonly Call[], renaming: Call): boolean {
+  const opened = calls.findLast(({ name, path, end }) => name === "openat" && path === renaming.path && end < renaming.begin);
+  if (/\bO_D?SYNC\b/.test(opened?.flags ?? "")) return true;
+  return synced(calls, renaming.path, opened?.end ?? 0, renaming.begin);
+}
+
 function faultsOf(hash: string, calls: readonly Call[], commitBegins: number, dataDir: string): string[] {
   const faults: string[] = [];
   const isFile = (path: string): boolean => new RegExp(`/${hash}(\\.zst)?$`).test(path);
-  /** A sync of `path` that began after `since` and was over before `until`. */
-  const synced = (path: string, since: number, until: number): boolean =>
-    calls.some((call) => isSync(call) && call.path === path && call.begin > since && call.end < until);
+  const inTime = (path: string, since: number): boolean => synced(calls, path, since, commitBegins);
   const named = calls.find((call) => call.name === "rename" && isFile(call.to));
   const found = named ?? calls.find((call) => call.name === "openat" && isFile(call.path) && call.flags.includes("O_RDWR"));
   if (found === undefined) return [`${hash} was neither written nor found`];
   const path = named ? named.to : found.path;
-  if (named) {
-    const opened = calls.findLast((call) => call.name === "openat" && call.path === named.path && call.end < named.begin);
-    const isEachWriteDurable = /\bO_D?SYNC\b/.test(opened?.flags ?? "");
-    if (!isEachWriteDurable && !synced(named.path, opened?.end ?? 0, named.begin))
-      faults.push(`${path} was given its name before its bytes were synced`);
-  } else if (!synced(path, found.end, commitBegins)) faults.push(`${path} was found, and not synced before the commit`);
-  if (!synced(dirname(path), found.end, commitBegins)) faults.push(`the name of ${path} was not synced before the commit`);
+  if (!named && !inTime(path, found.end)) faults.push(`${path} was found, and not synced before the commit`);
+  if (named && !isSyncedBefore(calls, named)) faults.push(`${path} was given its name before its bytes were synced`);
+  if (!inTime(dirname(path), found.end)) faults.push(`the name of ${path} was not synced before the commit`);
   for (let made = dirname(path); made.length > dataDir.length; made = dirname(made)) {
     const making = calls.find((call) => call.name === "mkdir" && call.path === made);
-    if (making && !synced(dirname(made), making.end, commitBegins))
+    if (making && !inTime(dirname(made), making.end))
       faults.push(`the name of the new directory ${made} was not synced before the commit`);
   }
   return faults;
