@@ -32,7 +32,10 @@ describe("planted defects", () => {
     plant("harmless", { noticedBy: TEST, by: `${line} // nothing` });
     plant("elsewhere", { noticedBy: TEST, replaced: "a line that nobody wrote", by: line });
     plant("senseless", { noticedBy: TEST, by: `${line} ((` });
-    plant("unnamed", { noticedBy: `${TEST} --test-name-pattern="no test has this name"`, by: line.replace(";", " + 1;") });
+    plant("unnamed", {
+      noticedBy: TEST.replace("--test", '--test --test-name-pattern="no test has this name"'),
+      by: line.replace(";", " + 1;"),
+    });
     const program = `node --input-type=module -e "import('./${FILE}').then(({ ByteBudget }) => { const { heldBytes } = new ByteBudget(1); if (heldBytes !== 0) { console.log('holds ' + heldBytes); process.exit(1); } })"`;
     plant("by-a-program", { noticedBy: program, by: line.replace(";", " + 1;"), shows: "^holds 1$" });
     plant("by-a-broken-program", { noticedBy: program, by: `${line} throw new Error("broken");`, shows: "^holds 1$" });

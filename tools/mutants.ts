@@ -203,8 +203,12 @@ function groupOf({ noticedBy }: Mutant): string {
   return noticedBy.includes("--test") ? withoutPattern(noticedBy).join(" ") : noticedBy.join(" ");
 }
 function together(members: readonly Mutant[]): readonly string[] {
-  const patterns = new Set(members.flatMap(({ noticedBy }) => noticedBy.filter((word) => word.startsWith(PATTERN))));
-  return [...withoutPattern((members[0] as Mutant).noticedBy), ...patterns];
+  const isWhole = members.some(({ noticedBy }) => !noticedBy.some((word) => word.startsWith(PATTERN)));
+  const patterns = isWhole
+    ? []
+    : new Set(members.flatMap(({ noticedBy }) => noticedBy.filter((word) => word.startsWith(PATTERN))));
+  const [node = "", ...rest] = withoutPattern((members[0] as Mutant).noticedBy);
+  return [node, ...patterns, ...rest];
 }
 function withoutPattern(argv: readonly string[]): readonly string[] {
   return argv.filter((word) => !word.startsWith(PATTERN));
@@ -255,6 +259,10 @@ function readMutant(file: string): Mutant {
   };
   const noticedBy = (must("noticed-by").match(/(?:[^\s"]|"[^"]*")+/g) ?? []).map((word) => word.replaceAll('"', ""));
   if (noticedBy[0] !== "node") throw new Error(`${file}: noticed-by is a command line that begins with node`);
+  // Behind the file it would be an argument of the file, and all its tests would run.
+  const pattern = noticedBy.findLastIndex((word) => word.startsWith(PATTERN));
+  if (pattern > noticedBy.findIndex((word) => word.endsWith(".ts")))
+    throw new Error(`${file}: the pattern belongs before the file`);
   const shows = head.get("shows");
   if (!noticedBy.includes("--test") && shows === undefined) throw new Error(`${file}: shows is missing: what the command prints`);
   return {
