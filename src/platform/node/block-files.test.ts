@@ -15,6 +15,9 @@ const hashOf = (data: Uint8Array): string => createHash("sha256").update(data).d
 /** The number makes each unlike any other. */
 const text = (number: number, bytes = 3000): Buffer => Buffer.alloc(bytes, `block ${number}: the quick brown fox\n`);
 
+const write = (path: string, bytes: Uint8Array): Promise<void> => files.write(path, bytes, true);
+const findSame = (path: string, data: Uint8Array) => files.findSame([path], data, true);
+
 function placeOf(data: Uint8Array): { readonly hash: string; readonly path: string } {
   const hash = hashOf(data);
   return { hash, path: `${root}/${hash.slice(0, 2)}/${hash.slice(2, 4)}/${hash}` };
@@ -25,7 +28,7 @@ async function writeCompressed(data: Uint8Array): Promise<string> {
   const packed = compressIfSmaller(data, 1);
   assert.ok(packed);
   const file = placeOf(data).path + COMPRESSED;
-  await files.write(file, packed, true);
+  await write(file, packed);
   return file;
 }
 
@@ -73,7 +76,7 @@ describe("a block's file", () => {
   it("that is plain is served only whole: other bytes, a piece of it or more than it are damaged", async () => {
     const data = randomBytes(5000);
     const { path } = placeOf(data);
-    await files.write(path, data, true);
+    await write(path, data);
     assert.equal(readBack(data).read.outcome, "ok");
     assert.equal(readBack(data, { roomBytes: 4999 }).read.outcome, "too-small");
     const other = Buffer.from(data);
@@ -89,15 +92,15 @@ describe("a block's file", () => {
       const data = compressed ? text(4) : randomBytes(3000);
       const { path } = placeOf(data);
       const file = compressed ? await writeCompressed(data) : path;
-      if (!compressed) await files.write(file, data, true);
+      if (!compressed) await write(file, data);
       const sizeBytes = readFileSync(file).byteLength;
-      assert.deepEqual(await files.findSame([path], data, true), { storedSize: sizeBytes, corrupted: [] });
+      assert.deepEqual(await findSame(path, data), { storedSize: sizeBytes, corrupted: [] });
       const wrong = readFileSync(file);
       wrong[wrong.byteLength >> 1]! ^= 1;
       writeFileSync(file, wrong);
-      assert.deepEqual(await files.findSame([path], data, true), { storedSize: undefined, corrupted: [file + CORRUPTED] });
+      assert.deepEqual(await findSame(path, data), { storedSize: undefined, corrupted: [file + CORRUPTED] });
       assert.ok(!existsSync(file));
-      await files.write(path, data, true);
+      await write(path, data);
       assert.equal(readBack(data).read.outcome, "ok");
     }
   });
@@ -107,7 +110,7 @@ describe("a block's file", () => {
       const data = randomBytes(bytes);
       const { path } = placeOf(data);
       mkdirSync(path, { recursive: true });
-      await assert.rejects(files.write(path, data, true));
+      await assert.rejects(write(path, data));
       assert.deepEqual(
         readdirSync(dirname(path)).filter((name) => name.endsWith(ASIDE)),
         [],
