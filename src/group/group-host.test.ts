@@ -231,6 +231,14 @@ test("an I/O error leaves the outcome unknown", async () => {
   assert.equal((await add(G0, 1)).sum, 1);
 });
 
+test("a command that was applied and then lost with its commit is not remembered: its retry is carried out", async () => {
+  const { add, disk } = await world();
+  disk.failNextCommit = true;
+  await assert.rejects(add(G0, 5, { id: id(8) }), GroupError);
+  await add(G0, 5, { id: id(8) });
+  assert.equal((await add(G0, 1)).sum, 6);
+});
+
 test("too many waiting proposals are refused at once", async () => {
   const { add } = await world();
   const all = Array.from({ length: MAX_QUEUED_PROPOSALS + 3 }, () => add(G0, 1));

@@ -55,4 +55,26 @@ suite("durability of the kv", { skip, concurrency: 2 }, () => {
       assert.equal(counts[1]! - counts[0]!, 20);
     });
   }
+
+  test("sqlite: what its log held is on disk in the database before the log starts anew", (t) => {
+    const directory = freshDirectory(t);
+    const output = join(directory, "trace");
+    const calls = "trace=pwrite64,pwritev,fdatasync,fsync";
+    spawnSync("strace", ["-f", "-y", "-o", output, "-e", calls, process.execPath, CHILD, "sqlite", directory, "checkpoint"], {
+      timeout: 60_000,
+    });
+    const ofDatabase = readFileSync(output, "utf8")
+      .split("\n")
+      .map((line) => /(pwrite\w*|f\w*sync)\(\d+<[^>]*\/([^/>]*)>/.exec(line))
+      .filter((call) => call !== null)
+      .map(([, name = "", file = ""]) => ({ writes: name.startsWith("pwrite"), isLog: file.endsWith("-wal") }));
+    const firstCommit = ofDatabase.findIndex(({ writes, isLog }) => !writes && isLog);
+    const copied = ofDatabase.findLastIndex(({ writes, isLog }) => writes && !isLog);
+    assert.ok(firstCommit >= 0 && copied > firstCommit, "the log was copied into the database");
+    assert.deepEqual(ofDatabase[copied + 1], { writes: false, isLog: false }, "nothing is written before that is synced");
+    assert.ok(
+      ofDatabase.slice(copied + 2).some(({ writes, isLog }) => writes && isLog),
+      "the log goes on after it",
+    );
+  });
 });

@@ -1,5 +1,5 @@
 // A process that writes to a kv, for the tests that kill it, delay its fsyncs or fill its disk:
-//   kv-child.ts ENGINE DIRECTORY write | watch | fatal | full [TMPFS] | COMMITS
+//   kv-child.ts ENGINE DIRECTORY write | watch | checkpoint | fatal | full [TMPFS] | COMMITS
 import { execFileSync } from "node:child_process";
 import { writeSync } from "node:fs";
 import process from "node:process";
@@ -19,6 +19,15 @@ switch (mode) {
     break;
   case "watch":
     await watch(kv);
+    break;
+  case "checkpoint":
+    // Far more pages than sqlite's log may have, so that the next commit copies them into the database first.
+    await kv.transact((tx) => {
+      for (let at = 0; at < 3000; at++) tx.put("rows", key(`row ${at}`), Buffer.alloc(1000, at));
+    });
+    for (let at = 0; at < 3; at++) await kv.transact((tx) => tx.put("rows", key(`later ${at}`), key("value")));
+    say({ committed: true });
+    process.kill(process.pid, "SIGKILL"); // no close: it may flush
     break;
   case "fatal":
     await kv.transact((tx) => tx.put("rows", key("good"), key("1")));

@@ -1,15 +1,19 @@
 // Nothing is answered, and nothing is shown, before it is on disk. `kill -9` can't tell a missing fsync (the page cache survives it), so every
 // fsync, fdatasync and msync of the daemon is delayed by strace: what shows earlier than the delay after its last byte was sent can't be durable.
+// Files whose every write is durable (O_DSYNC) can't be delayed so; the trace itself shows them, and in which order a block's bytes, its name and
+// the commit that points to it were synced.
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { content } from "./support/content.ts";
+import { blockNames, content, textContent } from "./support/content.ts";
 import { BUCKET, Daemon } from "./support/daemon.ts";
 import { runProgram } from "./support/run-program.ts";
 import { completeXml, type S3Client, target } from "./support/s3-client.ts";
 import { scratchDirectory } from "./support/scratch.ts";
+import { straced, SYNC_CALLS, SystemTrace } from "./support/system-trace.ts";
+import { waitFor } from "./support/wait-for.ts";
 
 const DELAY_MS = 300;
 /** Timers and the two clocks may differ by this much. */
@@ -21,6 +25,9 @@ const REASON = process.platform === "linux" && existsSync("/usr/bin/strace") ? u
 interface Seen {
   readonly status: number;
   readonly answeredMs: number;
+  /** By the wall clock: when its first byte was sent, and when the answer had come. */
+  readonly fromMs: number;
+  readonly untilMs: number;
   /** When a reader first saw the change; undefined: never before the answer. */
   readonly shownMs: { readonly get?: number; readonly head?: number; readonly list?: number };
   readonly reads: number;
@@ -30,6 +37,8 @@ interface Change {
   readonly name: string;
   /** How many waits for the disk must lie one after the other in it. */
   readonly waits: number;
+  /** SHA-256 of its blocks. */
+  readonly blocks?: readonly string[];
   /** Brings the store into the state before the change. @returns the change itself, and how readers tell it. */
   prepare(s3: S3Client): Promise<{
     readonly method: string;
@@ -61,6 +70,7 @@ function put(name: string, key: string, waits: number, before: Buffer | undefine
   return {
     name,
     waits,
+    blocks: body.byteLength > 3072 ? blockNames(body) : [],
     async prepare(s3) {
       const old = before && (await s3.put(BUCKET, key, before));
       return { method: "PUT", target: target(BUCKET, key), body, ...readersOf(key, (found) => !!found && found.etag !== old) };
@@ -68,20 +78,28 @@ function put(name: string, key: string, waits: number, before: Buffer | undefine
   };
 }
 
+const TWIN = content(10, 300_000);
+const PART = content(14, 600_000);
+
 const CHANGES: readonly Change[] = [
   put("PUT of an empty object", "empty", 1, undefined, Buffer.alloc(0)),
   put("PUT of an inline object", "inline", 1, undefined, content(1, 2000)),
   put("PUT over an inline object", "inline-again", 1, content(2, 2000), content(3, 3000)),
-  // The name may point to the blocks only once they are on disk: two waits in a row.
-  put("PUT of one block", "block", 2, undefined, content(4, 400_000)),
-  put("PUT of three blocks", "blocks", 2, undefined, content(5, 2_500_000)),
-  put("PUT of blocks over an inline object", "blocks-over", 2, content(6, 100), content(7, 1_500_000)),
+  // The name may point to the blocks only once they are on disk. Three waits in a row: a block's bytes, its file's name, the commit.
+  put("PUT of one block", "block", 3, undefined, content(4, 400_000)),
+  put("PUT of a block that gets smaller", "text-block", 3, undefined, textContent(4, 300_000)),
+  put("PUT of three blocks", "blocks", 3, undefined, content(5, 2_500_000)),
+  put("PUT of blocks over an inline object", "blocks-over", 3, content(6, 100), content(7, 1_500_000)),
+  // Whole blocks go past the page cache where the file system can do that; those writes can't be delayed.
+  put("PUT of a whole block", "whole-block", 2, undefined, content(15, 2 ** 20)),
   put("PUT of an inline object over blocks", "inline-over", 1, content(8, 1_200_000), content(9, 100)),
   {
     name: "PUT of a block that the store has already",
-    waits: 1,
+    // Whoever wrote it may not have synced it yet, and may have died since.
+    waits: 3,
+    blocks: blockNames(TWIN),
     async prepare(s3) {
-      const body = content(10, 300_000);
+      const body = TWIN;
       await s3.put(BUCKET, "twin-1", body);
       return { method: "PUT", target: target(BUCKET, "twin-2"), body, ...readersOf("twin-2", (found) => found !== undefined) };
     },
@@ -113,7 +131,8 @@ const CHANGES: readonly Change[] = [
   },
   {
     name: "part of a multipart upload",
-    waits: 1,
+    waits: 3,
+    blocks: blockNames(PART),
     async prepare(s3) {
       const upload = await s3.startUpload(BUCKET, "part");
       const list = async (reader: S3Client): Promise<boolean> => {
@@ -123,7 +142,7 @@ const CHANGES: readonly Change[] = [
       return {
         method: "PUT",
         target: `${target(BUCKET, "part")}?partNumber=1&uploadId=${encodeURIComponent(upload)}`,
-        body: content(14, 600_000),
+        body: PART,
         list,
       };
     },
@@ -145,6 +164,7 @@ const CHANGES: readonly Change[] = [
 
 /** Carries out the change with its last byte held back until everything before it has settled, and watches from when that leaves. */
 async function watch(s3: S3Client, change: Awaited<ReturnType<Change["prepare"]>>): Promise<Seen> {
+  const fromMs = Date.now();
   const headers = { "content-length": String(change.body?.byteLength ?? 0) };
   const { request, answered } = s3.open(change.method, change.target, headers, { agent: false });
   const body = change.body;
@@ -172,31 +192,31 @@ async function watch(s3: S3Client, change: Awaited<ReturnType<Change["prepare"]>
   });
   const answer = await answered;
   const answeredMs = performance.now() - sentMs;
+  const untilMs = Date.now();
   answer.resume();
   over = true;
   await Promise.all(watchers);
-  return { status: answer.statusCode ?? 0, answeredMs, shownMs, reads };
+  return { status: answer.statusCode ?? 0, answeredMs, fromMs, untilMs, shownMs, reads };
 }
 
-/** Delayed calls that strace has noted so far. */
-function delayedCalls(trace: string): number {
-  return existsSync(trace) ? (readFileSync(trace, "utf8").match(/\(DELAYED\)/g) ?? []).length : 0;
+/** What the trace says about the order in which the change's blocks came to be durable. */
+function faultsOf(trace: SystemTrace, daemon: Daemon, change: Change, { fromMs, untilMs }: Seen): string[] {
+  const { metadataDir, dataDir } = daemon;
+  const times = { fromMs: fromMs - SLACK_MS, answeredMs: untilMs + SLACK_MS, delayMs: DELAY_MS };
+  return trace.faults(change.blocks ?? [], { metadataDir, dataDir, ...times });
 }
 
 for (const engine of ENGINES)
   describe(`durability on ${engine}`, { skip: REASON ?? false, timeout: 150_000 }, () => {
     const directory = scratchDirectory();
-    const trace = join(directory, "trace");
+    const file = join(directory, "trace");
+    const trace = new SystemTrace(file);
     let daemon: Daemon;
 
     before(async () => {
-      const calls = "fdatasync,fsync,msync";
       daemon = await Daemon.run({
         settings: { db_engine: engine },
-        wrap: ["strace", "-D", "-f", "--seccomp-bpf", "-o", trace, "-e", `trace=${calls}`].concat(
-          "-e",
-          `inject=${calls}:delay_enter=${DELAY_MS * 1000}`,
-        ),
+        wrap: straced(file, DELAY_MS),
         startWithinMs: 180_000,
       });
     });
@@ -205,11 +225,12 @@ for (const engine of ENGINES)
     for (const change of CHANGES)
       test(change.name, async () => {
         const prepared = await change.prepare(daemon.s3);
-        const before = delayedCalls(trace);
+        const before = trace.delays;
         const seen = await watch(daemon.s3, prepared);
         const story = JSON.stringify(seen);
         assert.ok(seen.status === 200 || seen.status === 204, story);
-        assert.ok(delayedCalls(trace) > before, `nothing was synced at all: ${story}`);
+        assert.ok(trace.delays > before, `nothing was synced at all: ${story}`);
+        assert.deepEqual(faultsOf(trace, daemon, change, seen), [], story);
         assert.ok(
           seen.answeredMs >= change.waits * DELAY_MS - SLACK_MS,
           `answered before it can be durable (${change.waits} waits of ${DELAY_MS} ms): ${story}`,
@@ -218,6 +239,13 @@ for (const engine of ENGINES)
           assert.ok(ms >= change.waits * DELAY_MS - SLACK_MS, `${kind} shows it before it can be durable: ${story}`);
         assert.ok(seen.reads > 0, "no reader looked while it was under way");
       });
+
+    test("all files and folders that were made since the start would outlive a power cut", async () => {
+      const losses = (): string[] => trace.lossesUnder([daemon.metadataDir, daemon.dataDir]);
+      // What is on its way to the disk now takes its time.
+      await waitFor("all names are synced", () => losses().length === 0, { withinMs: 30_000 }).catch(() => {});
+      assert.deepEqual(losses(), []);
+    });
 
     test("everything acknowledged is there after a kill", async () => {
       await daemon.kill();
@@ -233,18 +261,19 @@ for (const engine of ENGINES)
   });
 
 test("without fsync the same watch does see early answers", { skip: REASON ?? false, timeout: 60_000 }, async () => {
-  const trace = join(scratchDirectory(), "trace");
-  const calls = "fdatasync,fsync,msync";
+  const file = join(scratchDirectory(), "trace");
+  const trace = new SystemTrace(file);
   const daemon = await Daemon.run({
     settings: { metadata_fsync: false, data_fsync: false },
-    wrap: ["strace", "-D", "-f", "--seccomp-bpf", "-o", trace, "-e", `trace=${calls}`].concat(
-      "-e",
-      `inject=${calls}:delay_enter=${DELAY_MS * 1000}`,
-    ),
+    wrap: straced(file, DELAY_MS),
   });
   try {
     const early: number[] = [];
-    for (const change of CHANGES.slice(1, 5)) early.push((await watch(daemon.s3, await change.prepare(daemon.s3))).answeredMs);
+    for (const change of CHANGES.slice(1, 5)) {
+      const seen = await watch(daemon.s3, await change.prepare(daemon.s3));
+      early.push(seen.answeredMs);
+      assert.deepEqual(faultsOf(trace, daemon, change, seen), ["no commit was synced"], change.name);
+    }
     assert.ok(Math.min(...early) < DELAY_MS, `even without fsync nothing came early: ${early.join(", ")}`);
   } finally {
     await daemon.dispose();
@@ -252,7 +281,7 @@ test("without fsync the same watch does see early answers", { skip: REASON ?? fa
 });
 
 test("the delays are real", { skip: REASON ?? false }, async () => {
-  const calls = "fdatasync,fsync,msync";
+  const calls = SYNC_CALLS;
   const file = join(scratchDirectory(), "synced");
   const result = await runProgram([
     ...["strace", "-f", "--seccomp-bpf", "-e", `trace=${calls}`, "-e", `inject=${calls}:delay_enter=${DELAY_MS * 1000}`],

@@ -241,6 +241,7 @@ describe("policies", () => {
     const limited = (bytes: number) => drain(limitLength(piecesOf(Buffer.alloc(bytes), [3]), { minBytes: 5, maxBytes: 10 }));
     for (const fine of [5, 10]) equal((await limited(fine)).byteLength, fine);
     await rejects(limited(4), code("EntityTooSmall"));
+    await rejects(limited(0), code("EntityTooSmall"));
     await rejects(limited(11), code("EntityTooLarge"));
   });
 });

@@ -437,6 +437,11 @@ describe("refusals in AWS's codes", () => {
     accepted(verify(verifier, signRequest(identity, { ...base, headers, unsigned: ["content-type", "x-amz-content-sha256"] })));
   });
 
+  test("a header is signed by its whole name, not because another's holds it", () => {
+    const headers = ["Host", "h", "x-amz-meta-ab", "signed", "x-amz-meta-a", "not"];
+    equal(refusal(verify(verifier, signRequest(identity, { ...base, headers, unsigned: ["x-amz-meta-a"] }))), "AccessDenied");
+  });
+
   test("a header after signing, a missing Host, a missing digest, a token", () => {
     const signed = signRequest(identity, base);
     equal(refusal(verify(verifier, { ...signed, headers: [...signed.headers, "x-amz-acl", "public-read"] })), "AccessDenied");
@@ -445,6 +450,8 @@ describe("refusals in AWS's codes", () => {
     equal(refusal(verify(verifier, { ...signed, headers: signed.headers.toSpliced(at, 2) })), "InvalidRequest");
     const token = signRequest(identity, { ...base, headers: [...base.headers, "x-amz-security-token", "t"] });
     equal(refusal(verify(verifier, token)), "InvalidToken");
+    const inQuery = presign(identity, { ...base, target: "/b/k?X-Amz-Security-Token=t", expiresSeconds: 60 });
+    equal(refusal(verify(verifier, inQuery)), "InvalidToken");
   });
 
   test("clock skew of 15 minutes is the limit", () => {

@@ -39,6 +39,25 @@ describe("letting blocks go", () => {
     assert.equal(world.blocks.stats().removed, 3);
   });
 
+  it("ticks a release off only once its references are dropped, so that a kill in between repeats it", async () => {
+    const world = await DataWorld.open();
+    await put(world, "k", someBytes(world.random, 3 * BLOCK));
+    await world.settle(world.data.flush());
+    await remove(world, "k");
+    const proposed: string[] = [];
+    const mayDrop = Promise.withResolvers<void>();
+    world.beforePropose = async ({ op }) => {
+      proposed.push(op);
+      if (op === "drop-refs") await mayDrop.promise;
+    };
+    const round = world.data.workers.release.runOnce();
+    await world.pass(GC_DELAY_MS);
+    assert.deepEqual([...new Set(proposed)], ["drop-refs"]);
+    mayDrop.resolve();
+    await world.settle(round);
+    assert.equal(proposed.at(-1), "outbox-done");
+  });
+
   it("keeps blocks that another object shares", async () => {
     const world = await DataWorld.open();
     const bytes = someBytes(world.random, 2 * BLOCK);
