@@ -68,14 +68,16 @@ export const REFUSED_FAMILIES: readonly RefusedFamily[] = [
   { name: "x-amz-write-offset-bytes", header: /^x-amz-write-offset-bytes$/, passes: empty },
 ];
 
-const OF_READS = REFUSED_FAMILIES.filter(({ reads }) => reads === true);
 // Most headers belong to none: one look tells.
-const ANY = new RegExp(REFUSED_FAMILIES.map(({ header }) => header.source).join("|"));
+const OF_READS = lookFor(REFUSED_FAMILIES.filter(({ reads }) => reads === true));
+const OF_WRITES = lookFor(REFUSED_FAMILIES);
+
+function lookFor(families: readonly RefusedFamily[]): { readonly any: RegExp; readonly families: readonly RefusedFamily[] } {
+  return { any: new RegExp(families.map(({ header }) => header.source).join("|")), families };
+}
 
 /** Whether a header that the operation does not understand must be refused. @param name  lower-case. */
 export function isRefused(name: string, value: string, { writes }: { readonly writes: boolean }): boolean {
-  if (!ANY.test(name)) return false;
-  for (const { header, passes } of writes ? REFUSED_FAMILIES : OF_READS)
-    if (header.test(name) && !passes(value.trim())) return true;
-  return false;
+  const { any, families } = writes ? OF_WRITES : OF_READS;
+  return any.test(name) && families.some(({ header, passes }) => header.test(name) && !passes(value.trim()));
 }
