@@ -1,6 +1,6 @@
 import { createAdminHandler } from "../api/admin/admin-http.ts";
 import { localAuthorizer, tokenAuthorizer } from "../api/admin/admin-auth.ts";
-import type { AdminContext } from "../api/admin/operation.ts";
+import type { AdminContext, NodeProblem } from "../api/admin/operation.ts";
 import { createS3Handler, renderS3ClientError } from "../api/s3/s3-handler.ts";
 import { GroupHost } from "../group/group-host.ts";
 import { Control } from "../model/control/control.ts";
@@ -14,9 +14,9 @@ import type { HttpListener } from "../platform/http.ts";
 import type { Platform } from "../platform/platform.ts";
 import { type BucketId, CONTROL_GROUP, type GroupId, type NodeId } from "../util/ids.ts";
 import { blockOperations } from "./block-operations.ts";
-import { type DataPlane, openDataPlane } from "./data-plane.ts";
+import { type DataPlane, openDataPlane, statePathOf } from "./data-plane.ts";
 import { ClockWatch } from "./clock-watch.ts";
-import { refuseForeignDirectories } from "./data-owner.ts";
+import { directoriesInUse, refuseForeignDirectories } from "./data-owner.ts";
 import { openDoor } from "./door.ts";
 import { ensureDefaults, ensureSingleNode } from "./first-start.ts";
 import { registerGauges } from "./gauges.ts";
@@ -62,7 +62,8 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       `replication_factor = ${config.replicationFactor}, but this store was made with ${settings.replicationFactor}`,
     );
   }
-  await refuseForeignDirectories(config.dataDirs, { id: options.id, newborn: settings === undefined }, platform.disk);
+  const known = await directoriesInUse(statePathOf(config), platform.disk);
+  const proven = await refuseForeignDirectories(config.dataDirs, { id: options.id, settings }, { ...platform, known });
   if (settings && settings.partitions !== config.partitions)
     log.warn(
       { partitions: settings.partitions },
@@ -99,10 +100,24 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
     const known = control.view.buckets.get(bucket);
     return known && placement.ofKey(known, key);
   };
-  const data = await openDataPlane(config, { id: options.id, platform, groups, placement, homeOf });
+  const cluster = control.view.settings?.clusterId ?? born.clusterId;
+  const data = await openDataPlane(config, { id: options.id, cluster, proven, platform, groups, placement, homeOf });
+  /** What lies in the quarantine goes as soon as its room is needed. */
+  const space: NodeOptions["space"] = () => {
+    const own = options.space();
+    return {
+      get data() {
+        const { availableBytes, totalBytes } = own.data;
+        return { availableBytes: Math.min(totalBytes, availableBytes + data.blocks.quarantine.freeableBytes()), totalBytes };
+      },
+      get metadata() {
+        return own.metadata;
+      },
+    };
+  };
   const gate = new WriteGate(
     { metadataLimitBytes: config.dbEngine === "lmdb" ? config.lmdbMapSizeBytes : undefined },
-    { kv, clock, log, space: options.space, hasLayout: () => control.layout().version > 0 },
+    { kv, clock, log, space, hasLayout: () => control.layout().version > 0 },
   );
   const unguarded = createObjectService(
     { minPartSize: MIN_PART_BYTES },
@@ -123,6 +138,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       ["write gate", () => gate.stop()],
       ["background work", () => data.runner.stop()],
       ["settling of references", () => data.path.flush()],
+      ["data folders", () => data.close()],
       ["groups", () => groups.stop()],
       ["worker threads", () => platform.cpu.close()],
       ["metadata store", () => kv.close()],
@@ -159,7 +175,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       objects,
       groups,
       placement,
-      blocks: blockOperations({ groups, placement, data }),
+      blocks: blockOperations({ config, groups, placement, data }),
       clock,
       random,
       node: {
@@ -169,11 +185,8 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
         address: config.rpcPublicAddr ?? config.rpcBindAddr,
         dbEngine: kv.stats().engine,
         rootDomain: config.s3?.rootDomain,
-        space: () => Promise.resolve(options.space()),
-        problems: () => {
-          const clockProblem = clockWatch.problem();
-          return clockProblem === undefined ? [] : [{ message: clockProblem, isUnavailable: false }];
-        },
+        space: () => Promise.resolve(space()),
+        problems: () => problemsOf(data, clockWatch),
         statistics: () => statisticsLines(options, { kv, data, cpu: platform.cpu }),
       },
       configTokens: { admin: secrets.adminToken !== undefined, metrics: secrets.metricsToken !== undefined },
@@ -181,7 +194,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
     registerGauges(options.metrics, {
       version: options.version,
       config,
-      space: options.space,
+      space,
       data,
       id: options.id,
       layout: () => control.layout(),
@@ -231,6 +244,16 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       stop: ({ graceMs }) => end(graceMs),
     };
   }
+}
+
+/** What an operator should know of, worst first. */
+function problemsOf({ blocks, generation }: DataPlane, clockWatch: ClockWatch): readonly NodeProblem[] {
+  const clockProblem = clockWatch.problem();
+  const others = [...generation.problems(), ...(clockProblem === undefined ? [] : [clockProblem])];
+  return [
+    ...blocks.directories.away().map((message) => ({ message, isUnavailable: true })),
+    ...others.map((message) => ({ message, isUnavailable: false })),
+  ];
 }
 
 function shown({ address }: HttpListener): string {

@@ -139,13 +139,13 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
 
 const MAX_BUCKETS_SUMMED = 1000;
 
-/** Health of the store: one node is healthy as soon as a layout gives it storage. */
+/** Health of the store: one node is healthy as soon as a layout gives it storage, and while it can serve all its data. */
 export function clusterHealth({ control, node }: AdminContext): z.input<typeof health> {
   const layout = control.layout();
   const storage = layout.roles.filter(isStorage);
   const up = storage.filter((role) => role.id === node.id).length;
   const partitions = layout.version === 0 ? 0 : (control.view.settings?.partitions ?? 0);
-  const ok = up === storage.length && up > 0;
+  const ok = up === storage.length && up > 0 && !node.problems().some(({ isUnavailable }) => isUnavailable);
   return {
     status: ok ? "healthy" : "unavailable",
     knownNodes: Math.max(1, layout.roles.length),
