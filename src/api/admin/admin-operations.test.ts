@@ -611,7 +611,7 @@ const OURS = new Set([
   "GetClusterStatus $.nodes[].problems",
 ]);
 /** Operations of ours. */
-const OUR_OPERATIONS = new Set(["AuditNode"]);
+const OUR_OPERATIONS = new Set(["AuditNode", "ListQuarantine", "RestoreQuarantine"]);
 
 test("every answer has the reference's fields, and no others but ours", (t) => {
   const reference = ReferenceApi.load();
