@@ -16,7 +16,9 @@ const backlink = z.union([
   }),
 ]);
 
-/** Damaged blocks, and who needs a block. */
+const blockHash = z.string().regex(/^[0-9a-f]{64}$/, "expects 64 hex digits");
+
+/** Damaged blocks, who needs a block, and what nobody seems to need. */
 export const BLOCK_OPERATIONS: readonly Operation[] = [
   operation({
     name: "ListBlockErrors",
@@ -74,6 +76,46 @@ export const BLOCK_OPERATIONS: readonly Operation[] = [
         "NotImplemented",
         "RetryBlockResync: a single node has nowhere to fetch a block from; put the file back from a copy and run `repair scrub start`, or purge the block",
       );
+    },
+  }),
+  operation({
+    name: "ListQuarantine",
+    method: "GET",
+    perNode: true,
+    response: z.object({
+      count: z.number(),
+      bytes: z.number(),
+      keepSecs: z.number(),
+      /** The oldest ones, at most 1,000. */
+      files: z.array(
+        z.object({ blockHash: z.string(), damaged: z.boolean(), bytes: z.number(), ageSecs: z.number(), path: z.string() }),
+      ),
+    }),
+    run: async ({ blocks, clock }) => {
+      const { files, bytes, keepMs, oldest } = await blocks.quarantine();
+      return {
+        count: files,
+        bytes,
+        keepSecs: keepMs / 1000,
+        files: oldest.map((file) => ({
+          blockHash: file.hash as string,
+          damaged: file.isDamaged,
+          bytes: file.sizeBytes,
+          ageSecs: Math.max(0, Math.floor((clock.wallMs() - file.sinceMs) / 1000)),
+          path: file.path,
+        })),
+      };
+    },
+  }),
+  operation({
+    name: "RestoreQuarantine",
+    method: "POST",
+    perNode: true,
+    body: z.object({ all: z.boolean().optional(), blockHashes: z.array(blockHash).optional() }),
+    response: z.object({ count: z.number() }),
+    run: async ({ blocks }, { body: { all = false, blockHashes = [] } }) => {
+      if (all === blockHashes.length > 0) throw new AdminError("InvalidRequest", "give either all: true or blockHashes");
+      return { count: await blocks.restoreQuarantined(all ? "all" : blockHashes) };
     },
   }),
   operation({

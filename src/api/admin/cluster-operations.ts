@@ -139,7 +139,7 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
 
 const MAX_BUCKETS_SUMMED = 1000;
 
-/** Health of the store: one node is healthy as soon as a layout gives it storage, and as long as it can serve. */
+/** Health of the store: one node is healthy as soon as a layout gives it storage, and while it can serve all its data. */
 export function clusterHealth({ control, node }: AdminContext): z.input<typeof health> {
   const layout = control.layout();
   const storage = layout.roles.filter(isStorage);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, describe, it } from "node:test";
@@ -15,8 +15,10 @@ const hashOf = (data: Uint8Array): string => createHash("sha256").update(data).d
 /** The number makes each unlike any other. */
 const text = (number: number, bytes = 3000): Buffer => Buffer.alloc(bytes, `block ${number}: the quick brown fox\n`);
 
-const write = (path: string, bytes: Uint8Array): Promise<void> => files.write(path, bytes, true);
-const findSame = (path: string, data: Uint8Array) => files.findSame([path], data, true);
+const write = (path: string, bytes: Uint8Array): Promise<void> =>
+  files.write(path, bytes, { sync: true, device: statSync(root).dev });
+const findSame = (path: string, data: Uint8Array) =>
+  files.findSame({ paths: [path], devices: [statSync(root).dev], sync: true }, data);
 
 function placeOf(data: Uint8Array): { readonly hash: string; readonly path: string } {
   const hash = hashOf(data);
