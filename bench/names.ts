@@ -42,7 +42,7 @@ const fatal = (error: unknown): never => {
 };
 
 const directory = await mkdtemp(join(tmpdir(), "hangar-bench-names-"));
-const kv = await openLmdbKv({ directory, mapSizeBytes: 2 ** 34, sync: !values["no-sync"], log: silent, fatal });
+const kv = await openLmdbKv({ directory, mapSizeBytes: 2 ** 34, sync: !values["no-sync"], log: silent, fatal, failed: fatal });
 try {
   const placement = new Placement(256);
   const groups = await GroupHost.open(

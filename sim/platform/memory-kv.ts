@@ -3,7 +3,7 @@ import type { Clock, Timer } from "../../src/platform/clock.ts";
 import {
   KvError,
   MAX_KEY_BYTES,
-  STOP,
+  damagedRow,
   type Kv,
   type KvRange,
   type KvRead,
@@ -12,9 +12,9 @@ import {
   type RowView,
   type ScanStep,
   type Tree,
-  wrongChecksum,
 } from "../../src/platform/kv.ts";
 import { type BatchWrite, CommitPipeline } from "../../src/platform/node/kv-pipeline.ts";
+import { type PlacedRows, type RowCursor, scanTree, verifyAbsent, verifyPlace } from "../../src/platform/node/kv-search.ts";
 import { assert } from "../../src/util/assert.ts";
 import { CHECKSUM_BYTES, rowChecksum } from "../../src/util/row-checksum.ts";
 import { SortedMap } from "./sorted-map.ts";
@@ -30,8 +30,10 @@ export class MemoryKvDisk {
   sizeBytes = 0;
   /** Writes that would make the store larger fail with kv.full. */
   capacityBytes = Number.POSITIVE_INFINITY;
-  /** The next commit fails with kv.io, and nothing of it is kept. */
+  /** The next commit fails with kv.io; nothing of it is kept, and the store stops for good. */
   failNextCommit = false;
+  /** The next commit finds no room (kv.full), and nothing of it is kept. */
+  fillNextCommit = false;
   /** One store at a time may have it open. */
   open = false;
 
@@ -53,6 +55,15 @@ export class MemoryKvDisk {
     this.trees[tree].set(name, rotten);
   }
 
+  /** Bit rot: flips one bit of the stored key. The row keeps its place, so that searches beside it are led astray as in a real tree. */
+  damageKey(tree: Tree, key: Uint8Array, bit = 0): void {
+    const name = latin1(key);
+    assert(this.trees[tree].get(name) !== undefined, "only a stored row can be damaged");
+    const rotten = Buffer.from(key);
+    rotten[bit >>> 3]! ^= 1 << (bit & 7);
+    this.trees[tree].spoil(name, latin1(rotten));
+  }
+
   write(tree: Tree, key: string, change: Change): void {
     const map = this.trees[tree];
     this.sizeBytes += growth(map.get(key), key, change);
@@ -69,6 +80,8 @@ export interface MemoryKvOptions {
   readonly disk?: MemoryKvDisk;
   /** A transaction threw after it had written. Must not return; the simulator crashes the node in it. By default it throws the error on. */
   readonly fatal?: (error: unknown) => never;
+  /** A commit failed with kv.io. The simulator crashes the node in it. */
+  readonly failed?: (error: KvError) => void;
 }
 
 export interface MemoryKv extends Kv {
@@ -91,23 +104,28 @@ class MemoryKvStore implements MemoryKv {
   readonly #clock: Clock | undefined;
   readonly #syncMs: () => number;
   readonly #pipeline: CommitPipeline;
+  readonly #onFailure: ((error: KvError) => void) | undefined;
   readonly #reader: MemoryTransaction;
   #underWay: MemoryTransaction | undefined;
   #timer: Timer | undefined;
   #crashed = false;
   #commits = 0;
   #damagedRows = 0;
-  readonly #onDamage = (): void => {
-    this.#damagedRows += 1;
+  readonly #damage = {
+    hasDamage: (): boolean => this.#damagedRows > 0,
+    onDamage: (): void => {
+      this.#damagedRows += 1;
+    },
   };
 
-  constructor({ clock, syncMs = () => 0, disk = new MemoryKvDisk(), fatal }: MemoryKvOptions) {
+  constructor({ clock, syncMs = () => 0, disk = new MemoryKvDisk(), fatal, failed }: MemoryKvOptions) {
     assert(!disk.open, "a store is open in one place only");
     disk.open = true;
     this.disk = disk;
     this.#clock = clock;
     this.#syncMs = syncMs;
-    this.#reader = new MemoryTransaction(disk, this.#onDamage);
+    this.#onFailure = failed;
+    this.#reader = new MemoryTransaction(disk, this.#damage);
     this.#pipeline = new CommitPipeline({ commit: (run) => this.#commit(run) }, { fatal: fatal ?? rethrow, nowMs: () => 0 });
   }
 
@@ -118,6 +136,10 @@ class MemoryKvStore implements MemoryKv {
   read<T>(fn: (tx: KvRead) => T): Promise<T> {
     if (this.#crashed) return NEVER;
     return this.#pipeline.read(fn, this.#reader);
+  }
+
+  get failure(): KvError | undefined {
+    return this.#pipeline.failure;
   }
 
   stats(): KvStats {
@@ -152,7 +174,7 @@ class MemoryKvStore implements MemoryKv {
   async #commit(run: (tx: BatchWrite) => void): Promise<void> {
     await undefined;
     if (this.#crashed) return NEVER;
-    const tx = new MemoryTransaction(this.disk, this.#onDamage);
+    const tx = new MemoryTransaction(this.disk, this.#damage);
     try {
       run(tx);
     } catch (error) {
@@ -169,7 +191,14 @@ class MemoryKvStore implements MemoryKv {
     if (tx.empty) return;
     if (this.disk.failNextCommit) {
       this.disk.failNextCommit = false;
-      throw new KvError("kv.io", "the disk failed");
+      const error = new KvError("kv.io", "the disk failed");
+      this.#onFailure?.(error);
+      if (this.#crashed) return NEVER;
+      throw error;
+    }
+    if (this.disk.fillNextCommit) {
+      this.disk.fillNextCommit = false;
+      throw new KvError("kv.full", "the disk is full");
     }
     tx.flush();
     this.#commits += 1;
@@ -187,18 +216,20 @@ function rethrow(error: unknown): never {
 }
 
 /** The rows of a disk under the changes of one batch; without changes, a reader. */
-class MemoryTransaction implements BatchWrite {
+class MemoryTransaction implements BatchWrite, PlacedRows {
   wrote = false;
   failure: KvError | undefined;
   readonly #disk: MemoryKvDisk;
   readonly #onDamage: () => void;
   readonly #changes: Trees<Change> = { rows: new SortedMap(), bodies: new SortedMap() };
   #grownBytes = 0;
+  readonly #hasDamage: () => boolean;
   readonly #lentKey = Buffer.alloc(MAX_KEY_BYTES);
   #lent = Buffer.alloc(1024);
 
-  constructor(disk: MemoryKvDisk, onDamage: () => void) {
+  constructor(disk: MemoryKvDisk, { hasDamage, onDamage }: { readonly hasDamage: () => boolean; readonly onDamage: () => void }) {
     this.#disk = disk;
+    this.#hasDamage = hasDamage;
     this.#onDamage = onDamage;
   }
 
@@ -214,30 +245,63 @@ class MemoryTransaction implements BatchWrite {
   view(tree: Tree, key: Uint8Array): Buffer | undefined {
     const name = latin1(key);
     const stored = this.#stored(tree, name);
-    if (stored === undefined) return undefined;
+    if (stored === undefined) {
+      verifyAbsent(this, tree, key);
+      return undefined;
+    }
     const value = this.#lend(stored);
-    this.#verify(tree, Buffer.from(key), value);
-    return value.subarray(0, value.length - CHECKSUM_BYTES);
+    const size = stored.length - CHECKSUM_BYTES;
+    if (size >= 0 && value.readUInt32LE(size) === rowChecksum(key, 0, key.length, value, 0, size)) return value.subarray(0, size);
+    const error = damagedRow(tree, key);
+    this.onDamage();
+    throw error;
   }
 
   scan(tree: Tree, range: KvRange, visit: (row: RowView) => ScanStep): void {
-    const [start, end] = [latin1(range.start), latin1(range.end)];
-    let at = range.reverse ? end : start;
-    for (;;) {
-      const row = range.reverse ? this.#lastBelow(tree, at) : this.#firstFrom(tree, at);
-      if (row === undefined || (range.reverse ? row.key < start : row.key >= end)) return;
-      const step = visit(this.#show(tree, row));
-      if (step === STOP) return;
-      if (step === undefined) at = range.reverse ? row.key : row.key + "\0";
-      else {
-        at = latin1(step);
-        assert(!range.reverse && at > row.key, "a seek lies ahead, in a forward scan");
-      }
-    }
+    scanTree(this, tree, range, visit);
+  }
+
+  onDamage(): void {
+    this.#onDamage();
+  }
+
+  cursor(tree: Tree, from: Uint8Array, down: boolean): RowCursor {
+    const name = latin1(from);
+    const stored = this.#disk.trees[tree].walk(name, down);
+    const changes = this.#changes[tree];
+    let waiting = stored();
+    let at = name;
+    const row: RowCursor = {
+      key: this.#lentKey,
+      keyStart: 0,
+      keyEnd: 0,
+      value: this.#lent,
+      valueStart: 0,
+      valueEnd: 0,
+      close: () => undefined,
+      next: () => {
+        // Rows of the disk come by their place, those of this batch by their keys.
+        let change = down ? changes.lastBelow(at) : changes.firstFrom(at);
+        for (;;) {
+          if (change !== undefined && (waiting === undefined || (down ? change.key > waiting.key : change.key < waiting.key))) {
+            at = down ? change.key : change.key + "\0";
+            if (change.value !== null) return this.#show(row, change.key, change.value);
+            change = down ? changes.lastBelow(at) : changes.firstFrom(at);
+            continue;
+          }
+          if (waiting === undefined) return false;
+          const { key, value } = waiting;
+          waiting = stored();
+          if (changes.get(key) === undefined) return this.#show(row, key, value);
+        }
+      },
+    };
+    return row;
   }
 
   put(tree: Tree, key: Uint8Array, value: Uint8Array): void {
     assert(key.length >= 1 && key.length <= MAX_KEY_BYTES, "keys have 1 to 4,000 bytes");
+    if (this.#hasDamage()) this.#verifyPlace(tree, key);
     const stored = Buffer.allocUnsafe(value.length + CHECKSUM_BYTES);
     stored.set(value);
     stored.writeUInt32LE(rowChecksum(key, 0, key.length, value, 0, value.length), value.length);
@@ -246,8 +310,18 @@ class MemoryTransaction implements BatchWrite {
 
   remove(tree: Tree, key: Uint8Array): void {
     this.wrote = true;
+    if (this.#hasDamage()) this.#verifyPlace(tree, key);
     const name = latin1(key);
     if (this.#stored(tree, name) !== undefined) this.#change(tree, name, null);
+  }
+
+  #verifyPlace(tree: Tree, key: Uint8Array): void {
+    try {
+      verifyPlace(this, tree, key);
+    } catch (error) {
+      this.failure = error as KvError;
+      throw error;
+    }
   }
 
   /** Puts the changes on the disk, all at once. */
@@ -270,31 +344,11 @@ class MemoryTransaction implements BatchWrite {
     return change === undefined ? this.#disk.trees[tree].get(key) : (change ?? undefined);
   }
 
-  #firstFrom(tree: Tree, from: string): { key: string; value: Buffer } | undefined {
-    for (;;) {
-      const stored = this.#disk.trees[tree].firstFrom(from);
-      const changed = this.#changes[tree].firstFrom(from);
-      if (changed === undefined || (stored !== undefined && stored.key < changed.key)) return stored;
-      if (changed.value !== null) return { key: changed.key, value: changed.value };
-      from = changed.key + "\0";
-    }
-  }
-
-  #lastBelow(tree: Tree, below: string): { key: string; value: Buffer } | undefined {
-    for (;;) {
-      const stored = this.#disk.trees[tree].lastBelow(below);
-      const changed = this.#changes[tree].lastBelow(below);
-      if (changed === undefined || (stored !== undefined && stored.key > changed.key)) return stored;
-      if (changed.value !== null) return { key: changed.key, value: changed.value };
-      below = changed.key;
-    }
-  }
-
-  #show(tree: Tree, { key, value }: { key: string; value: Buffer }): RowView {
-    const lent = this.#lend(value);
-    const name = this.#lentKey.subarray(0, this.#lentKey.write(key, "latin1"));
-    this.#verify(tree, name, lent);
-    return { key: name, keyStart: 0, keyEnd: key.length, value: lent, valueStart: 0, valueEnd: value.length - CHECKSUM_BYTES };
+  #show(row: RowCursor, key: string, value: Buffer): true {
+    row.value = this.#lend(value);
+    row.valueEnd = value.length;
+    row.keyEnd = this.#lentKey.write(key, "latin1");
+    return true;
   }
 
   /** As a real engine, lends one buffer for all reads: what is kept for longer than allowed is overwritten, and the mistake shows. */
@@ -302,13 +356,6 @@ class MemoryTransaction implements BatchWrite {
     if (stored.length > this.#lent.length) this.#lent = Buffer.alloc(2 * stored.length);
     this.#lent.set(stored);
     return this.#lent.subarray(0, stored.length);
-  }
-
-  #verify(tree: Tree, key: Buffer, stored: Buffer): void {
-    const size = stored.length - CHECKSUM_BYTES;
-    if (size >= 0 && stored.readUInt32LE(size) === rowChecksum(key, 0, key.length, stored, 0, size)) return;
-    this.#onDamage();
-    throw wrongChecksum(tree, key);
   }
 }
 

@@ -75,14 +75,25 @@ test("fatal crashes the node before the commit", async () => {
   assert.throws(() => node(time).platform.fatal(new Error("x")), SimulatedCrash);
 });
 
-test("a failing disk rejects the batch and keeps nothing of it; a clone is a state to go back to", async () => {
+test("a failing commit crashes the node, and nobody is told anything", async () => {
+  const time = new VirtualTime();
+  const one = node(time);
+  one.kv.disk.failNextCommit = true;
+  let settled = false;
+  void one.kv.transact((tx) => tx.put("rows", key("lost"), key("1"))).finally(() => (settled = true));
+  await time.run({ untilMs: 100 });
+  assert.deepEqual([one.crashed, settled, (one.fatalError as { code?: string }).code], [true, false, "kv.io"]);
+  assert.equal(await memoryKv({ disk: one.kv.disk }).read((tx) => tx.get("rows", key("lost"))), undefined);
+});
+
+test("a full disk rejects the batch and keeps nothing of it; a clone is a state to go back to", async () => {
   const disk = new MemoryKvDisk();
   const kv = memoryKv({ disk });
   await kv.transact((tx) => tx.put("rows", key("a"), key("1")));
   const backup = disk.clone();
-  disk.failNextCommit = true;
+  disk.fillNextCommit = true;
   const outcomes = await Promise.allSettled([1, 2].map((at) => kv.transact((tx) => tx.put("rows", key(`b${at}`), key("1")))));
-  for (const outcome of outcomes) assert.equal((outcome as PromiseRejectedResult).reason.code, "kv.io");
+  for (const outcome of outcomes) assert.equal((outcome as PromiseRejectedResult).reason.code, "kv.full");
   await kv.transact((tx) => tx.put("rows", key("a"), key("2")));
   assert.deepEqual(kv.stats().rows, { rows: 1, bodies: 0 });
   assert.throws(() => memoryKv({ disk }), /open in one place/);

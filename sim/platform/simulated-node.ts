@@ -66,6 +66,12 @@ export function simPlatform({ seed, time, parts, kvDisk, syncMs, skewMs, rate }:
     disk: kvDisk ?? new MemoryKvDisk(),
     syncMs: syncMs ?? (() => 1 + disturbance.below(4000) / 1000),
     fatal,
+    // As the process ends in production.
+    failed: (error) => {
+      fatalError ??= error;
+      log.error({ err: error }, "the metadata store failed");
+      crash();
+    },
   });
   return {
     platform: { ...parts, clock, random, log, kv, fatal },

@@ -75,6 +75,31 @@ export class SortedMap<V> {
     return undefined;
   }
 
+  /** The entries from the place on where a search for `key` ends, or those before it, downwards: by their place, without comparing keys. */
+  walk(key: string, down: boolean): () => { readonly key: string; readonly value: V } | undefined {
+    let index = this.#chunkOf(key);
+    let at = lowerBound(this.#chunks[index]?.keys ?? [], key) - (down ? 1 : 0);
+    return () => {
+      for (let chunk = this.#chunks[index]; chunk !== undefined; chunk = this.#chunks[index]) {
+        if (at >= 0 && at < chunk.keys.length) {
+          const entry = { key: chunk.keys[at]!, value: chunk.values[at]! };
+          at += down ? -1 : 1;
+          return entry;
+        }
+        index += down ? -1 : 1;
+        at = down ? (this.#chunks[index]?.keys.length ?? 0) - 1 : 0;
+      }
+      return undefined;
+    };
+  }
+
+  /** Bit rot in a key: the entry keeps its place. */
+  spoil(key: string, spoiled: string): void {
+    const chunk = this.#chunks[this.#chunkOf(key)];
+    const at = chunk === undefined ? -1 : chunk.keys.indexOf(key);
+    if (chunk !== undefined && at >= 0) chunk.keys[at] = spoiled;
+  }
+
   *entries(): IterableIterator<[string, V]> {
     for (const chunk of this.#chunks) for (let at = 0; at < chunk.keys.length; at++) yield [chunk.keys[at]!, chunk.values[at]!];
   }

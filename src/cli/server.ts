@@ -12,7 +12,7 @@ import { METADATA_RESERVE_BYTES } from "../node/write-gate.ts";
 import { NodeCpu } from "../platform/node/cpu.ts";
 import { NodeDisk } from "../platform/node/disk.ts";
 import { nodeClock } from "../platform/node/clock.ts";
-import { nodeFatal } from "../platform/node/fatal.ts";
+import { nodeFailStop, nodeFatal } from "../platform/node/fatal.ts";
 import { createHttpServerFactory } from "../platform/node/http-server.ts";
 import { createLog } from "../platform/node/log.ts";
 import { createMetrics } from "../platform/node/metrics.ts";
@@ -143,7 +143,7 @@ export async function startDaemon(parts: {
 }
 
 async function openKv(config: Config, log: Log): Promise<Kv> {
-  const common = { sync: config.metadataFsync, log, fatal: nodeFatal(log) };
+  const common = { sync: config.metadataFsync, log, fatal: nodeFatal(log), failed: nodeFailStop(log) };
   if (config.dbEngine === "sqlite") {
     const { openSqliteKv } = await import("../platform/node/kv-sqlite.ts");
     return openSqliteKv({ ...common, file: join(config.metadataDir, DATABASES.sqlite) });

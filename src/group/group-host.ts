@@ -1,5 +1,5 @@
 import type { Clock } from "../platform/clock.ts";
-import { type Kv, KvError, type KvRead, type KvWrite } from "../platform/kv.ts";
+import { type Kv, KvError, type KvErrorCode, type KvRead, type KvWrite } from "../platform/kv.ts";
 import { assert } from "../util/assert.ts";
 import { type CommandId, CONTROL_GROUP, type GroupId, type NodeId, type Stamp } from "../util/ids.ts";
 import { decodeGroupRow, encodeGroupRow, type GroupRow, groupRowKey } from "./group-row.ts";
@@ -34,6 +34,8 @@ export const MAX_QUEUED_PROPOSALS = 16_384;
 export const MAX_BATCH_PROPOSALS = 512;
 /** A wall clock that gained more than this on the monotonic one was set, or the machine slept. */
 const LEAP_MS = 1_000;
+/** What a refused write is told: then nothing of the batch is kept. After any other error of that kind (a read's) the store stops the process itself. */
+const LOSES_BATCH: ReadonlySet<KvErrorCode> = new Set(["kv.full", "kv.io", "kv.damaged"]);
 /** Remembered results per group. */
 export const MAX_REMEMBERED_RESULTS = 65_536;
 
@@ -249,9 +251,9 @@ export class GroupHost implements Groups {
     }
   }
 
-  /** A write failed: when the store is full or failing the whole batch is lost and told so; anything else would commit half a command. */
+  /** A write failed: when the store refused it the whole batch is lost and told so; anything else would commit half a command. */
   #abandon(error: unknown): never {
-    if (error instanceof KvError && (error.code === "kv.full" || error.code === "kv.io")) throw error;
+    if (error instanceof KvError && LOSES_BATCH.has(error.code)) throw error;
     return this.#parts.fatal(error);
   }
 

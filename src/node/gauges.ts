@@ -17,9 +17,11 @@ export function registerGauges(
     readonly id: NodeId;
     readonly layout: () => LayoutState;
     readonly clockWatch: ClockWatch;
+    /** Whether this node can serve its data. */
+    readonly works: () => boolean;
   },
 ): void {
-  const { version, config, space, data, id, layout, clockWatch } = parts;
+  const { version, config, space, data, id, layout, clockWatch, works } = parts;
   metrics.gauge({ name: "garage_build_info", help: "Version", labels: ["version"] }, () => [{ labels: [version], value: 1 }]);
   metrics.gauge({ name: "garage_replication_factor", help: "Copies of everything", labels: [] }, () => [
     { labels: [], value: config.replicationFactor },
@@ -59,7 +61,7 @@ export function registerGauges(
     ],
   );
   const fromLayout = (name: string, help: string, read: (own: ClusterFigures) => number): void =>
-    metrics.gauge({ name, help, labels: [] }, () => [{ labels: [], value: read(figuresOf(layout(), id)) }]);
+    metrics.gauge({ name, help, labels: [] }, () => [{ labels: [], value: read(figuresOf(layout(), id, works())) }]);
   fromLayout("cluster_healthy", "Whether all storage nodes are connected", (own) => own.ok);
   fromLayout("cluster_available", "Whether all partitions have a quorum", (own) => own.ok);
   fromLayout("cluster_known_nodes", "Nodes ever seen", (own) => own.known);
@@ -94,9 +96,9 @@ interface ClusterFigures {
 }
 
 /** As GetClusterHealth counts on one node. */
-function figuresOf({ version, roles, partitions }: LayoutState, own: NodeId): ClusterFigures {
+function figuresOf({ version, roles, partitions }: LayoutState, own: NodeId, works: boolean): ClusterFigures {
   const storage = roles.filter(({ capacity }) => capacity !== null);
-  const up = storage.filter(({ id }) => id === own).length;
+  const up = works ? storage.filter(({ id }) => id === own).length : 0;
   return {
     known: Math.max(1, roles.length),
     storage: storage.length,

@@ -1,6 +1,6 @@
 import { createAdminHandler } from "../api/admin/admin-http.ts";
 import { localAuthorizer, tokenAuthorizer } from "../api/admin/admin-auth.ts";
-import type { AdminContext } from "../api/admin/operation.ts";
+import type { AdminContext, NodeProblem } from "../api/admin/operation.ts";
 import { IgnoredAcls } from "../api/common/ignored-acls.ts";
 import { createS3Handler, renderS3ClientError } from "../api/s3/s3-handler.ts";
 import { GroupHost } from "../group/group-host.ts";
@@ -156,6 +156,13 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
 
     // Doors: S3, admin, and the command line's private socket.
     const ignoredAcls = new IgnoredAcls();
+    const problems = (): readonly NodeProblem[] => {
+      const clockProblem = clockWatch.problem();
+      return [
+        ...(kv.failure === undefined ? [] : [{ message: kv.failure.message, isUnavailable: true }]),
+        ...(clockProblem === undefined ? [] : [{ message: clockProblem, isUnavailable: false }]),
+      ];
+    };
     const admin: AdminContext = {
       control,
       objects,
@@ -173,10 +180,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
         dbEngine: kv.stats().engine,
         rootDomain: config.s3?.rootDomain,
         space: () => Promise.resolve(options.space()),
-        problems: () => {
-          const clockProblem = clockWatch.problem();
-          return clockProblem === undefined ? [] : [{ message: clockProblem, isUnavailable: false }];
-        },
+        problems,
         statistics: () => statisticsLines(options, { kv, data, cpu: platform.cpu }),
       },
       configTokens: { admin: secrets.adminToken !== undefined, metrics: secrets.metricsToken !== undefined },
@@ -189,6 +193,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       id: options.id,
       layout: () => control.layout(),
       clockWatch,
+      works: () => !problems().some(({ isUnavailable }) => isUnavailable),
     });
     const adminParts = { context: admin, region: config.s3?.region ?? "", log, metrics: () => options.metrics.render() };
     let s3Address: string | undefined;

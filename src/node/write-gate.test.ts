@@ -10,14 +10,14 @@ import { WriteGate } from "./write-gate.ts";
 const MIB = 2 ** 20;
 
 /** A gate over a disk and a metadata store whose fill is set by hand. */
-function gateOver(state: { freeBytes: number | Error; usedBytes: number; layout?: boolean }) {
+function gateOver(state: { freeBytes: number | Error; usedBytes: number; sizeBytes?: number; layout?: boolean }) {
   const time = new VirtualTime();
   const log = new MemoryLog();
   let puts = 0;
   const gate = new WriteGate(
     { metadataLimitBytes: 100 * MIB },
     {
-      kv: { stats: () => ({ usedBytes: state.usedBytes }) as KvStats },
+      kv: { stats: () => ({ usedBytes: state.usedBytes, sizeBytes: state.sizeBytes ?? state.usedBytes }) as KvStats },
       clock: new SimulatedClock(time),
       log,
       hasLayout: () => state.layout !== false,
@@ -94,5 +94,19 @@ test("beyond lmdb_map_size nothing new is taken until something is deleted", asy
   await assert.rejects(one.put(), refused(/lmdb_map_size/));
   state.usedBytes = 99 * MIB;
   await one.put();
+  one.gate.stop();
+});
+
+test("on a full disk, the room that deleted rows left inside the metadata counts", async () => {
+  const state = { freeBytes: 1 * MIB, usedBytes: 60 * MIB, sizeBytes: 80 * MIB };
+  const one = gateOver(state);
+  await assert.rejects(
+    one.put(),
+    refused(/disk of metadata_dir is full: 1048576 bytes of free space are left, and 20971520 inside/),
+  );
+  state.usedBytes = 45 * MIB;
+  await one.put();
+  state.usedBytes = 50 * MIB;
+  await assert.rejects(one.put(), refused(/disk of metadata_dir is full/), "near the end every write looks");
   one.gate.stop();
 });

@@ -14,7 +14,7 @@ export interface WriteGateOptions {
  * More than what the largest batch of commands can bring at once.
  */
 export const METADATA_RESERVE_BYTES = 64 * 2 ** 20;
-/** Free space on the metadata's disk below which new data is refused; less on tiny disks. */
+/** Room for the metadata, free space on its disk and what deleted rows left inside the store, below which new data is refused; less on tiny disks. */
 const DISK_RESERVE_BYTES = 32 * 2 ** 20;
 const DISK_RESERVE_SHARE = 0.05;
 const CHECK_EVERY_MS = 1000;
@@ -102,8 +102,13 @@ export class WriteGate {
     }
     const { availableBytes, totalBytes } = free;
     const reserveBytes = Math.min(DISK_RESERVE_BYTES, totalBytes * DISK_RESERVE_SHARE);
-    this.#near ||= availableBytes < NEAR_DISK_RESERVES * reserveBytes;
-    if (availableBytes < reserveBytes) return `the disk of metadata_dir is full: ${availableBytes} bytes of free space are left`;
-    return undefined;
+    if (availableBytes >= NEAR_DISK_RESERVES * reserveBytes) return undefined;
+    // Files never get shorter: after deletions the room is inside the store.
+    const { sizeBytes, usedBytes } = kv.stats();
+    const insideBytes = Math.max(0, sizeBytes - usedBytes);
+    const roomBytes = availableBytes + insideBytes;
+    this.#near ||= roomBytes < NEAR_DISK_RESERVES * reserveBytes;
+    if (roomBytes >= reserveBytes) return undefined;
+    return `the disk of metadata_dir is full: ${availableBytes} bytes of free space are left, and ${insideBytes} inside the metadata`;
   }
 }

@@ -1,16 +1,22 @@
 // A process that writes to a kv, for the tests that kill it, delay its fsyncs or fill its disk:
-//   kv-child.ts ENGINE DIRECTORY write | watch | checkpoint | fatal | full [TMPFS] | COMMITS
+//   kv-child.ts ENGINE DIRECTORY write | watch | checkpoint | fatal | full [TMPFS] | fail | fail-stop | COMMITS
 import { execFileSync } from "node:child_process";
 import { writeSync } from "node:fs";
 import process from "node:process";
 import type { Kv } from "../../src/platform/kv.ts";
-import { nodeFatal } from "../../src/platform/node/fatal.ts";
+import { nodeFailStop, nodeFatal } from "../../src/platform/node/fatal.ts";
 import { createLog } from "../../src/platform/node/log.ts";
 import { openEngine } from "./kv-engines.ts";
+import { driveIntoFailure } from "./kv-failure.ts";
 
 const [, , engine, directory = "", mode, remount] = process.argv;
 const log = createLog({ level: mode === "fatal" ? "error" : "silent", format: "text" });
-const kv = await openEngine(engine === "sqlite" ? "sqlite" : "lmdb", directory, { log, fatal: nodeFatal(log) });
+let failures = 0;
+const kv = await openEngine(engine === "sqlite" ? "sqlite" : "lmdb", directory, {
+  log,
+  fatal: nodeFatal(log),
+  failed: mode === "fail-stop" ? nodeFailStop(log) : () => void failures++,
+});
 const key = (text: string): Buffer => Buffer.from(text);
 
 switch (mode) {
@@ -40,6 +46,11 @@ switch (mode) {
       }),
     ]);
     say({ survived: true });
+    break;
+  case "fail":
+  case "fail-stop":
+    say({ ...(await driveIntoFailure(kv, (at) => say({ at }))), failures });
+    process.kill(process.pid, "SIGKILL");
     break;
   case "full":
     await fillDisk(kv);

@@ -1,8 +1,10 @@
 // What every kv engine promises (src/platform/kv.ts). Durability is tested in durability-kv.test.ts and kv-kill.test.ts.
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
+import type { MemoryKv } from "../../sim/platform/memory-kv.ts";
 import { STOP, type Kv, type KvRead, type KvRange, type ScanStep, type Tree } from "../../src/platform/kv.ts";
-import { ENGINES, engineUnderTest, rethrow } from "./kv-engines.ts";
+import { canInject, ENGINES, engineUnderTest, faulty, rethrow } from "./kv-engines.ts";
+import { driveIntoFailure, type FailureReport } from "./kv-failure.ts";
 
 const key = (text: string): Buffer => Buffer.from(text, "latin1");
 const EVERYTHING: KvRange = { start: Buffer.alloc(0), end: Buffer.alloc(4000, 0xff) };
@@ -437,6 +439,36 @@ for (const engine of ENGINES) {
       await kv.transact((tx) => tx.put("rows", key("room"), Buffer.alloc(9000)));
       assert.equal((await kv.read((tx) => tx.get("rows", key("room"))))?.length, 9000);
       assert.equal((await kv.read((tx) => list(tx, "bodies"))).length, stored - (stored >> 1));
+      await kv.close();
+    });
+
+    test("after a commit that failed nothing later is acknowledged, durable or shown", async (t) => {
+      if (engine !== "memory" && !canInject) return t.skip("needs strace and the right to trace");
+      const store = engineUnderTest(engine, t);
+      let report: FailureReport & { readonly failures: number };
+      if (store.directory === undefined) {
+        let failures = 0;
+        const kv = (await store.open({ failed: () => void failures++ })) as MemoryKv;
+        const reported = await driveIntoFailure(kv, (at) => {
+          if (at === 3) kv.disk.failNextCommit = true;
+        });
+        report = { ...reported, failures };
+        kv.crash();
+      } else {
+        report = JSON.parse(
+          faulty([engine, store.directory, "fail"], "fdatasync:error=EIO:when=9").stdout.trim().split("\n").at(-1)!,
+        );
+      }
+      assert.deepEqual(report.codes, ["kv.io", "kv.io", "kv.io", "kv.io", "kv.io"]);
+      assert.deepEqual([report.failure, report.failures], ["kv.io", 1]);
+      const kv = await store.open();
+      const rows = await kv.read((tx) => list(tx, "rows").map((row) => row.split("=")[0]!));
+      const { acknowledged } = report;
+      const expected = Array.from({ length: acknowledged }, (_, at) => [`row ${at}`, `waiting ${at}`]).flat();
+      // Of the failed batch nobody knows; of what came behind it nothing may be there.
+      const unknown = [`row ${acknowledged}`, `waiting ${acknowledged}`];
+      assert.deepEqual(rows.filter((name) => !unknown.includes(name)).sort(), expected.sort());
+      if (!rows.includes(unknown[0]!)) assert.ok(!rows.includes(unknown[1]!), "a later batch is there without the earlier one");
       await kv.close();
     });
 

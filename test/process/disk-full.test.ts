@@ -103,6 +103,45 @@ for (const engine of ["lmdb", "sqlite"])
       });
   });
 
+for (const engine of ["lmdb", "sqlite"])
+  test(`a full metadata_dir, ${engine}: what deletions free inside takes new objects, also after a restart`, {
+    timeout: 180_000,
+  }, async (t) => {
+    const disk = await SmallDisk.mount(64);
+    if (typeof disk === "string") return t.skip(disk);
+    const daemon = await Daemon.prepare({
+      settings: { db_engine: engine, block_gc_delay: "1s", command_window: "2s" },
+      metadataDir: `${disk.path}/meta`,
+    });
+    try {
+      await daemon.start();
+      const kept = new Map<string, number>();
+      await writeUntilFull(daemon, kept, 12_000, 8000);
+      assert.ok(kept.size > 500, `${kept.size} objects`);
+      // Others take the rest of the disk; nothing but what is inside the metadata is left.
+      disk.fill(64 << 10);
+      const [kept1, going] = [[...kept.keys()].slice(0, 50), [...kept.keys()].slice(50)];
+      for (const key of going) {
+        await daemon.s3.delete(BUCKET, key);
+        kept.delete(key);
+      }
+      assert.equal(kept1.length, kept.size);
+      const room = kept.size + (going.length >> 2);
+      for (let at = kept.size; at < room; at++) await writable(daemon, kept, 12_000);
+      await daemon.kill();
+      await daemon.start();
+      await allThere(daemon, kept, 12_000);
+      for (let at = 0; at < 50; at++) await writable(daemon, kept, 12_000);
+      assert.equal(await daemon.stop(), 0);
+      await daemon.start();
+      for (let at = 0; at < 50; at++) await writable(daemon, kept, 12_000);
+      await allThere(daemon, kept, 12_000);
+    } finally {
+      await daemon.dispose();
+      await disk.unmount();
+    }
+  });
+
 test("the map of lmdb is full (lmdb_map_size)", { timeout: 90_000 }, async () => {
   const daemon = await Daemon.prepare({ settings: { lmdb_map_size: "16MiB" } });
   try {

@@ -47,6 +47,7 @@ async function start(home: string, config: Config): Promise<NodeServer> {
     sync: metadataFsync,
     log,
     fatal,
+    failed: fatal,
   });
   const metrics = createMetrics();
   const node = await createNode(

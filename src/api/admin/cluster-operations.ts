@@ -53,7 +53,7 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
             hangarVersion: node.version,
             addr: node.address,
             hostname: node.hostname,
-            isUp: true,
+            isUp: works(node),
             lastSeenSecsAgo: null,
             role: roleOf(control, node.id),
             draining: false,
@@ -139,11 +139,11 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
 
 const MAX_BUCKETS_SUMMED = 1000;
 
-/** Health of the store: one node is healthy as soon as a layout gives it storage. */
+/** Health of the store: one node is healthy as soon as a layout gives it storage, and as long as it can serve. */
 export function clusterHealth({ control, node }: AdminContext): z.input<typeof health> {
   const layout = control.layout();
   const storage = layout.roles.filter(isStorage);
-  const up = storage.filter((role) => role.id === node.id).length;
+  const up = works(node) ? storage.filter((role) => role.id === node.id).length : 0;
   const partitions = layout.version === 0 ? 0 : (control.view.settings?.partitions ?? 0);
   const ok = up === storage.length && up > 0;
   return {
@@ -174,4 +174,8 @@ function roleOf(control: AdminContext["control"], id: string): { zone: string; t
 
 function shown(partition: Space): { available: number; total: number } {
   return { available: partition.availableBytes, total: partition.totalBytes };
+}
+
+function works(node: NodeFacts): boolean {
+  return !node.problems().some(({ isUnavailable }) => isUnavailable);
 }

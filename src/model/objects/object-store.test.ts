@@ -269,13 +269,15 @@ describe("trouble below", () => {
     const { world, bucket, data, put, text } = await open();
     await put("k", "the first bytes");
     const write = data.write.bind(data);
-    // The commit of the put's own command fails, not that of its references.
+    // Nobody hears of the put's own command, other than of its references.
+    const propose = world.host.propose.bind(world.host);
     data.write = async (...request) => {
       const written = await write(...request);
-      world.disk.failNextCommit = true;
+      world.host.propose = () => Promise.reject(new GroupError("group.unknown-outcome", "nobody knows"));
       return written;
     };
     await assert.rejects(put("k", "bytes of a lost put"), failsWith("service.unknown-outcome"));
+    world.host.propose = propose;
     data.write = write;
     assert.equal(await text("k"), "the first bytes");
     await data.drain();

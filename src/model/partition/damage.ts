@@ -26,27 +26,19 @@ export function isDamagedRow(rows: KvRead, tree: Tree, key: Uint8Array): boolean
 }
 
 /**
- * Scans forward as `KvRead.scan` does, over damaged rows too: their keys go to `onDamaged`, which may read (no scan is open then). Such a key
- * may be what has rotted, so it is a hint (`ofHint`), never a fact.
+ * Scans forward as `KvRead.scan` does, over damaged rows too: their keys go to `onDamaged`, which may read. Such a key may be what has rotted,
+ * so it is a hint (`ofHint`), never a fact.
  */
 export function scanOver(
   rows: KvRead,
   tree: Tree,
   { start, end }: Omit<KvRange, "reverse">,
-  { visit, onDamaged }: { readonly visit: (row: RowView) => ScanStep; readonly onDamaged?: (key: Buffer) => void },
+  {
+    visit,
+    onDamaged = () => undefined,
+  }: { readonly visit: (row: RowView) => ScanStep; readonly onDamaged?: (key: Buffer) => void },
 ): void {
-  for (let from = start; Buffer.compare(from, end) < 0; ) {
-    try {
-      rows.scan(tree, { start: from, end }, visit);
-      return;
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      const { key } = error as KvError;
-      if (key === undefined || Buffer.compare(key, from) < 0 || Buffer.compare(key, end) >= 0) throw error;
-      onDamaged?.(key);
-      from = Buffer.concat([key, Buffer.of(0)]);
-    }
-  }
+  rows.scan(tree, { start, end, onDamaged }, visit);
 }
 
 /** For a row of `bodies` that is not there although another one names it: only damage can have taken it. */

@@ -1,15 +1,23 @@
 import type { Database } from "lmdb";
 import { assert } from "../../util/assert.ts";
 import { CHECKSUM_BYTES, rowChecksum } from "../../util/row-checksum.ts";
-import { KvError, MAX_KEY_BYTES, STOP, type KvRange, type RowView, type ScanStep, type Tree, wrongChecksum } from "../kv.ts";
+import { damagedRow, KvError, MAX_KEY_BYTES, type KvRange, type RowView, type ScanStep, type Tree } from "../kv.ts";
 import type { BatchWrite } from "./kv-pipeline.ts";
+import { type PlacedRows, type RowCursor, scanTree, verifyAbsent, verifyPlace } from "./kv-search.ts";
 
 /** The parts of an lmdb database that are used here; lmdb's own types are generic over decoded values and leave out the buffers. */
 interface RawTree {
   getBinaryFast(key: Uint8Array): ReadBuffer | undefined;
-  getRange(options: object): { iterate(): { next(): { done?: boolean }; return(): unknown } };
+  getRange(options: object): RawRange;
   put(key: Uint8Array, value: WriteBuffer): unknown;
   remove(key: Uint8Array): unknown;
+}
+interface RawRange {
+  iterate(): RawIterator;
+}
+interface RawIterator {
+  next(): { done?: boolean };
+  return(): unknown;
 }
 /** lmdb's reused read buffer: `length` is overwritten with the size of the last value. */
 type ReadBuffer = Buffer & { readonly maxLength?: number };
@@ -52,7 +60,7 @@ export class RowCoding {
 const WRITE_BUFFER_BYTES = 64 * 1024;
 
 /** Rows of the environment: in lmdb's write transaction while a batch runs, else in its read snapshot. One object serves all calls. */
-export class LmdbTransaction implements BatchWrite {
+export class LmdbTransaction implements BatchWrite, PlacedRows {
   wrote = false;
   failure: KvError | undefined;
   /** A batch runs: writes are allowed. */
@@ -64,6 +72,9 @@ export class LmdbTransaction implements BatchWrite {
   readonly #trees: Readonly<Record<Tree, RawTree>>;
   readonly #coding: RowCoding;
   readonly #onDamage: (error: KvError) => void;
+  readonly #ranges: Readonly<Record<Tree, Ranges>>;
+  /** Damage was met since the start: from then on a write makes sure that it is not led astray. */
+  #damaged = false;
   #readBuffer: ReadBuffer | undefined;
   #read: Buffer = Buffer.alloc(0);
   #write: WriteBuffer = writeBuffer(WRITE_BUFFER_BYTES);
@@ -75,6 +86,11 @@ export class LmdbTransaction implements BatchWrite {
     this.#trees = trees as unknown as Readonly<Record<Tree, RawTree>>;
     this.#coding = coding;
     this.#onDamage = onDamage;
+    const ranges = (tree: Tree): Ranges => ({
+      up: openRange(this.#trees[tree], false),
+      down: openRange(this.#trees[tree], true),
+    });
+    this.#ranges = { rows: ranges("rows"), bodies: ranges("bodies") };
   }
 
   /** A new batch; `full`: there is no room, every put fails. */
@@ -98,34 +114,20 @@ export class LmdbTransaction implements BatchWrite {
     return size < 0 ? undefined : this.#read.subarray(0, size);
   }
 
-  scan(tree: Tree, { start, end, reverse = false }: KvRange, visit: (row: RowView) => ScanStep): void {
-    if (end.length === 0) return;
-    const rows = this.#trees[tree];
-    const row: RowView = { key: this.#read, keyStart: 0, keyEnd: 0, value: this.#read, valueStart: 0, valueEnd: 0 };
-    // One range for all seeks of this scan: lmdb reads its options anew in `iterate`, and making a range costs as much as a seek.
-    const options = reverse ? { start: end, end: start, reverse, exclusiveStart: true, inclusiveEnd: true } : { start, end };
-    const range = rows.getRange(options);
-    let seek: Uint8Array | undefined = options.start;
-    while (seek !== undefined) {
-      options.start = seek;
-      const cursor = range.iterate();
-      seek = undefined;
-      try {
-        while (cursor.next().done !== true) {
-          this.#show(tree, row);
-          const step = visit(row);
-          if (step === undefined) continue;
-          if (step !== STOP) {
-            assert(!reverse, "only forward scans seek");
-            seek = step;
-          }
-          break;
-        }
-      } finally {
-        cursor.return();
-      }
-      if (seek !== undefined && Buffer.compare(seek, end) >= 0) return;
-    }
+  scan(tree: Tree, range: KvRange, visit: (row: RowView) => ScanStep): void {
+    scanTree(this, tree, range, visit);
+  }
+
+  cursor(tree: Tree, from: Uint8Array, down: boolean): RowCursor {
+    const { up, down: downwards } = this.#ranges[tree];
+    const { range, options } = down ? downwards : up;
+    options.start = from;
+    return new LmdbCursor(range.iterate(), this, this.#coding);
+  }
+
+  onDamage(error: KvError): void {
+    this.#damaged = true;
+    this.#onDamage(error);
   }
 
   put(tree: Tree, key: Uint8Array, value: Uint8Array): void {
@@ -142,6 +144,7 @@ export class LmdbTransaction implements BatchWrite {
     this.wrote = true;
     this.writes += 1;
     this.putBytes += 3 * (key.length + size);
+    if (this.#damaged) this.#verifyPlace(tree, key);
     try {
       this.#trees[tree].put(key, stored); // lmdb has copied key and value when this returns
     } catch (error) {
@@ -154,6 +157,7 @@ export class LmdbTransaction implements BatchWrite {
     if (this.failure !== undefined) throw this.failure;
     this.wrote = true;
     this.writes += 1;
+    if (this.#damaged) this.#verifyPlace(tree, key);
     try {
       this.#trees[tree].remove(key);
     } catch (error) {
@@ -164,41 +168,88 @@ export class LmdbTransaction implements BatchWrite {
   /** Reads a row into #read; its size without the checksum, −1 when it is absent. */
   #load(tree: Tree, key: Uint8Array): number {
     const bytes = this.#trees[tree].getBinaryFast(key);
-    if (bytes === undefined) return -1;
-    this.#see(bytes);
+    if (bytes === undefined) {
+      verifyAbsent(this, tree, key);
+      return -1;
+    }
+    const read = this.see(bytes);
     const size = bytes.length - CHECKSUM_BYTES;
-    this.#verify(tree, key, 0, key.length, size);
-    return size;
+    if (size >= 0 && read.readUInt32LE(size) === rowChecksum(key, 0, key.length, read, 0, size)) return size;
+    const error = damagedRow(tree, key);
+    this.onDamage(error);
+    throw error;
   }
 
-  #show(tree: Tree, row: RowView): void {
-    const { keyBuffer, keyStart, keyEnd, valueBuffer, valueSize } = this.#coding;
-    this.#see(valueBuffer);
-    const size = valueSize - CHECKSUM_BYTES;
-    row.key = keyBuffer;
-    row.keyStart = keyStart;
-    row.keyEnd = keyEnd;
-    row.value = this.#read;
-    row.valueEnd = size;
-    this.#verify(tree, keyBuffer, keyStart, keyEnd, size);
+  #verifyPlace(tree: Tree, key: Uint8Array): void {
+    try {
+      verifyPlace(this, tree, key);
+    } catch (error) {
+      throw (this.failure = kvErrorOf(error));
+    }
   }
 
   /** A plain Buffer over lmdb's read buffer, whose own `length` lies; a new one only when lmdb has replaced its buffer by a larger one. */
-  #see(bytes: ReadBuffer): void {
-    if (bytes === this.#readBuffer) return;
+  see(bytes: ReadBuffer): Buffer {
+    if (bytes === this.#readBuffer) return this.#read;
     this.#read = Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.maxLength ?? bytes.length);
     // Only the reused buffer comes again; another object may be any size.
     this.#readBuffer = bytes.maxLength === undefined ? undefined : bytes;
-  }
-
-  #verify(tree: Tree, key: Uint8Array, keyStart: number, keyEnd: number, size: number): void {
-    const bytes = this.#read;
-    if (size >= 0 && bytes.readUInt32LE(size) === rowChecksum(key, keyStart, keyEnd, bytes, 0, size)) return;
-    const error = wrongChecksum(tree, key.subarray(keyStart, keyEnd));
-    this.#onDamage(error);
-    throw error;
+    return this.#read;
   }
 }
+
+interface Ranges {
+  readonly up: OpenRange;
+  readonly down: OpenRange;
+}
+
+/** One range for all seeks: lmdb reads its options anew in `iterate`, and making a range costs as much as a seek. */
+interface OpenRange {
+  readonly range: RawRange;
+  readonly options: { start: Uint8Array };
+}
+
+function openRange(rows: RawTree, down: boolean): OpenRange {
+  const start = Buffer.alloc(0);
+  const options = down ? { start, end: undefined, reverse: true } : { start };
+  return { range: rows.getRange(options), options };
+}
+
+/** A row shows what lmdb has copied into its buffers, until the next call to lmdb. */
+class LmdbCursor implements RowCursor {
+  key: Buffer = NOTHING;
+  keyStart = 0;
+  keyEnd = 0;
+  value: Buffer = NOTHING;
+  readonly valueStart = 0;
+  valueEnd = 0;
+  readonly #iterator: RawIterator;
+  readonly #rows: LmdbTransaction;
+  readonly #coding: RowCoding;
+
+  constructor(iterator: RawIterator, rows: LmdbTransaction, coding: RowCoding) {
+    this.#iterator = iterator;
+    this.#rows = rows;
+    this.#coding = coding;
+  }
+
+  next(): boolean {
+    if (this.#iterator.next().done === true) return false;
+    const coding = this.#coding;
+    this.key = coding.keyBuffer;
+    this.keyStart = coding.keyStart;
+    this.keyEnd = coding.keyEnd;
+    this.value = this.#rows.see(coding.valueBuffer);
+    this.valueEnd = coding.valueSize;
+    return true;
+  }
+
+  close(): void {
+    this.#iterator.return();
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
 
 function writeBuffer(size: number): WriteBuffer {
   return Object.assign(Buffer.allocUnsafeSlow(size), { start: 0, end: 0 });

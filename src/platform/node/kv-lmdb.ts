@@ -1,15 +1,14 @@
-import { statfs } from "node:fs/promises";
+import { join } from "node:path";
 import type { Database, RootDatabase } from "lmdb";
 import { KvError, type Kv, type KvRead, type KvStats, type KvWrite, type Tree } from "../kv.ts";
 import type { Log } from "../log.ts";
 import { kvErrorOf, LmdbTransaction, RowCoding } from "./kv-lmdb-rows.ts";
 import { type BatchWrite, CommitPipeline } from "./kv-pipeline.ts";
+import { isOutOfRoom } from "./kv-room.ts";
 import { syncDirectory } from "./sync-directory.ts";
 
 /** Keys of 4,000 bytes need it; pages of 4 KiB end at 1,978. */
 const PAGE_BYTES = 8192;
-/** A disk with less room is taken to be the reason of a failed write. */
-const FULL_DISK_BYTES = 16 << 20;
 
 export interface LmdbOptions {
   /** Directory of the environment (`db.lmdb` in metadata_dir); made when absent. */
@@ -21,6 +20,8 @@ export interface LmdbOptions {
   readonly log: Log;
   /** A transaction threw after it had written. Must not return. */
   readonly fatal: (error: unknown) => never;
+  /** A commit failed with kv.io; called before any promise of it settles. Should end the process (crash-only); else the store refuses everything. */
+  readonly failed: (error: KvError) => void;
 }
 
 /** Opens the default engine. An environment is open once in a process, and in one process. */
@@ -59,18 +60,17 @@ class LmdbKv implements Kv {
   readonly #mapSizeBytes: number;
   readonly #sync: boolean;
   readonly #log: Log;
+  readonly #onFailure: (error: KvError) => void;
   /** What the rows took when it was last measured. */
   #usedBytes: number;
   #closing: Promise<void> | undefined;
   #lastStats: KvStats | undefined;
   #commits = 0;
   #damagedRows = 0;
-  /** lmdb has given up: what is on disk is unknown until the next start, so nothing is answered any more. */
-  #broken: KvError | undefined;
 
   constructor(
     { root, abort }: { root: RootDatabase; abort: unknown },
-    { directory, mapSizeBytes, sync, log, fatal }: LmdbOptions,
+    { directory, mapSizeBytes, sync, log, fatal, failed }: LmdbOptions,
   ) {
     this.#root = root;
     this.#abort = abort;
@@ -78,6 +78,7 @@ class LmdbKv implements Kv {
     this.#mapSizeBytes = mapSizeBytes;
     this.#sync = sync;
     this.#log = log;
+    this.#onFailure = failed;
     const coding = new RowCoding();
     const { keyEncoder, encoder, encoding } = coding;
     const tree = (name: string): Database => root.openDB({ name, keyEncoder, encoder, encoding } as object as { name: string });
@@ -92,8 +93,11 @@ class LmdbKv implements Kv {
   }
 
   read<T>(fn: (tx: KvRead) => T): Promise<T> {
-    if (this.#broken !== undefined) return Promise.reject(this.#broken);
     return this.#pipeline.read(fn, this.#tx);
+  }
+
+  get failure(): KvError | undefined {
+    return this.#pipeline.failure;
   }
 
   stats(): KvStats {
@@ -122,7 +126,6 @@ class LmdbKv implements Kv {
   }
 
   async #commit(run: (tx: BatchWrite) => void): Promise<void> {
-    if (this.#broken !== undefined) throw this.#broken;
     const tx = this.#tx;
     const full = this.#isFull();
     tx.begin({ full });
@@ -141,34 +144,29 @@ class LmdbKv implements Kv {
       // lmdb grows its map by itself, so reaching our limit is no error of its own: the batch is taken back as a child, which costs a little more.
       await (full ? this.#root.childTransaction(batch as () => undefined) : this.#root.transaction(batch));
     } catch (error) {
-      throw await this.#failed(await causeOf(error));
+      throw this.#failed(await causeOf(error));
     }
     if (thrown !== undefined) throw thrown.error;
-    if (tx.failure !== undefined) throw await this.#failed(tx.failure);
+    if (tx.failure !== undefined) throw this.#failed(tx.failure);
     this.#usedBytes += tx.putBytes;
     if (tx.writes > 0) this.#commits += 1;
   }
 
-  /** What a failed batch means: nothing of it is kept; the store goes on unless lmdb has given its environment up. */
-  async #failed(cause: unknown): Promise<KvError> {
+  /**
+   * What a failed batch means. Without room nothing of it is kept and the store goes on. After anything else it must not: lmdb may have given its
+   * environment up, and version 3.5.6 writes past a buffer when it words why a write failed, so its heap can't be trusted. All this happens in
+   * the turn in which lmdb reports the failure, before a timer of its own trips over it.
+   */
+  #failed(cause: unknown): KvError {
     let error = kvErrorOf(cause);
-    // A write that the disk cuts short, as full disks do, is an I/O error to lmdb.
-    if (error.code === "kv.io" && (await this.#diskIsFull()))
+    // A write that is cut short, as full disks and quotas do it, is an I/O error to lmdb.
+    if (error.code === "kv.io" && isOutOfRoom(join(this.#directory, "data.mdb")))
       error = new KvError("kv.full", "the metadata store has no room: the disk is full", { cause: error });
-    if (this.#givenUp()) {
-      this.#broken = error;
-      this.#log.error({ err: error }, "the metadata store failed; nothing is read or written until the next start");
-    } else if (error.code === "kv.full") {
-      this.#log.warn({ err: error }, "the metadata store is full; writes are refused");
-    } else {
-      this.#log.error({ err: error }, "writing to the metadata store failed");
-    }
+    if (error.code !== "kv.io" && this.#givenUp())
+      error = new KvError("kv.io", "the metadata store failed: lmdb has given it up", { cause: error });
+    if (error.code === "kv.io") this.#onFailure(error);
+    else if (error.code === "kv.full") this.#log.warn({ err: error }, "the metadata store is full; writes are refused");
     return error;
-  }
-
-  async #diskIsFull(): Promise<boolean> {
-    const { bavail, bsize } = await statfs(this.#directory);
-    return bavail * bsize < FULL_DISK_BYTES;
   }
 
   /** When writing its meta page fails lmdb refuses every new transaction, also of readers; a write would then never settle. */

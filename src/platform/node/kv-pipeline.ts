@@ -33,6 +33,7 @@ interface Job {
 /**
  * Group commit, the same for every engine: calls that arrive while a commit is under way wait and share the next one.
  * One batch at a time, calls in order, each settled after the commit that holds it.
+ * After a commit that failed with kv.io nobody knows what is on disk; no later batch may run, or it would be durable where an earlier one is not.
  */
 export class CommitPipeline {
   readonly #engine: CommitEngine;
@@ -41,6 +42,7 @@ export class CommitPipeline {
   #waiting: Job[] = [];
   #batch: Job[] = [];
   #closed = false;
+  #failure: KvError | undefined;
   #idle: (() => void) | undefined;
   #running = false;
   #inBatch = false;
@@ -62,7 +64,8 @@ export class CommitPipeline {
   }
 
   transact<T>(fn: (tx: KvWrite) => T): Promise<T> {
-    if (this.#closed) return Promise.reject(new KvError("kv.closed", "the store is closed"));
+    const refusal = this.#refusal();
+    if (refusal !== undefined) return Promise.reject(refusal);
     return new Promise<T>((resolve, reject) => {
       this.#waiting.push({ fn, resolve, reject, failed: false, outcome: undefined });
       if (!this.#running) this.#start();
@@ -78,13 +81,19 @@ export class CommitPipeline {
     });
   }
 
-  get closed(): boolean {
-    return this.#closed;
+  /** The kv.io that a commit failed with. */
+  get failure(): KvError | undefined {
+    return this.#failure;
+  }
+
+  #refusal(): KvError | undefined {
+    return this.#closed ? new KvError("kv.closed", "the store is closed") : this.#failure;
   }
 
   /** Runs a read of the last flushed state at once; `tx` reads it. Refused after `close`, and inside a transaction, whose writes it might show. */
   read<T>(fn: (tx: KvRead) => T, tx: KvRead): Promise<T> {
-    if (this.#closed) return Promise.reject(new KvError("kv.closed", "the store is closed"));
+    const refusal = this.#refusal();
+    if (refusal !== undefined) return Promise.reject(refusal);
     try {
       assert(!this.#inBatch, "a transaction reads through itself, never through the store");
       const result = fn(tx);
@@ -137,8 +146,10 @@ export class CommitPipeline {
   }
 
   #failBatch(error: unknown): void {
-    // A transaction that could not even begin has run nothing: then all that wait are refused.
-    const batch = this.#batch.length > 0 ? this.#batch : this.#waiting.splice(0);
+    if (error instanceof KvError && error.code === "kv.io") this.#failure = error;
+    // A transaction that could not even begin has run nothing: then all that wait are refused. So are they after the last batch there will be.
+    const batch = this.#batch;
+    if (batch.length === 0 || this.#failure !== undefined) batch.push(...this.#waiting.splice(0));
     this.#batch = [];
     for (const job of batch) job.reject(job.failed && !(job.outcome instanceof KvError) ? job.outcome : error);
     this.#next();

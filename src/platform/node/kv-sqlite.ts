@@ -15,6 +15,7 @@ import { KvError, type Kv, type KvRead, type KvStats, type KvWrite } from "../kv
 import type { Log } from "../log.ts";
 import { type BatchWrite, CommitPipeline } from "./kv-pipeline.ts";
 import { sqliteErrorOf, SqliteTransaction } from "./kv-sqlite-rows.ts";
+import { isOutOfRoom } from "./kv-room.ts";
 import { syncDirectory } from "./sync-directory.ts";
 
 const PAGE_BYTES = 4096;
@@ -35,6 +36,8 @@ export interface SqliteOptions {
   readonly log: Log;
   /** A transaction threw after it had written. Must not return. */
   readonly fatal: (error: unknown) => never;
+  /** A commit failed with kv.io; called before any promise of it settles. Should end the process (crash-only); else the store refuses everything. */
+  readonly failed: (error: KvError) => void;
 }
 
 /** Opens the second engine. A file is open once. */
@@ -62,19 +65,23 @@ class SqliteKv implements Kv {
   readonly #pipeline: CommitPipeline;
   readonly #sync: boolean;
   readonly #log: Log;
+  readonly #onFailure: (error: KvError) => void;
+  readonly #logFile: string;
   readonly #files: { readonly database: number; readonly log: number };
   #logPages = 0;
+  /** The log could not get longer: copied into the database file it starts anew, in the room that it has. */
+  #logIsFull = false;
+  readonly #figures = new Map<string, StatementSync>();
   #closing: Promise<void> | undefined;
   #lastStats: KvStats | undefined;
   #commits = 0;
   #fsyncs = 0;
   #damagedRows = 0;
-  /** A flush failed: what is on disk is unknown until the next start, so nothing is answered any more. */
-  #broken: KvError | undefined;
 
-  constructor(connect: () => DatabaseSync, { file, sync, maxSizeBytes, log, fatal }: SqliteOptions) {
+  constructor(connect: () => DatabaseSync, { file, sync, maxSizeBytes, log, fatal, failed }: SqliteOptions) {
     this.#sync = sync;
     this.#log = log;
+    this.#onFailure = failed;
     const writer = connect();
     writer.exec(`PRAGMA page_size = ${PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0;
       PRAGMA cache_size = -${CACHE_KIB};
@@ -88,7 +95,8 @@ class SqliteKv implements Kv {
     const checkpointer = connect();
     checkpointer.exec("PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0; SELECT count(*) FROM rows LIMIT 1");
     // Own descriptors for flushing. Closing one drops SQLite's locks on that file, so they are closed after the connections.
-    this.#files = { database: openSync(file, "r+"), log: openSync(`${file}-wal`, "r+") };
+    this.#logFile = `${file}-wal`;
+    this.#files = { database: openSync(file, "r+"), log: openSync(this.#logFile, "r+") };
     // What a killed process had written but not flushed is read again: it has to be on disk before anyone sees it.
     if (sync) {
       fdatasyncSync(this.#files.log);
@@ -107,8 +115,9 @@ class SqliteKv implements Kv {
       checkpoint: checkpointer.prepare("PRAGMA wal_checkpoint(PASSIVE)"),
     };
     const onDamage = (error: KvError): void => this.#onDamage(error);
-    this.#write = new SqliteTransaction(writer, { writable: true, onDamage });
-    this.#read = new SqliteTransaction(reader, { writable: false, onDamage });
+    const hasDamage = (): boolean => this.#damagedRows > 0;
+    this.#write = new SqliteTransaction(writer, { writable: true, hasDamage, onDamage });
+    this.#read = new SqliteTransaction(reader, { writable: false, hasDamage, onDamage });
     this.#pipeline = new CommitPipeline({ commit: (run) => this.#commit(run) }, { fatal, nowMs: () => performance.now() });
     this.#pin();
   }
@@ -118,13 +127,20 @@ class SqliteKv implements Kv {
   }
 
   read<T>(fn: (tx: KvRead) => T): Promise<T> {
-    if (this.#broken !== undefined) return Promise.reject(this.#broken);
     return this.#pipeline.read(fn, this.#read);
+  }
+
+  get failure(): KvError | undefined {
+    return this.#pipeline.failure;
   }
 
   stats(): KvStats {
     if (this.#lastStats !== undefined) return this.#lastStats;
-    const number = (sql: string): number => Number(Object.values(this.#reader.prepare(sql).get() ?? {})[0] ?? 0);
+    const number = (sql: string): number => {
+      let statement = this.#figures.get(sql);
+      if (statement === undefined) this.#figures.set(sql, (statement = this.#reader.prepare(sql)));
+      return Number(Object.values(statement.get() ?? {})[0] ?? 0);
+    };
     return {
       engine: "sqlite",
       rows: {
@@ -157,15 +173,14 @@ class SqliteKv implements Kv {
 
   async #commit(run: (tx: BatchWrite) => void): Promise<void> {
     await undefined; // calls of this turn of the event loop come along
-    if (this.#broken !== undefined) throw this.#broken;
-    if (this.#logPages >= CHECKPOINT_PAGES) await this.#checkpoint();
+    if (this.#logPages >= CHECKPOINT_PAGES || this.#logIsFull) await this.#shortenLog();
     const { begin, commit, rollback } = this.#statements;
     const tx = this.#write;
     tx.begin();
     try {
       begin.run();
     } catch (error) {
-      throw this.#logged(sqliteErrorOf(error));
+      throw this.#failed(sqliteErrorOf(error));
     }
     try {
       run(tx);
@@ -178,14 +193,13 @@ class SqliteKv implements Kv {
       commit.run();
     } catch (error) {
       if (this.#writer.isTransaction) rollback.run();
-      throw this.#logged(sqliteErrorOf(error));
+      throw this.#failed(sqliteErrorOf(error));
     }
     if (tx.writes === 0) return;
     await this.#flush(this.#files.log);
     this.#logPages += 2 * tx.writes; // an estimate, corrected by each checkpoint
     this.#commits += 1;
-    this.#statements.unpin.run();
-    this.#pin();
+    this.#moveOn();
   }
 
   /** The reader sees what is flushed now, until the next call. No batch is committed and not flushed at this moment. */
@@ -194,18 +208,37 @@ class SqliteKv implements Kv {
     this.#statements.snapshot.get(); // SQLite takes the snapshot with the first read
   }
 
+  #moveOn(): void {
+    try {
+      this.#statements.unpin.run();
+      this.#pin();
+    } catch (error) {
+      throw this.#failed(sqliteErrorOf(error));
+    }
+  }
+
+  /** Without room for the copy the batch is tried all the same: the log may have some left, and what deletes makes room. */
+  async #shortenLog(): Promise<void> {
+    this.#logIsFull = false;
+    try {
+      await this.#checkpoint();
+    } catch (error) {
+      if (!(error instanceof KvError) || error.code !== "kv.full") throw error;
+    }
+  }
+
   async #checkpoint(): Promise<void> {
-    const { checkpoint, unpin } = this.#statements;
+    const { checkpoint } = this.#statements;
     let done: { log: number; checkpointed: number };
     try {
       done = checkpoint.get() as typeof done;
     } catch (error) {
-      throw this.#logged(sqliteErrorOf(error));
+      throw this.#failed(sqliteErrorOf(error));
     }
     await this.#flush(this.#files.database);
     this.#logPages = done.log - done.checkpointed;
-    unpin.run();
-    this.#pin(); // off the log, so that it can start anew
+    this.#logIsFull = false;
+    this.#moveOn(); // off the log, so that it can start anew
   }
 
   async #flush(file: number): Promise<void> {
@@ -214,14 +247,22 @@ class SqliteKv implements Kv {
     try {
       await flush(file);
     } catch (error) {
-      this.#broken = new KvError("kv.io", "the metadata store could not be flushed to disk", { cause: error });
-      throw this.#logged(this.#broken);
+      // Also on a full disk: what the system had taken and could not write is lost, and nobody knows which pages those were.
+      const failure = new KvError("kv.io", "the metadata store could not be flushed to disk", { cause: error });
+      this.#onFailure(failure);
+      throw failure;
     }
   }
 
-  #logged(error: KvError): KvError {
-    if (error.code === "kv.full") this.#log.warn({ err: error }, "the metadata store is full; writes are refused");
-    else this.#log.error({ err: error }, "the metadata store failed");
+  #failed(cause: KvError): KvError {
+    let error = cause;
+    if (error.code === "kv.io" && isOutOfRoom(this.#logFile))
+      error = new KvError("kv.full", "the metadata store has no room: the disk is full", { cause });
+    if (error.code === "kv.io") this.#onFailure(error);
+    else if (error.code === "kv.full") {
+      this.#logIsFull = true;
+      this.#log.warn({ err: error }, "the metadata store is full; writes are refused");
+    }
     return error;
   }
 
