@@ -34,8 +34,8 @@ const directories = await openDataDirectories(
   { directories: [{ path: join(root, "data") }], statePath: join(root, "data_directories") },
   { disk, random: nodeRandom() },
 );
-const blocks = new FileBlockStore(
-  { gcDelayMs: 600_000, sync: true, compressionLevel: 1 },
+const blocks = await FileBlockStore.open(
+  { gcDelayMs: 600_000, sync: true, compressionLevel: 1, quarantineKeepMs: 600_000 },
   { directories, clock, disk, cpu, log },
 );
 

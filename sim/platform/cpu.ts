@@ -12,6 +12,7 @@ import type {
   ReadBlock,
   WriteBlock,
 } from "../../src/platform/cpu.ts";
+import { DiskError } from "../../src/platform/disk.ts";
 import { compressIfSmaller } from "../../src/platform/node/block-files.ts";
 import { Hashers } from "../../src/platform/node/hashers.ts";
 import type { Hash } from "../../src/util/ids.ts";
@@ -77,6 +78,7 @@ export class SimCpu implements Cpu {
     data,
     hash,
     paths,
+    devices = [],
     verify,
     digests: wanted = [],
     compressionLevel,
@@ -87,7 +89,10 @@ export class SimCpu implements Cpu {
     const actual = sha256(data);
     if (verify && actual !== hash) return { outcome: "wrong-hash", actual, digests };
     const corrupted: string[] = [];
-    for (const path of paths)
+    for (const [at, path] of paths.entries()) {
+      const device = devices[at];
+      if (device !== undefined && this.#disk.image.deviceOf(path) !== device)
+        throw new DiskError("disk.away", path, "another file system is mounted there");
       for (const suffix of ["", ".zst"]) {
         const stored = await this.#disk.read(path + suffix);
         if (stored === undefined) continue;
@@ -99,6 +104,7 @@ export class SimCpu implements Cpu {
         await this.#disk.rename(path + suffix, `${path}${suffix}.corrupted`);
         corrupted.push(`${path}${suffix}.corrupted`);
       }
+    }
     const packed = compressionLevel === undefined ? undefined : compressIfSmaller(data, compressionLevel);
     await this.#write(paths[0] + (packed ? ".zst" : ""), packed ?? data, sync);
     return { outcome: "written", storedSize: (packed ?? data).byteLength, digests, corrupted };

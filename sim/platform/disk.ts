@@ -1,6 +1,14 @@
 // The disk of tests and of the simulator: files in memory, with what a power cut does to what was not synced, full disks, I/O errors, bit rot.
 import type { Clock } from "../../src/platform/clock.ts";
-import { type DirectoryEntry, type Disk, DiskError, type DiskErrorCode, type FileStat } from "../../src/platform/disk.ts";
+import {
+  type DirectoryEntry,
+  type Disk,
+  DiskError,
+  type DiskErrorCode,
+  type FileLock,
+  type FileStat,
+  type WriteOptions,
+} from "../../src/platform/disk.ts";
 import { assert } from "../../src/util/assert.ts";
 
 interface Inode {
@@ -18,12 +26,24 @@ export class SimDiskImage {
   readonly #durableNames = new Map<string, Node>();
   /** Per directory: names that changed since it was synced, each with the change it was: a rename is one change of two names. */
   readonly #dirty = new Map<string, Map<string, object>>();
+  /** Files that a living process has locked: "DEVICE:PATH". */
+  readonly locked = new Set<string>();
+  /** Where another file system begins, and its number; everything else is on file system 1. */
+  readonly devices = new Map<string, number>();
   capacityBytes = Number.POSITIVE_INFINITY;
   usedBytes = 0;
 
   link(path: string, node: Node, change: object = {}): void {
     this.names.set(path, node);
     this.#touched(path, change);
+  }
+
+  deviceOf(path: string): number {
+    for (let each = path; each !== "/" && each !== ""; each = parentOf(each)) {
+      const device = this.devices.get(each);
+      if (device !== undefined) return device;
+    }
+    return 1;
   }
 
   unlink(path: string, change: object = {}): void {
@@ -103,6 +123,7 @@ export class SimDisk implements Disk {
   readonly #clock: Clock | undefined;
   readonly #delayMs: () => number;
   readonly #fault: (operation: string, path: string) => DiskErrorCode | undefined;
+  readonly #locks = new Set<string>();
   #crashed = false;
   #asideCount = 0;
 
@@ -116,10 +137,13 @@ export class SimDisk implements Disk {
   /** The process is gone, and with it the power: see SimDiskImage.crash. */
   crash(random: () => number): void {
     this.#crashed = true;
+    for (const name of this.#locks) this.image.locked.delete(name);
     this.image.crash(random);
   }
 
-  writeDurable(path: string, pieces: readonly Uint8Array[], options: { readonly sync: boolean }): Promise<void> {
+  writeDurable(path: string, pieces: readonly Uint8Array[], options: WriteOptions): Promise<void> {
+    if (options.device !== undefined && this.image.deviceOf(path) !== options.device)
+      return Promise.reject(new DiskError("disk.away", path, "another file system is mounted there"));
     return this.writeAside({ path, aside: `${path}.sim-d${this.#asideCount++}.tmp`, bytes: Buffer.concat(pieces), ...options });
   }
 
@@ -199,8 +223,9 @@ export class SimDisk implements Disk {
     return this.#step("stat", path, () => {
       const node = this.image.names.get(path);
       if (node === undefined) return undefined;
-      if (node === "directory") return { sizeBytes: 0, modifiedMs: 0, directory: true };
-      return { sizeBytes: node.content.byteLength, modifiedMs: node.modifiedMs, directory: false };
+      const device = this.image.deviceOf(path);
+      if (node === "directory") return { sizeBytes: 0, modifiedMs: 0, directory: true, device, inode: 0 };
+      return { sizeBytes: node.content.byteLength, modifiedMs: node.modifiedMs, directory: false, device, inode: 0 };
     });
   }
 
@@ -222,10 +247,32 @@ export class SimDisk implements Disk {
     });
   }
 
+  removeDirectory(path: string): Promise<boolean> {
+    return this.#step("remove", path, () => {
+      const { names } = this.image;
+      if (names.get(path) !== "directory" || [...names.keys()].some((each) => parentOf(each) === path)) return false;
+      this.image.unlink(path);
+      return true;
+    });
+  }
+
   space(path: string): Promise<{ readonly availableBytes: number; readonly totalBytes: number }> {
     return this.#step("stat", path, () => {
       const { capacityBytes, usedBytes } = this.image;
       return { availableBytes: capacityBytes - usedBytes, totalBytes: capacityBytes };
+    });
+  }
+
+  lock(path: string): Promise<FileLock | undefined> {
+    return this.#step("lock", path, () => {
+      const { locked } = this.image;
+      const name = `${this.image.deviceOf(path)}:${path}`;
+      if (locked.has(name)) return undefined;
+      const empty = new Uint8Array();
+      if (!this.image.names.has(path)) this.image.link(path, { content: empty, durable: empty, modifiedMs: this.#wallMs() });
+      locked.add(name);
+      this.#locks.add(name);
+      return { release: () => void (this.#locks.delete(name) && locked.delete(name)) };
     });
   }
 

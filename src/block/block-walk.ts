@@ -1,7 +1,6 @@
 import type { Disk } from "../platform/disk.ts";
 import { type Hash, isHex } from "../util/ids.ts";
-import type { DataDirectories } from "./data-directories.ts";
-import { ASIDE_SUFFIX, COMPRESSED_SUFFIX, CORRUPTED_SUFFIX } from "./file-block-store.ts";
+import { ASIDE_SUFFIX, COMPRESSED_SUFFIX, CORRUPTED_SUFFIX, type DataDirectories } from "./data-directories.ts";
 
 /** A file found on a walk. `aside`: being written, or left by a process that died while writing. */
 export interface FoundFile {

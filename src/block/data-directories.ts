@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Disk } from "../platform/disk.ts";
+import { type Disk, DiskError, type FileLock } from "../platform/disk.ts";
 import type { Random } from "../platform/random.ts";
 import { isHex } from "../util/ids.ts";
 
@@ -18,6 +18,23 @@ export interface DataDirectory {
   readonly id: string;
   readonly capacityBytes: number;
   readonly readOnly: boolean;
+  readonly presence: Presence;
+}
+
+/** What lies at a directory's path now; kept true by DirectoryWatch. */
+export interface Presence {
+  /** The file system, and the directory on it, that carry the marker. */
+  device: number;
+  inode: number;
+  /** Why the directory can't be used now: a sentence. */
+  away: string | undefined;
+  /** Keeps other daemons off. Undefined: a directory that is only read from, where no file can be made. */
+  lock: HeldLock | undefined;
+}
+
+export interface HeldLock extends FileLock {
+  readonly device: number;
+  readonly inode: number;
 }
 
 /** The data directories can't be used as they are; the message says which and what to do. */
@@ -49,13 +66,20 @@ export class DataDirectories {
     return this.#rankedOf(hash).map((directory) => pathIn(directory.path, hash));
   }
 
-  /** Paths for a new file: writable roots in order of preference, and then those that are only read. */
-  writablePathsOf(hash: string): { readonly writable: readonly string[]; readonly readOnly: readonly string[] } {
-    const ranked = this.#rankedOf(hash);
-    return {
-      writable: ranked.filter(({ readOnly }) => !readOnly).map(({ path }) => pathIn(path, hash)),
-      readOnly: ranked.filter(({ readOnly }) => readOnly).map(({ path }) => pathIn(path, hash)),
-    };
+  /** Directories for a new file: writable ones that are here, in order of preference, and then those that are only read. */
+  placesOf(hash: string): { readonly writable: readonly DataDirectory[]; readonly readOnly: readonly DataDirectory[] } {
+    const here = this.#rankedOf(hash).filter(({ presence }) => presence.away === undefined);
+    return { writable: here.filter(({ readOnly }) => !readOnly), readOnly: here.filter(({ readOnly }) => readOnly) };
+  }
+
+  /** Why blocks can't be reached now: a sentence a directory; empty when all are here. */
+  away(): readonly string[] {
+    return this.all.flatMap(({ presence }) => presence.away ?? []);
+  }
+
+  /** Lets other daemons have the directories. */
+  release(): void {
+    for (const { presence } of this.all) presence.lock?.release();
   }
 
   /** The root where a block belongs. */
@@ -71,72 +95,141 @@ export class DataDirectories {
 
 export const SLICES = 1024;
 
+export const COMPRESSED_SUFFIX = ".zst";
+export const CORRUPTED_SUFFIX = ".corrupted";
+export const ASIDE_SUFFIX = ".tmp";
+
 export function pathIn(root: string, hash: string): string {
   return `${root}/${hash.slice(0, 2)}/${hash.slice(2, 4)}/${hash}`;
 }
 
 /**
- * Opens the data directories at start: makes and marks new ones, and refuses when one that was in use lacks its marker or has
- * another's: its disk is not mounted, and writing there would fill the wrong disk and miss every block.
+ * Opens the data directories at start: makes and marks new ones, locks all, and refuses when one that was in use lacks its marker or has
+ * another's (its disk is not mounted, and writing there would fill the wrong disk and miss every block), or when another daemon has it.
  *
  * @param statePath  a small file in the metadata directory that remembers which directories were in use.
+ * @param proven     paths of directories that are this store's for certain: a marker that was lost is made anew.
  * @throws DataDirectoryError
  */
 export async function openDataDirectories(
-  { directories, statePath }: { readonly directories: readonly DataDirectoryOptions[]; readonly statePath: string },
+  options: {
+    readonly directories: readonly DataDirectoryOptions[];
+    readonly statePath: string;
+    readonly proven?: ReadonlySet<string>;
+  },
   { disk, random }: { readonly disk: Disk; readonly random: Random },
 ): Promise<DataDirectories> {
+  const { directories, statePath, proven = new Set() } = options;
   if (!directories.some(({ readOnly }) => !readOnly))
     throw new DataDirectoryError(directories[0]?.path ?? "", "data_dir: at least one directory must be writable");
   const known = await readState(disk, statePath);
   const opened: DataDirectory[] = [];
-  for (const { path, capacityBytes = 1, readOnly = false } of directories) {
-    const id = await identify({ disk, random, path, readOnly, expected: known.get(path) });
-    const twin = opened.find((other) => other.id === id);
-    if (twin)
-      throw new DataDirectoryError(path, `data_dir: ${path} and ${twin.path} are the same disk (both carry the marker ${id})`);
-    opened.push({ path, id, capacityBytes, readOnly });
-  }
-  if (opened.length !== known.size || opened.some(({ path, id }) => known.get(path) !== id)) {
-    const lines = opened.map(({ path, id }) => `  ${JSON.stringify({ path, id })}`); // One line each: that is what an operator is told to remove.
-    const state = `{"directories": [\n${lines.join(",\n")}\n]}\n`;
-    await disk.writeDurable(statePath, [new TextEncoder().encode(state)], { sync: true });
+  try {
+    for (const { path, capacityBytes = 1, readOnly = false } of directories) {
+      const one = { disk, random, path, readOnly, expected: known.get(path), isProven: proven.has(path) };
+      const before = await markerOf(one);
+      const twin = before !== undefined && opened.find((other) => other.id === before);
+      if (twin)
+        throw new DataDirectoryError(
+          path,
+          `data_dir: ${path} and ${twin.path} are the same disk (both carry the marker ${before})`,
+        );
+      if (before === undefined && !readOnly) await disk.makeDirectory(path);
+      const lock = await lockDirectory(disk, path, readOnly);
+      try {
+        const id = await identify(one);
+        const { device, inode } = await statDirectory(disk, path);
+        opened.push({ path, id, capacityBytes, readOnly, presence: { device, inode, away: undefined, lock } });
+      } catch (error) {
+        lock?.release();
+        throw error;
+      }
+    }
+    if (opened.length !== known.size || opened.some(({ path, id }) => known.get(path) !== id)) {
+      const lines = opened.map(({ path, id }) => `  ${JSON.stringify({ path, id })}`); // One line each: that is what an operator is told to remove.
+      const state = `{"directories": [\n${lines.join(",\n")}\n]}\n`;
+      await disk.writeDurable(statePath, [new TextEncoder().encode(state)], { sync: true });
+    }
+  } catch (error) {
+    for (const { presence } of opened) presence.lock?.release();
+    throw error;
   }
   return new DataDirectories(opened);
 }
 
-async function identify(one: {
+/** @throws DataDirectoryError when another daemon has it */
+export async function lockDirectory(disk: Disk, path: string, readOnly: boolean): Promise<HeldLock | undefined> {
+  const file = `${path}/${LOCK_FILE}`;
+  let lock: FileLock | undefined;
+  try {
+    lock = await disk.lock(file);
+  } catch (error) {
+    // Where no file can be made none can be removed either.
+    if (readOnly && error instanceof DiskError && error.code === "disk.denied") return undefined;
+    throw error;
+  }
+  if (lock === undefined)
+    throw new DataDirectoryError(
+      path,
+      `data_dir: another daemon is running on ${path} (it holds ${file}); each would remove the other's blocks: stop it, or give this one a folder of its own`,
+    );
+  const { device, inode } = await statDirectory(disk, file);
+  return { device, inode, release: () => lock.release() };
+}
+
+async function statDirectory(disk: Disk, path: string): Promise<{ readonly device: number; readonly inode: number }> {
+  const found = await disk.stat(path);
+  if (found === undefined) throw new DataDirectoryError(path, `data_dir: ${path} went away while it was being opened`);
+  return found;
+}
+
+interface Candidate {
   readonly disk: Disk;
   readonly random: Random;
   readonly path: string;
   readonly readOnly: boolean;
+  /** The marker that the directory had when it was last in use. */
   readonly expected: string | undefined;
-}): Promise<string> {
-  const { disk, random, path, readOnly, expected } = one;
-  const marker = `${path}/${MARKER}`;
-  const found = await disk.read(marker);
-  const text = found && new TextDecoder().decode(found).trim();
+  readonly isProven: boolean;
+}
+
+/** The marker that a directory carries; undefined when it may be given one. */
+async function markerOf({ disk, path, readOnly, expected, isProven }: Candidate): Promise<string | undefined> {
+  const text = await readMarker(disk, path);
   if (text !== undefined && !isHex(text, 16))
-    throw new DataDirectoryError(path, `data_dir: ${marker} is damaged (32 hex digits expected); ${HOW_TO_REPLACE}`);
-  if (expected !== undefined && text === undefined)
+    throw new DataDirectoryError(path, `data_dir: ${path}/${MARKER} is damaged (32 hex digits expected); ${HOW_TO_REPLACE}`);
+  if (expected !== undefined && text === undefined && !isProven)
     throw new DataDirectoryError(
       path,
       `data_dir: ${path} was in use but ${MARKER} is not there: is its disk mounted? If its blocks are lost for good, ${HOW_TO_REPLACE}`,
     );
-  if (expected !== undefined && text !== expected)
+  if (expected !== undefined && text !== undefined && text !== expected)
     throw new DataDirectoryError(
       path,
       `data_dir: ${path} carries the marker ${text}, but ${expected} was in use there: another disk is mounted; ${HOW_TO_REPLACE}`,
     );
-  if (text !== undefined) return text;
-  if (readOnly)
+  if (text === undefined && readOnly)
     throw new DataDirectoryError(path, `data_dir: ${path} is read_only and has no ${MARKER}: no blocks were ever kept there`);
-  const id = Buffer.from(random.bytes(16)).toString("hex");
-  await disk.writeDurable(marker, [new TextEncoder().encode(id + "\n")], { sync: true });
+  return text;
+}
+
+export async function readMarker(disk: Disk, path: string): Promise<string | undefined> {
+  const found = await disk.read(`${path}/${MARKER}`);
+  return found && new TextDecoder().decode(found).trim();
+}
+
+async function identify(one: Candidate): Promise<string> {
+  const { disk, random, path, expected } = one;
+  const found = await markerOf(one);
+  if (found !== undefined) return found;
+  const id = expected ?? Buffer.from(random.bytes(16)).toString("hex");
+  await disk.writeDurable(`${path}/${MARKER}`, [new TextEncoder().encode(id + "\n")], { sync: true });
   return id;
 }
 
 export const MARKER = "hangar-marker";
+/** Locked by the daemon that runs on the directory. */
+export const LOCK_FILE = "hangar-lock";
 const HOW_TO_REPLACE = "remove its line from `data_directories` in metadata_dir and start again";
 
 async function readState(disk: Disk, path: string): Promise<Map<string, string>> {

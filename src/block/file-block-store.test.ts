@@ -16,6 +16,7 @@ import { Rebalance } from "./rebalance.ts";
 import { Scrub } from "./scrub.ts";
 
 const GC_DELAY_MS = 1000;
+const KEEP_MS = 100_000;
 const STATE = "/meta/data_directories";
 const hashers = await SimCpu.loadHashers();
 const random = simulatedRandom(42);
@@ -34,10 +35,12 @@ beforeEach(async () => {
   await disk.makeDirectory("/meta");
 });
 
+/** As a process that begins after the one before it has ended. */
 async function open(directories: readonly DataDirectoryOptions[] = [{ path: "/data" }]): Promise<FileBlockStore> {
+  disk.image.locked.clear();
   const opened = await openDataDirectories({ directories, statePath: STATE }, { disk, random });
-  const options = { gcDelayMs: GC_DELAY_MS, sync: true, compressionLevel: 1 };
-  return new FileBlockStore(options, { directories: opened, clock, disk, cpu: new SimCpu({ hashers, disk }), log });
+  const options = { gcDelayMs: GC_DELAY_MS, sync: true, compressionLevel: 1, quarantineKeepMs: KEEP_MS };
+  return FileBlockStore.open(options, { directories: opened, clock, disk, cpu: new SimCpu({ hashers, disk }), log });
 }
 
 const pass = (ms: number): Promise<unknown> => time.run({ untilMs: time.nowMs + ms });

@@ -51,6 +51,8 @@ const SAVE_EVERY_MS = 60 * 1000;
 /** A pause ends by itself. */
 const LONGEST_PAUSE_MS = DAY_MS;
 const DEFAULT_TRANQUILITY = 4;
+/** How soon a scrub goes on after a data folder is back. */
+const AWAY_MS = 10_000;
 
 /**
  * Reads every block now and then and verifies it, so that silent damage is found while another copy still exists. By itself every 25–35 days
@@ -99,6 +101,8 @@ export class Scrub implements Worker {
   async work(): Promise<WorkStep> {
     const { clock } = this.#parts;
     const state = this.#state;
+    // A scrub that passes over a disk which is not there would count as one.
+    if (this.#parts.store.directories.away().length > 0) return { state: "idle", delayMs: AWAY_MS };
     if (state.pausedUntilMs !== undefined) {
       const leftMs = state.pausedUntilMs - clock.wallMs();
       if (leftMs > 0) return { state: "idle", delayMs: Math.min(leftMs, DAY_MS / 24) };

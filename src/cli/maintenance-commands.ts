@@ -2,7 +2,7 @@ import { Argument, type Command } from "commander";
 import type { AdminClient } from "./admin-client.ts";
 import type { PerNode } from "./answers.ts";
 import { CommandError } from "./fail.ts";
-import { print, table, whole } from "./text.ts";
+import { print, siSize, table, whole } from "./text.ts";
 
 /** `hangar worker`, `block`, `repair`, `meta`: what goes on in the background, and what is started by hand. */
 export function addMaintenanceCommands(program: Command, client: () => AdminClient): void {
@@ -159,6 +159,39 @@ export function addMaintenanceCommands(program: Command, client: () => AdminClie
       );
     });
 
+  const quarantine = block.command("quarantine").description("files that no row knows of, kept for a while");
+  quarantine
+    .command("list")
+    .description("how many there are, and the oldest of them")
+    .action(async () => {
+      const { count, bytes, keepSecs, files } = onlyNode(
+        (await client().get("ListQuarantine", { node: "self" })) as PerNode<QuarantineList>,
+      );
+      print(`${count} files, ${siSize(bytes)}; kept for ${ageText(keepSecs)} unless their room is needed.`);
+      if (files.length === 0) return;
+      print(
+        table([
+          ["Hash", "Size", "Age", "State"],
+          ...files.map((file) => [file.blockHash, siSize(file.bytes), ageText(file.ageSecs), file.damaged ? "damaged" : "good"]),
+        ]),
+      );
+      if (files.length < count) print(`… and ${count - files.length} more.`);
+    });
+  quarantine
+    .command("restore")
+    .argument("[hashes...]", "hashes of blocks, all 64 digits")
+    .option("--all", "all of them")
+    .description("put blocks back, such as after newer metadata was put back; those that no row knows of return after a while")
+    .action(async (blockHashes: string[], options: { all?: boolean }) => {
+      if ((options.all === true) === blockHashes.length > 0) throw new CommandError("give either hashes or --all");
+      const { count } = onlyNode(
+        (await client().post("RestoreQuarantine", options.all ? { all: true } : { blockHashes }, {
+          node: "self",
+        })) as PerNode<{ count: number }>,
+      );
+      print(`${count} blocks were put back.`);
+    });
+
   const repair = program
     .command("repair")
     .option("-a, --all-nodes", "on all nodes")
@@ -201,6 +234,18 @@ export function addMaintenanceCommands(program: Command, client: () => AdminClie
     )
     .action(async () => launch("blockRefs", "References that nothing names are dropped; their blocks go after block_gc_delay."));
 
+  repair
+    .command("accept-restored-copy")
+    .description(
+      "go on with metadata, or a data folder, that was put back from an older copy: blocks that the metadata does not know go into the quarantine",
+    )
+    .action(async () =>
+      launch(
+        "acceptRestoredCopy",
+        "Accepted. Blocks that no row knows of go into the quarantine; see `hangar block quarantine list`.",
+      ),
+    );
+
   // What Garage repairs by hand and Hangar has no need of: the daemon says so.
   for (const what of ["tables", "blocks", "versions", "mpu", "block-rc", "aliases", "clear-resync-queue"]) {
     const repairType = what === "mpu" ? "multipartUploads" : what.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
@@ -217,6 +262,29 @@ export function addMaintenanceCommands(program: Command, client: () => AdminClie
       onlyNode((await client().post("CreateMetadataSnapshot", undefined, { node: "self" })) as PerNode<null>);
       print("Snapshot made.");
     });
+}
+
+interface QuarantineList {
+  readonly count: number;
+  readonly bytes: number;
+  readonly keepSecs: number;
+  readonly files: readonly {
+    readonly blockHash: string;
+    readonly damaged: boolean;
+    readonly bytes: number;
+    readonly ageSecs: number;
+  }[];
+}
+
+/** Days, hours or minutes; seconds below that. */
+function ageText(seconds: number): string {
+  const units = [
+    ["d", 86_400],
+    ["h", 3600],
+    ["m", 60],
+  ] as const;
+  const unit = units.find(([, size]) => seconds >= size);
+  return unit ? `${Math.floor(seconds / unit[1])} ${unit[0]}` : `${Math.floor(seconds)} s`;
 }
 
 interface BlockInfo {

@@ -1,33 +1,24 @@
 import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import type { FileLock } from "../platform/disk.ts";
+import { lockFile } from "../platform/node/file-lock.ts";
 import { CommandError } from "./fail.ts";
-
-const SQLITE_BUSY = 5;
 
 /** Where each engine keeps the rows, in metadata_dir. */
 export const DATABASES = { lmdb: "db.lmdb", sqlite: "db.sqlite" } as const;
 
 /**
- * Two daemons on one metadata_dir would each believe to be the store. The lock is SQLite's on a file of its own: exclusive on every
- * platform and file system that SQLite supports, and gone with the process, however it ends. Held until the process ends.
+ * Two daemons on one metadata_dir would each believe to be the store. The lock is held until the process ends.
  *
  * @throws CommandError when another daemon has it · the system's error when the folder can't be used
  */
-export async function lockMetadata(metadataDir: string): Promise<{ close(): void }> {
+export async function lockMetadata(metadataDir: string): Promise<FileLock> {
   mkdirSync(metadataDir, { recursive: true, mode: 0o700 });
-  const { DatabaseSync } = await import("node:sqlite");
   // A plain look first: SQLite's own words for a folder that can't be used don't say why.
   accessSync(metadataDir, constants.R_OK | constants.W_OK | constants.X_OK);
-  const lock = new DatabaseSync(join(metadataDir, "daemon.lock"), { timeout: 0 });
-  try {
-    lock.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
-    return lock;
-  } catch (error) {
-    lock.close();
-    if ((error as { errcode?: number }).errcode === SQLITE_BUSY)
-      throw new CommandError(`a daemon is running on ${metadataDir} already`);
-    throw error;
-  }
+  const lock = await lockFile(join(metadataDir, "daemon.lock"));
+  if (lock === undefined) throw new CommandError(`a daemon is running on ${metadataDir} already`);
+  return lock;
 }
 
 /**

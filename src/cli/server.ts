@@ -20,6 +20,7 @@ import { loadNodeKey } from "../platform/node/node-key.ts";
 import { openFileLimit } from "../platform/node/open-files.ts";
 import { nodeRandom } from "../platform/node/random.ts";
 import type { Clock } from "../platform/clock.ts";
+import type { FileLock } from "../platform/disk.ts";
 import type { Kv } from "../platform/kv.ts";
 import type { Log } from "../platform/log.ts";
 import type { Platform } from "../platform/platform.ts";
@@ -67,7 +68,7 @@ export async function adminApiSchema(version: string): Promise<string> {
 export interface Daemon {
   readonly node: HangarNode;
   /** Keeps other daemons away from metadata_dir as long as it is referenced. */
-  readonly lock: { close(): void };
+  readonly lock: FileLock;
   /** Waits for SIGINT or SIGTERM, then stops in order; a second signal ends the process at once. */
   untilSignal(): Promise<void>;
 }
@@ -96,7 +97,7 @@ export async function startDaemon(parts: {
     );
   const defaults = defaultKey(flags);
   let kv: Kv | undefined;
-  let lock: { close(): void } | undefined;
+  let lock: FileLock | undefined;
   try {
     lock = await lockMetadata(config.metadataDir);
     refuseOtherStore(config.metadataDir, config.dbEngine);
@@ -137,7 +138,7 @@ export async function startDaemon(parts: {
     return { node, lock, untilSignal: async () => stopNode(node, { signal: await stops.next(), log, clock }) };
   } catch (error) {
     await kv?.close().catch(() => undefined);
-    lock?.close();
+    lock?.release();
     throw startFailure(error, parts.path);
   }
 }

@@ -56,6 +56,7 @@ test("the least that a file needs, and what everything else then is", () => {
     inlineThresholdBytes: 2 ** 14,
     indexShards: 4,
     blockGcDelayMs: 600_000,
+    blockQuarantineKeepMs: 604_800_000,
     commandWindowMs: 60_000,
     partitions: 256,
     s3: undefined,

@@ -34,6 +34,8 @@ export interface Config {
   readonly indexShards: number;
   /** Our own: how long an unreferenced block's file stays. */
   readonly blockGcDelayMs: number;
+  /** Our own: how long a file that no row knows of stays in the quarantine. */
+  readonly blockQuarantineKeepMs: number;
   /** Our own: longest life of a command (W). */
   readonly commandWindowMs: number;
   /** Our own: number of partitions of a new cluster. */
@@ -169,6 +171,7 @@ class Parser {
       inlineThresholdBytes: this.#optional("inline_threshold", sizeWithin(0, 2 ** 18), 2 ** 14),
       indexShards: this.#optional("index_shards", powerOfTwo(1, 64), 4),
       blockGcDelayMs: this.#optional("block_gc_delay", duration(100, 7 * 86_400_000), 600_000),
+      blockQuarantineKeepMs: this.#optional("block_quarantine_keep", duration(0, 365 * 86_400_000), 7 * 86_400_000),
       commandWindowMs: this.#optional("command_window", duration(100, 3_600_000), 60_000),
       partitions: this.#optional("partitions", powerOfTwo(64, 4096), 256),
       s3: this.#section("s3_api") ? this.#s3() : undefined,

@@ -1,23 +1,30 @@
 import type { BlockOperations } from "../api/admin/block-context.ts";
+import type { QuarantinedFile } from "../block/quarantine.ts";
+import type { Config } from "../config/config.ts";
 import type { Groups } from "../group/groups.ts";
 import { referencesTo } from "../model/partition/reference-row.ts";
 import type { Placement } from "../model/placement.ts";
 import { parseWhole, type WorkerVariables } from "../task/variables.ts";
+import type { Hash } from "../util/ids.ts";
 import type { DataPlane } from "./data-plane.ts";
 
 const MAX_COUNTED = 10_000;
+/** Quarantined files that are shown; all are counted. */
+const MAX_LISTED = 1000;
 
 /** Blocks and background work, as the admin operations see them. */
 export function blockOperations({
+  config,
   groups,
   placement,
   data,
 }: {
+  readonly config: Config;
   readonly groups: Groups;
   readonly placement: Placement;
   readonly data: DataPlane;
 }): BlockOperations {
-  const { blocks, path, runner, scrub, rebalance } = data;
+  const { blocks, generation, path, runner, scrub, rebalance } = data;
   const isoOrNever = (ms: number | undefined): string => (ms === undefined ? "never" : new Date(ms).toISOString());
   const variables: WorkerVariables = {
     "scrub-tranquility": {
@@ -47,12 +54,30 @@ export function blockOperations({
       data.wakeRebalance();
     },
     async audit() {
+      // What a disk holds that is not there can't be compared with anything.
+      const away = blocks.directories.away();
+      if (away.length > 0) return { broken: away, unfinished: [] };
       const report = await path.audit();
       const lines = (list: typeof report.broken): string[] =>
         list.map(({ kind, hash, claim, detail }) => [kind, hash, claim, detail].filter(Boolean).join(" "));
       return { broken: lines(report.broken), unfinished: lines(report.unfinished) };
     },
     dropStrayReferences: () => path.dropStrayReferences(),
+    async quarantine() {
+      const oldest: QuarantinedFile[] = [];
+      for await (const file of blocks.quarantine.files()) if (oldest.push(file) >= MAX_LISTED) break;
+      return { ...blocks.quarantine.totals(), keepMs: config.blockQuarantineKeepMs, oldest };
+    },
+    async restoreQuarantined(which) {
+      let count = 0;
+      if (which !== "all") {
+        for (const hash of which) if (await blocks.restore(hash as Hash)) count++;
+        return count;
+      }
+      for await (const { hash, isDamaged } of blocks.quarantine.files()) if (!isDamaged && (await blocks.restore(hash))) count++;
+      return count;
+    },
+    acceptRestoredCopy: () => generation.accept(),
     variables: () => Object.fromEntries(Object.entries(variables).map(([name, variable]) => [name, variable.get()])),
     async setVariable(name, value) {
       const variable = Object.hasOwn(variables, name) ? variables[name] : undefined;

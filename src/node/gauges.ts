@@ -1,3 +1,4 @@
+import type { QuarantineTotals } from "../block/quarantine.ts";
 import type { Config } from "../config/config.ts";
 import type { LayoutState } from "../layout/state.ts";
 import type { Metrics } from "../platform/metrics.ts";
@@ -80,6 +81,21 @@ export function registerGauges(
   ]);
   const fromStore = (name: string, help: string, read: (stats: ReturnType<DataPlane["blocks"]["stats"]>) => number): void =>
     metrics.gauge({ name, help, labels: [] }, () => [{ labels: [], value: read(data.blocks.stats()) }]);
+  metrics.gauge({ name: "data_directory_available", help: "Whether the data folder's disk is there", labels: ["path"] }, () =>
+    data.blocks.directories.all.map(({ path, presence }) => ({ labels: [path], value: presence.away === undefined ? 1 : 0 })),
+  );
+  metrics.gauge(
+    {
+      name: "block_collection_held",
+      help: "1: nothing is removed, because the metadata may be older than the blocks",
+      labels: [],
+    },
+    () => [{ labels: [], value: data.generation.isHeld ? 1 : 0 }],
+  );
+  const fromQuarantine = (name: string, help: string, read: (totals: QuarantineTotals) => number): void =>
+    metrics.gauge({ name, help, labels: [] }, () => [{ labels: [], value: read(data.blocks.quarantine.totals()) }]);
+  fromQuarantine("block_quarantine_files", "Files in quarantine", ({ files }) => files);
+  fromQuarantine("block_quarantine_bytes", "Bytes in quarantine", ({ bytes }) => bytes);
   fromStore("block_bytes_written", "Bytes of blocks stored since the start", (stats) => stats.storedBytes);
   fromStore("block_bytes_read", "Bytes of blocks read since the start", (stats) => stats.fetchedBytes);
   fromStore("block_delete_counter", "Blocks removed since the start", (stats) => stats.removed);

@@ -15,9 +15,9 @@ import type { HttpListener } from "../platform/http.ts";
 import type { Platform } from "../platform/platform.ts";
 import { type BucketId, CONTROL_GROUP, type GroupId, type NodeId } from "../util/ids.ts";
 import { blockOperations } from "./block-operations.ts";
-import { type DataPlane, openDataPlane } from "./data-plane.ts";
+import { type DataPlane, openDataPlane, statePathOf } from "./data-plane.ts";
 import { ClockWatch } from "./clock-watch.ts";
-import { refuseForeignDirectories } from "./data-owner.ts";
+import { directoriesInUse, refuseForeignDirectories } from "./data-owner.ts";
 import { openDoor } from "./door.ts";
 import { ensureDefaults, ensureSingleNode } from "./first-start.ts";
 import { registerGauges } from "./gauges.ts";
@@ -63,7 +63,8 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       `replication_factor = ${config.replicationFactor}, but this store was made with ${settings.replicationFactor}`,
     );
   }
-  await refuseForeignDirectories(config.dataDirs, { id: options.id, newborn: settings === undefined }, platform.disk);
+  const known = await directoriesInUse(statePathOf(config), platform.disk);
+  const proven = await refuseForeignDirectories(config.dataDirs, { id: options.id, settings }, { ...platform, known });
   if (settings && settings.partitions !== config.partitions)
     log.warn(
       { partitions: settings.partitions },
@@ -100,10 +101,24 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
     const known = control.view.buckets.get(bucket);
     return known && placement.ofKey(known, key);
   };
-  const data = await openDataPlane(config, { id: options.id, platform, groups, placement, homeOf });
+  const cluster = control.view.settings?.clusterId ?? born.clusterId;
+  const data = await openDataPlane(config, { id: options.id, cluster, proven, platform, groups, placement, homeOf });
+  /** What lies in the quarantine goes as soon as its room is needed. */
+  const space: NodeOptions["space"] = () => {
+    const own = options.space();
+    return {
+      get data() {
+        const { availableBytes, totalBytes } = own.data;
+        return { availableBytes: Math.min(totalBytes, availableBytes + data.blocks.quarantine.freeableBytes()), totalBytes };
+      },
+      get metadata() {
+        return own.metadata;
+      },
+    };
+  };
   const gate = new WriteGate(
     { metadataLimitBytes: config.dbEngine === "lmdb" ? config.lmdbMapSizeBytes : undefined },
-    { kv, clock, log, space: options.space, hasLayout: () => control.layout().version > 0 },
+    { kv, clock, log, space, hasLayout: () => control.layout().version > 0 },
   );
   const unguarded = createObjectService(
     { minPartSize: MIN_PART_BYTES },
@@ -124,6 +139,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       ["write gate", () => gate.stop()],
       ["background work", () => data.runner.stop()],
       ["settling of references", () => data.path.flush()],
+      ["data folders", () => data.close()],
       ["groups", () => groups.stop()],
       ["worker threads", () => platform.cpu.close()],
       ["metadata store", () => kv.close()],
@@ -160,6 +176,8 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       const clockProblem = clockWatch.problem();
       return [
         ...(kv.failure === undefined ? [] : [{ message: kv.failure.message, isUnavailable: true }]),
+        ...data.blocks.directories.away().map((message) => ({ message, isUnavailable: true })),
+        ...data.generation.problems().map((message) => ({ message, isUnavailable: false })),
         ...(clockProblem === undefined ? [] : [{ message: clockProblem, isUnavailable: false }]),
       ];
     };
@@ -169,7 +187,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       ignoredAcls,
       groups,
       placement,
-      blocks: blockOperations({ groups, placement, data }),
+      blocks: blockOperations({ config, groups, placement, data }),
       clock,
       random,
       node: {
@@ -179,7 +197,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
         address: config.rpcPublicAddr ?? config.rpcBindAddr,
         dbEngine: kv.stats().engine,
         rootDomain: config.s3?.rootDomain,
-        space: () => Promise.resolve(options.space()),
+        space: () => Promise.resolve(space()),
         problems,
         statistics: () => statisticsLines(options, { kv, data, cpu: platform.cpu }),
       },
@@ -188,7 +206,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
     registerGauges(options.metrics, {
       version: options.version,
       config,
-      space: options.space,
+      space,
       data,
       id: options.id,
       layout: () => control.layout(),

@@ -10,6 +10,7 @@ export function statisticsLines(
 ): string[] {
   const rows = kv.stats();
   const blocks = data.blocks.stats();
+  const quarantine = data.blocks.quarantine.totals();
   const work = cpu.stats();
   return [
     `Node ID: ${options.id}`,
@@ -22,6 +23,7 @@ export function statisticsLines(
     "",
     `Blocks stored since the start: ${blocks.stored} (${blocks.storedBytes} bytes), deduplicated: ${blocks.deduplicated}, compressed: ${blocks.compressed}`,
     `Blocks read: ${blocks.fetched} (${blocks.fetchedBytes} bytes), removed: ${blocks.removed}, damaged: ${blocks.damaged}, missing: ${blocks.missing}`,
+    `In quarantine: ${quarantine.files} files (${quarantine.bytes} bytes, which count as free)`,
     `Memory for blocks: ${data.path.budgets.writing.heldBytes} of ${data.path.budgets.writing.limitBytes} bytes writing, ${data.path.budgets.reading.heldBytes} of ${data.path.budgets.reading.limitBytes} bytes reading`,
     `Worker threads: ${work.workers}, jobs under way: ${work.jobsUnderWay}, died: ${work.workerDeaths}`,
   ];

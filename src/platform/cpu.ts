@@ -50,6 +50,8 @@ export interface WriteBlock {
   readonly hash: Hash;
   /** Absolute paths without suffix where the block may lie; a new file goes to the first one. Form: ROOT/xx/yy/NAME. */
   readonly paths: readonly string[];
+  /** The file system (FileStat.device) that a file under each of `paths` must be on: anything else rejects with disk.away. Absent: any. */
+  readonly devices?: readonly number[];
   /** Whether the bytes must still be shown to have `hash`. */
   readonly verify: boolean;
   /** Further checksums of `data`, computed in the same pass. */

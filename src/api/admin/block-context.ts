@@ -1,4 +1,5 @@
 import type { BlockDamage } from "../../block/damage-list.ts";
+import type { QuarantinedFile, QuarantineTotals } from "../../block/quarantine.ts";
 import type { StrayOutcome } from "../../model/data/stray-references.ts";
 import type { WorkerInfo } from "../../task/worker.ts";
 
@@ -14,9 +15,20 @@ export interface BlockOperations {
   audit(): Promise<{ readonly broken: readonly string[]; readonly unfinished: readonly string[] }>;
   /** Drops references that nothing names, left by damaged rows that were overwritten or deleted; not while rows are damaged. */
   dropStrayReferences(): Promise<StrayOutcome>;
+  /** Files that no row knows of: how many there are, and the first of them. */
+  quarantine(): Promise<QuarantineReport>;
+  /** Puts quarantined blocks back where they lay. @returns how many. */
+  restoreQuarantined(which: "all" | readonly string[]): Promise<number>;
+  /** Takes the metadata and the data folders as they are, though one may be an older copy. @returns what was accepted: a sentence each. */
+  acceptRestoredCopy(): Promise<readonly string[]>;
   variables(): Readonly<Record<string, string>>;
   /** Undefined: done; else a sentence that says why not. */
   setVariable(name: string, value: string): Promise<string | undefined>;
+}
+
+export interface QuarantineReport extends QuarantineTotals {
+  readonly keepMs: number;
+  readonly oldest: readonly QuarantinedFile[];
 }
 
 export interface BlockProblem extends BlockDamage {

@@ -16,7 +16,9 @@ const backlink = z.union([
   }),
 ]);
 
-/** Damaged blocks, and who needs a block. */
+const blockHash = z.string().regex(/^[0-9a-f]{64}$/, "expects 64 hex digits");
+
+/** Damaged blocks, who needs a block, and what nobody seems to need. */
 export const BLOCK_OPERATIONS: readonly Operation[] = [
   operation({
     name: "ListBlockErrors",
@@ -75,6 +77,45 @@ export const BLOCK_OPERATIONS: readonly Operation[] = [
         "RetryBlockResync: a single node has nowhere to fetch a block from; put the file back from a copy and run `repair scrub start`, or purge the block",
       );
     },
+  }),
+  operation({
+    name: "ListQuarantine",
+    method: "GET",
+    perNode: true,
+    response: z.object({
+      count: z.number(),
+      bytes: z.number(),
+      keepSecs: z.number(),
+      /** The oldest ones, at most 1,000. */
+      files: z.array(
+        z.object({ blockHash: z.string(), damaged: z.boolean(), bytes: z.number(), ageSecs: z.number(), path: z.string() }),
+      ),
+    }),
+    run: async ({ blocks, clock }) => {
+      const { files, bytes, keepMs, oldest } = await blocks.quarantine();
+      return {
+        count: files,
+        bytes,
+        keepSecs: keepMs / 1000,
+        files: oldest.map((file) => ({
+          blockHash: file.hash as string,
+          damaged: file.isDamaged,
+          bytes: file.sizeBytes,
+          ageSecs: Math.max(0, Math.floor((clock.wallMs() - file.sinceMs) / 1000)),
+          path: file.path,
+        })),
+      };
+    },
+  }),
+  operation({
+    name: "RestoreQuarantine",
+    method: "POST",
+    perNode: true,
+    body: z.union([z.strictObject({ all: z.literal(true) }), z.strictObject({ blockHashes: z.array(blockHash) })]),
+    response: z.object({ count: z.number() }),
+    run: async ({ blocks }, { body }) => ({
+      count: await blocks.restoreQuarantined("all" in body ? "all" : body.blockHashes),
+    }),
   }),
   operation({
     name: "PurgeBlocks",

@@ -108,10 +108,11 @@ export const NODE_OPERATIONS: readonly Operation[] = [
       if (typeof body.repairType === "object") await blocks.scrub(body.repairType.scrub);
       else if (body.repairType === "rebalance") blocks.rebalance();
       else if (body.repairType === "blockRefs") await dropStrayReferences(blocks);
+      else if (body.repairType === "acceptRestoredCopy") await acceptRestoredCopy(blocks);
       else
         throw new AdminError(
           "NotImplemented",
-          `repair ${body.repairType}: nothing to repair by hand in Hangar, or not in this release; there are scrub, rebalance and blockRefs`,
+          `repair ${body.repairType}: nothing to repair by hand in Hangar, or not in this release; there are scrub, rebalance, blockRefs and acceptRestoredCopy`,
         );
       return null;
     },
@@ -139,6 +140,12 @@ export const NODE_OPERATIONS: readonly Operation[] = [
     },
   }),
 ];
+
+async function acceptRestoredCopy(blocks: AdminContext["blocks"]): Promise<void> {
+  const accepted = await blocks.acceptRestoredCopy();
+  if (accepted.length === 0)
+    throw new AdminError("InvalidRequest", "there is nothing to accept: metadata and data folders are as new as each other");
+}
 
 /** Rows that are told of one refusal; the audit tells all. */
 const MAX_ROWS_TOLD = 5;

@@ -39,6 +39,8 @@ export interface DataPathParts {
   readonly cpu: Cpu;
   readonly disk: Disk;
   readonly log: Log;
+  /** Whether files may be removed now. Default: yes. */
+  readonly mayRemove?: () => boolean;
   /** The group of an object; undefined when its bucket is gone for good (confirmed with the control group). */
   readonly homeOf: (bucket: BucketId, key: string) => Promise<GroupId | undefined>;
 }
@@ -61,7 +63,8 @@ const GiB = 1024 ** 3;
 const HOUR_MS = 3600 * 1000;
 
 /** The data path put together. Nothing runs by itself until the workers are given to a runner. */
-export function createDataPath(options: DataPathOptions, parts: DataPathParts): DataPath {
+export function createDataPath(options: DataPathOptions, given: DataPathParts): DataPath {
+  const parts = { mayRemove: () => true, ...given };
   const { gcDelayMs, commandWindowMs, ramBufferBytes, maxConcurrentBlocks = 3 } = options;
   const holds = new Holds();
   const budgets = { writing: new ByteBudget(ramBufferBytes), reading: new ByteBudget(ramBufferBytes) };

@@ -21,7 +21,7 @@ async function remove(world: DataWorld, key: string): Promise<void> {
 
 /** Hashes of the stored blocks, by their files. */
 function hashes(world: DataWorld): readonly Hash[] {
-  const files = [...world.image.names.keys()].flatMap((path) => /\/([0-9a-f]{64})(\.zst)?$/.exec(path)?.[1] ?? []);
+  const files = [...world.image.names.keys()].flatMap((path) => /^\/data\/..\/..\/([0-9a-f]{64})(\.zst)?$/.exec(path)?.[1] ?? []);
   return files as Hash[];
 }
 

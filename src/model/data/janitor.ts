@@ -26,6 +26,8 @@ export interface JanitorParts {
   readonly placement: Placement;
   readonly holds: Holds;
   readonly log: Log;
+  /** Whether files may be removed now: not while the metadata may be an older copy than the blocks. */
+  readonly mayRemove: () => boolean;
   /** The group of an object; undefined when its bucket is gone for good (confirmed with the control group), and with it every claim. */
   readonly homeOf: (bucket: BucketId, key: string) => Promise<GroupId | undefined>;
 }
@@ -187,8 +189,9 @@ export class Janitor implements Worker {
   }
 
   async #collect(group: GroupId): Promise<JanitorRound> {
-    const { groups } = this.#parts;
+    const { groups, mayRemove } = this.#parts;
     let round = NOTHING;
+    if (!mayRemove()) return round;
     for (let limit = LIMIT; ; limit *= 2) {
       const beforeMs = groups.logTime(group) - this.#options.gcDelayMs;
       const zeros = await groups.read(group, (rows) => zeroHashes(rows, group, { beforeMs, limit }));

@@ -30,12 +30,15 @@ export interface OrphanWalkParts {
   readonly cpu: Cpu;
   readonly disk: Disk;
   readonly log: Log;
+  /** Whether files may be removed now: not while the metadata may be an older copy than the blocks. */
+  readonly mayRemove: () => boolean;
 }
 
 /**
  * Walks the data directories for files that no row knows of: blocks whose upload died before it added a reference, files aside of a process
  * that died, damaged copies that nobody needs any more. They go by the same rule as every other block: untouched for `block_gc_delay`, no
  * reference, under the lock of the hash. Blocks with a zero row are the janitor's.
+ * That no row knows of a block may also be the rows' fault (an older copy of the metadata); so whole blocks and damaged copies go into the quarantine.
  * A damaged row may be the reference, with a key that has rotted: a walk that finds a block to remove reads all short rows first, and while
  * one of them is damaged blocks and damaged copies stay.
  */
@@ -49,6 +52,8 @@ export class OrphanWalk implements Worker {
   /** Whether every short row could be read; asked once a walk, when it matters. */
   #rowsAreWhole: Promise<boolean> | undefined;
   #removed = 0;
+  #quarantined = 0;
+  #toldQuarantined = 0;
   #walks = 0;
 
   constructor(options: OrphanWalkOptions, parts: OrphanWalkParts) {
@@ -61,20 +66,23 @@ export class OrphanWalk implements Worker {
     return {
       tranquility: this.#options.tranquility,
       ...(this.#position > 0 ? { progress: `${((100 * this.#position) / LEAVES).toFixed(2)}%` } : {}),
-      freeform: [`${this.#removed} files removed in ${this.#walks} walks`],
+      freeform: [
+        this.#parts.mayRemove()
+          ? `${this.#removed} files removed in ${this.#walks} walks, ${this.#quarantined} of them blocks (into the quarantine)`
+          : "held: the metadata may be older than the blocks",
+      ],
     };
   }
 
   async work(): Promise<WorkStep> {
-    const { clock } = this.#parts;
+    const { clock, mayRemove } = this.#parts;
+    if (!mayRemove()) return { state: "idle", delayMs: HELD_MS };
     const beganMs = clock.monotonicMs();
     const { files, next } = await this.#walk.next(this.#position);
     await this.#lookAt(files);
     this.#position = next;
     if (next === LEAVES) {
-      this.#position = 0;
-      this.#rowsAreWhole = undefined;
-      this.#walks++;
+      this.#endWalk();
       return { state: "idle", delayMs: this.#options.everyMs };
     }
     const delayMs = this.#tranquilizer.restMs(clock.monotonicMs() - beganMs, this.#options.tranquility);
@@ -83,6 +91,7 @@ export class OrphanWalk implements Worker {
 
   /** One whole walk at full speed; returns how many files went. */
   async runOnce(): Promise<number> {
+    if (!this.#parts.mayRemove()) return 0;
     const before = this.#removed;
     this.#rowsAreWhole = undefined;
     for (let position = 0; position < LEAVES; ) {
@@ -93,12 +102,25 @@ export class OrphanWalk implements Worker {
     return this.#removed - before;
   }
 
+  #endWalk(): void {
+    this.#position = 0;
+    this.#rowsAreWhole = undefined;
+    this.#walks++;
+    const blocks = this.#quarantined - this.#toldQuarantined;
+    this.#toldQuarantined = this.#quarantined;
+    if (blocks > 0)
+      this.#parts.log.warn(
+        { blocks },
+        "blocks that no row knows of were moved into the quarantine: uploads that died leave some; many mean that metadata is missing (`hangar block quarantine list`)",
+      );
+  }
+
   async #lookAt(files: readonly FoundFile[]): Promise<void> {
     for (const file of files)
       try {
         if (file.kind === "aside") await this.#lookAtAside(file);
         else if (file.kind === "corrupted") await this.#lookAtCorrupted(file);
-        else if (this.#parts.blocks.untouched(file.hash) && !(await this.#isKnown(file.hash))) await this.#removeOrphan(file);
+        else if (this.#parts.blocks.untouched(file.hash) && !(await this.#isKnown(file.hash))) await this.#quarantine(file);
       } catch (error) {
         // One file or row must not end the walk; the next one comes by again.
         if (!(error instanceof BlockError || error instanceof DiskError || isDamage(error))) throw error;
@@ -106,12 +128,23 @@ export class OrphanWalk implements Worker {
       }
   }
 
-  async #removeOrphan({ hash, path }: FoundFile): Promise<void> {
+  async #quarantine({ hash, path }: FoundFile): Promise<void> {
     if (!(await this.#isNamedByNothing())) return;
-    const outcome = await this.#parts.blocks.removeUnneeded(hash, async () => !(await this.#isKnown(hash)));
+    const outcome = await this.#parts.blocks.quarantineUnneeded(hash, async () => !(await this.#isKnown(hash)));
     if (outcome !== "removed") return;
     this.#removed++;
-    this.#parts.log.debug({ path }, "removed a block that no row knows of");
+    this.#quarantined++;
+    this.#parts.log.debug({ path }, "moved a block that no row knows of into the quarantine");
+  }
+
+  /** Whether certainly nobody needs a block that is to leave the quarantine for good. */
+  async isWaste(hash: Hash): Promise<boolean> {
+    try {
+      return this.#parts.mayRemove() && (await this.#isNamedByNothing()) && !(await this.#isKnown(hash));
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      return false;
+    }
   }
 
   /** Of this process: it is being written. Of another: its writer is dead. */
@@ -124,10 +157,10 @@ export class OrphanWalk implements Worker {
 
   /** Kept and listed as long as somebody needs the block: it may be all that is left of it. */
   async #lookAtCorrupted({ hash, path }: FoundFile): Promise<void> {
-    const { blocks, disk } = this.#parts;
+    const { blocks } = this.#parts;
     if (await this.#isKnown(hash)) {
       if ((await blocks.filesOf(hash)).length === 0) blocks.noteDamage(hash, path);
-    } else if ((await this.#isNamedByNothing()) && (await disk.remove(path))) this.#removed++;
+    } else if ((await this.#isNamedByNothing()) && (await blocks.quarantineDamaged(hash, path))) this.#removed++;
   }
 
   /** Whether "no row was found" may be believed. */
@@ -152,3 +185,6 @@ export class OrphanWalk implements Worker {
     return groups.read(group, (rows) => isReferenced(rows, group, hash) || zeroSince(rows, zeroKey(group, hash)) !== undefined);
   }
 }
+
+/** How soon the walk begins after its hold has ended. */
+const HELD_MS = 5000;

@@ -15,8 +15,8 @@ const hashOf = (data: Uint8Array): string => createHash("sha256").update(data).d
 /** The number makes each unlike any other. */
 const text = (number: number, bytes = 3000): Buffer => Buffer.alloc(bytes, `block ${number}: the quick brown fox\n`);
 
-const write = (path: string, bytes: Uint8Array): Promise<void> => files.write(path, bytes, true);
-const findSame = (path: string, data: Uint8Array) => files.findSame([path], data, true);
+const write = (path: string, bytes: Uint8Array): Promise<void> => files.write(path, bytes, { sync: true, device: undefined });
+const findSame = (path: string, data: Uint8Array) => files.findSame({ paths: [path], devices: [], sync: true }, data);
 
 function placeOf(data: Uint8Array): { readonly hash: string; readonly path: string } {
   const hash = hashOf(data);

@@ -16,6 +16,7 @@ import { hash as hashOnce } from "node:crypto";
 import { dirname } from "node:path";
 import { constants as zlibConstants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import type { BlockRead } from "../cpu.ts";
+import { checkDevice, wrongDevice } from "./device-check.ts";
 import { DurableDirectories, syncFile } from "./durable-directories.ts";
 
 /**
@@ -38,12 +39,11 @@ export class BlockFiles {
 
   /** The block, if a good file of it is here already; touches it and makes it durable. Bad ones are set aside. */
   async findSame(
-    paths: readonly string[],
+    { paths, devices, sync }: { readonly paths: readonly string[]; readonly devices: readonly number[]; readonly sync: boolean },
     data: Uint8Array,
-    sync: boolean,
   ): Promise<{ storedSize: number | undefined; corrupted: string[] }> {
     const corrupted: string[] = [];
-    for (const path of paths)
+    for (const [at, path] of paths.entries())
       for (const suffix of ["", COMPRESSED]) {
         const file = path + suffix;
         const size = statSync(file, { throwIfNoEntry: false })?.size;
@@ -51,12 +51,13 @@ export class BlockFiles {
         const fd = openSync(file, constants.O_RDWR);
         try {
           const stored = this.#readAll(fd, size);
+          checkDevice(fd, devices[at], file);
           if (isSame(stored, data, suffix === COMPRESSED)) {
             const now = Date.now() / 1000;
             futimesSync(fd, now, now);
             if (sync) {
               await syncFile(fd);
-              await this.#directories.sync(file);
+              await this.#directories.sync(file, devices[at]);
             }
             return { storedSize: size, corrupted };
           }
@@ -69,24 +70,25 @@ export class BlockFiles {
   }
 
   /** Writes aside, fsyncs, renames, fsyncs the directories. */
-  async write(path: string, bytes: Uint8Array, sync: boolean): Promise<void> {
-    const written = this.#isForDirect(bytes) && (await this.#writeAside(path, bytes, { sync, direct: true }));
-    if (!written) await this.#writeAside(path, bytes, { sync, direct: false });
-    if (sync) await this.#directories.sync(path);
+  async write(path: string, bytes: Uint8Array, { sync, device }: Durability): Promise<void> {
+    const written = this.#isForDirect(bytes) && (await this.#writeAside(path, bytes, { sync, device, direct: true }));
+    if (!written) await this.#writeAside(path, bytes, { sync, device, direct: false });
+    if (sync) await this.#directories.sync(path, device);
   }
 
   /** False when the bytes can't go past the page cache; nothing is left then. */
   async #writeAside(
     path: string,
     bytes: Uint8Array,
-    { sync, direct }: { readonly sync: boolean; readonly direct: boolean },
+    { sync, device, direct }: Durability & { readonly direct: boolean },
   ): Promise<boolean> {
     const aside = `${path}.${this.#asidePrefix}${this.#asideCount++}${ASIDE}`;
-    const fd = this.#create(aside, { direct, sync });
+    const fd = this.#create(aside, { direct, sync, device });
     if (fd === undefined) return false;
     let complete = false;
     try {
       try {
+        checkDevice(fd, device, path);
         if (direct) {
           if (!(await this.#writeDirect(fd, bytes))) return false;
         } else {
@@ -182,11 +184,11 @@ export class BlockFiles {
   }
 
   /** Opens a new file; undefined where the file system has no direct writes. Those of a durable file are on disk when they return: no fsync follows. */
-  #create(aside: string, { direct, sync }: { readonly direct: boolean; readonly sync: boolean }): number | undefined {
+  #create(aside: string, { direct, ...durability }: Durability & { readonly direct: boolean }): number | undefined {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
-    if (!direct) return this.#open(aside, flags, sync);
+    if (!direct) return this.#open(aside, flags, durability);
     try {
-      return this.#open(aside, flags | O_DIRECT | (sync ? constants.O_DSYNC : 0), sync);
+      return this.#open(aside, flags | O_DIRECT | (durability.sync ? constants.O_DSYNC : 0), durability);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EINVAL") throw error;
       this.#directRefusals++;
@@ -195,13 +197,15 @@ export class BlockFiles {
     }
   }
 
-  #open(aside: string, flags: number, sync: boolean): number {
+  #open(aside: string, flags: number, { sync, device }: Durability): number {
     try {
       return openSync(aside, flags, 0o600);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-      // The root itself must exist: creating it here would fill the disk below a mount point that is not mounted.
+      // The root itself must exist, and be the one that was opened: creating anything here would fill the disk below a mount point that is not mounted.
       const directory = dirname(aside);
+      const root = dirname(dirname(directory));
+      if (device !== undefined && statSync(root).dev !== device) throw wrongDevice(root);
       for (const each of [dirname(directory), directory])
         try {
           mkdirSync(each, 0o700);
@@ -212,6 +216,12 @@ export class BlockFiles {
       return openSync(aside, flags, 0o600);
     }
   }
+}
+
+interface Durability {
+  readonly sync: boolean;
+  /** The file system that the file must be on; undefined: any. */
+  readonly device: number | undefined;
 }
 
 export const COMPRESSED = ".zst";

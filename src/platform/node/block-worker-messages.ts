@@ -15,6 +15,7 @@ export type ToWorker = { readonly job: number } & (
       readonly data: View;
       readonly hash: string;
       readonly paths: readonly string[];
+      readonly devices: readonly number[];
       readonly verify: boolean;
       readonly algorithms: readonly DigestAlgorithm[];
       readonly level: number | undefined;

@@ -113,11 +113,12 @@ async function write(job: Extract<ToWorker, { op: "write" }>): Promise<BlockWrit
     const actual = known ? Buffer.from(known).toString("hex") : hashOnce("sha256", data, "hex");
     if (actual !== job.hash) return { outcome: "wrong-hash", actual: actual as Hash, digests };
   }
-  const { storedSize, corrupted } = await files.findSame(job.paths, data, job.sync);
+  const { storedSize, corrupted } = await files.findSame(job, data);
   if (storedSize !== undefined) return { outcome: "existed", storedSize, digests, corrupted };
   const packed = job.level === undefined ? undefined : compressIfSmaller(data, job.level);
   const path = job.paths[0] as string;
-  await files.write(packed ? path + COMPRESSED : path, packed ?? data, job.sync);
+  const { sync } = job;
+  await files.write(packed ? path + COMPRESSED : path, packed ?? data, { sync, device: job.devices[0] });
   return { outcome: "written", storedSize: (packed ?? data).byteLength, digests, corrupted };
 }
 

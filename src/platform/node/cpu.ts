@@ -96,10 +96,14 @@ export class NodeCpu implements Cpu {
   }
 
   writeBlock(job: WriteBlock): Promise<BlockWritten> {
-    const { hash, paths, verify, digests: algorithms = [], compressionLevel: level, sync } = job;
+    const { hash, paths, devices = [], verify, digests: algorithms = [], compressionLevel: level, sync } = job;
     const path = paths[0] as string;
     return this.#withShared(job.data, (worker, data) =>
-      worker.run<BlockWritten>({ op: "write", data, hash, paths, verify, algorithms, level, sync }, job.data.byteLength, path),
+      worker.run<BlockWritten>(
+        { op: "write", data, hash, paths, devices, verify, algorithms, level, sync },
+        job.data.byteLength,
+        path,
+      ),
     );
   }
 

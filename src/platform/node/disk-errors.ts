@@ -6,10 +6,14 @@ export function diskError(error: unknown, path: string): DiskError {
   return new DiskError(CODES[code ?? ""] ?? "disk.io", path, message, { cause: error });
 }
 
+/** Our own, beside the system's codes: a file is on another device than it must be. */
+export const WRONG_DEVICE = "EWRONGDEVICE";
+
 const CODES: Readonly<Record<string, DiskErrorCode>> = {
   ENOSPC: "disk.full",
   EDQUOT: "disk.full",
   EACCES: "disk.denied",
   EPERM: "disk.denied",
   EROFS: "disk.denied",
+  [WRONG_DEVICE]: "disk.away",
 };

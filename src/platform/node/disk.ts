@@ -1,21 +1,37 @@
 import { type Dirent, constants } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, readFile, rename, stat, statfs, unlink, utimes } from "node:fs/promises";
+import {
+  access,
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rmdir,
+  stat,
+  statfs,
+  unlink,
+  utimes,
+} from "node:fs/promises";
 import { dirname, join } from "node:path";
 import process from "node:process";
-import type { DirectoryEntry, Disk, FileStat } from "../disk.ts";
+import type { DirectoryEntry, Disk, FileLock, FileStat, WriteOptions } from "../disk.ts";
+import { checkDevice } from "./device-check.ts";
 import { diskError } from "./disk-errors.ts";
+import { lockFile } from "./file-lock.ts";
 
 /** Files through node:fs. Blocks don't come through here (see cpu.ts); markers, state files, directory walks and removals do. */
 export class NodeDisk implements Disk {
   #asideCount = 0;
 
-  writeDurable(path: string, pieces: readonly Uint8Array[], { sync }: { readonly sync: boolean }): Promise<void> {
+  writeDurable(path: string, pieces: readonly Uint8Array[], { sync, device }: WriteOptions): Promise<void> {
     return mapped(path, async () => {
       const aside = `${path}.${process.pid}-d${this.#asideCount++}.tmp`;
       const made = await makeMissing(dirname(path));
       try {
         const file = await open(aside, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
         try {
+          checkDevice(file.fd, device, path);
           for (const piece of pieces) for (let at = 0; at < piece.byteLength; ) at += (await file.write(piece, at)).bytesWritten;
           if (sync) await file.sync();
         } finally {
@@ -27,7 +43,7 @@ export class NodeDisk implements Disk {
         throw error;
       }
       if (!sync) return;
-      await syncDirectory(dirname(path));
+      await syncDirectory(dirname(path), device);
       for (const directory of made) await syncDirectory(dirname(directory));
     });
   }
@@ -63,7 +79,9 @@ export class NodeDisk implements Disk {
   stat(path: string): Promise<FileStat | undefined> {
     return mapped(path, async () => {
       const found = await unlessAbsent(stat(path));
-      return found && { sizeBytes: found.size, modifiedMs: found.mtimeMs, directory: found.isDirectory() };
+      if (found === undefined) return undefined;
+      const { size, mtimeMs, dev, ino } = found;
+      return { sizeBytes: size, modifiedMs: mtimeMs, directory: found.isDirectory(), device: dev, inode: ino };
     });
   }
 
@@ -80,10 +98,30 @@ export class NodeDisk implements Disk {
     });
   }
 
+  removeDirectory(path: string): Promise<boolean> {
+    return mapped(path, async () => {
+      try {
+        await rmdir(path);
+        return true;
+      } catch (error) {
+        if (["ENOENT", "ENOTEMPTY", "EEXIST"].includes((error as NodeJS.ErrnoException).code ?? "")) return false;
+        throw error;
+      }
+    });
+  }
+
   space(path: string): Promise<{ readonly availableBytes: number; readonly totalBytes: number }> {
     return mapped(path, async () => {
       const { bavail, blocks, bsize } = await statfs(path);
       return { availableBytes: bavail * bsize, totalBytes: blocks * bsize };
+    });
+  }
+
+  lock(path: string): Promise<FileLock | undefined> {
+    return mapped(path, async () => {
+      // A plain look first: SQLite's own words for a folder that can't be used don't say why.
+      await access(dirname(path), constants.R_OK | constants.W_OK | constants.X_OK);
+      return lockFile(path);
     });
   }
 }
@@ -126,9 +164,10 @@ async function makeMissing(path: string): Promise<readonly string[]> {
   return made;
 }
 
-async function syncDirectory(path: string): Promise<void> {
+async function syncDirectory(path: string, device?: number): Promise<void> {
   const directory = await open(path, constants.O_RDONLY);
   try {
+    checkDevice(directory.fd, device, path);
     await directory.sync();
   } finally {
     await directory.close();

@@ -1,5 +1,6 @@
 import { closeSync, constants, fsync, openSync, readdirSync } from "node:fs";
 import { dirname } from "node:path";
+import { checkDevice } from "./device-check.ts";
 
 /**
  * Makes the names of block files durable. A file's own directory (ROOT/ab/cd) is synced for every file; the entries of that directory and of the one
@@ -8,6 +9,8 @@ import { dirname } from "node:path";
 export class DurableDirectories {
   /** By upper directory (ROOT/ab). */
   readonly #uppers = new Map<string, Upper>();
+  /** By root: the file system that #uppers tells of. */
+  readonly #devices = new Map<string, number>();
 
   /**
    * Call when `directory` was just made: its entry is not on disk, whatever was known. It is synced beside the first file's name, not at once: that
@@ -17,24 +20,33 @@ export class DurableDirectories {
     this.#uppers.get(dirname(directory))?.lower.delete(directory);
   }
 
-  /** Settles when the name of `file` is on disk, and every name above it up to the root's entries. */
-  async sync(file: string): Promise<void> {
+  /**
+   * Settles when the name of `file` is on disk, and every name above it up to the root's entries.
+   * @param device  the file system that they must be on; another one rejects.
+   */
+  async sync(file: string, device: number | undefined): Promise<void> {
     const directory = dirname(file);
-    const above = this.#uppers.get(dirname(directory))?.lower.get(directory) ?? this.#syncAbove(directory);
-    if (above === true) await syncPath(directory);
-    else await Promise.all([syncPath(directory), above]);
+    const root = dirname(dirname(directory));
+    // A disk that was plugged in anew is another device, and may have lost what was not written yet.
+    if (device !== undefined && this.#devices.get(root) !== device) {
+      this.#devices.set(root, device);
+      for (const upper of this.#uppers.keys()) if (dirname(upper) === root) this.#uppers.delete(upper);
+    }
+    const above = this.#uppers.get(dirname(directory))?.lower.get(directory) ?? this.#syncAbove(directory, device);
+    if (above === true) await syncPath(directory, device);
+    else await Promise.all([syncPath(directory, device), above]);
   }
 
-  #syncAbove(directory: string): Promise<void> {
+  #syncAbove(directory: string, device: number | undefined): Promise<void> {
     const path = dirname(directory);
     const upper = this.#uppers.get(path);
-    if (upper !== undefined) return learn(upper, directory, syncPath(path));
-    const own = syncPath(dirname(path));
+    if (upper !== undefined) return learn(upper, directory, syncPath(path, device));
+    const own = syncPath(dirname(path), device);
     const started: Upper = { own, lower: new Map() };
     this.#uppers.set(path, started);
     own.catch(() => this.#uppers.delete(path)); // The next file tries again.
     const names = readdirSync(path);
-    const entries = syncPath(path);
+    const entries = syncPath(path, device);
     for (const name of names) learn(started, `${path}/${name}`, entries);
     return learn(started, directory, entries);
   }
@@ -67,9 +79,10 @@ export function syncFile(fd: number): Promise<void> {
   return new Promise((resolve, reject) => fsync(fd, (error) => (error ? reject(error) : resolve())));
 }
 
-async function syncPath(path: string): Promise<void> {
+async function syncPath(path: string, device: number | undefined): Promise<void> {
   const fd = openSync(path, constants.O_RDONLY);
   try {
+    checkDevice(fd, device, path);
     await syncFile(fd);
   } finally {
     closeSync(fd);

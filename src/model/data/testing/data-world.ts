@@ -23,6 +23,7 @@ export const BLOCK = 1000;
 export const INLINE = 100;
 export const GC_DELAY_MS = 4000;
 export const WINDOW_MS = 8000;
+export const QUARANTINE_KEEP_MS = 7 * 24 * 3600 * 1000;
 const PARTITIONS = 64;
 
 /** One node's data path, groups and object service on simulated disks and virtual time; it can crash and start again. */
@@ -100,8 +101,8 @@ export class DataWorld {
           { directories: [{ path: "/data" }], statePath: "/meta/data_directories" },
           { disk: this.disk, random },
         );
-        this.blocks = new FileBlockStore(
-          { gcDelayMs: GC_DELAY_MS, sync: true, compressionLevel: 1 },
+        this.blocks = await FileBlockStore.open(
+          { gcDelayMs: GC_DELAY_MS, sync: true, compressionLevel: 1, quarantineKeepMs: QUARANTINE_KEEP_MS },
           { directories, clock, disk: this.disk, cpu: this.cpu, log },
         );
       })(),
