@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { crc32 } from "node:zlib";
 import type { Cpu } from "../../src/platform/cpu.ts";
-import { type Disk, DiskError } from "../../src/platform/disk.ts";
+import { type Disk, DiskError, type FileStat } from "../../src/platform/disk.ts";
 import { NodeCpu } from "../../src/platform/node/cpu.ts";
 import { NodeDisk } from "../../src/platform/node/disk.ts";
 import { createLog } from "../../src/platform/node/log.ts";
@@ -79,13 +79,43 @@ for (const [name, open] of [
     it("stats, touches, renames, removes", async () => {
       await disk.writeDurable(`${root}/file`, [text("12345")], { sync: true });
       assert.equal(await disk.touch(`${root}/file`, 1_600_000_000_000), true);
-      assert.deepEqual(await disk.stat(`${root}/file`), { sizeBytes: 5, modifiedMs: 1_600_000_000_000, directory: false });
+      const { device, inode, ...found } = (await disk.stat(`${root}/file`)) as FileStat;
+      assert.deepEqual(found, { sizeBytes: 5, modifiedMs: 1_600_000_000_000, directory: false });
       assert.equal((await disk.stat(root))?.directory, true);
+      assert.equal((await disk.stat(root))?.device, device);
+      assert.equal((await disk.stat(`${root}/file`))?.inode, inode);
       await disk.rename(`${root}/file`, `${root}/other`);
       assert.equal(await disk.stat(`${root}/file`), undefined);
       assert.equal(await disk.remove(`${root}/other`), true);
       assert.equal(await disk.stat(`${root}/other`), undefined);
       assert.ok((await disk.space(root)).availableBytes > 0);
+    });
+
+    it("removes directories that are empty", async () => {
+      await disk.makeDirectory(`${root}/c/d`);
+      assert.equal(await disk.removeDirectory(`${root}/c`), false);
+      assert.equal(await disk.removeDirectory(`${root}/c/d`), true);
+      assert.equal(await disk.removeDirectory(`${root}/c`), true);
+      assert.equal(await disk.removeDirectory(`${root}/c`), false);
+    });
+
+    it("locks a file, which it makes, for one at a time", async () => {
+      const lock = await disk.lock(`${root}/lock`);
+      assert.ok(lock);
+      assert.ok(await disk.stat(`${root}/lock`));
+      assert.equal(await disk.lock(`${root}/lock`), undefined);
+      lock.release();
+      const again = await disk.lock(`${root}/lock`);
+      assert.ok(again);
+      again.release();
+    });
+
+    it("writes to the device that was meant, or not at all", async () => {
+      const { device } = (await disk.stat(root)) as FileStat;
+      const write = (to: number): Promise<void> => disk.writeDurable(`${root}/meant`, [text("x")], { sync: true, device: to });
+      await assert.rejects(write(device + 1), (error) => error instanceof DiskError && error.code === "disk.away");
+      assert.equal(await disk.stat(`${root}/meant`), undefined);
+      await write(device);
     });
 
     it("fails with its own codes", async () => {

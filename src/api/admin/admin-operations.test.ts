@@ -615,7 +615,7 @@ const OURS = new Set([
   "GetBucketInfo $.ignoredCannedAcl",
 ]);
 /** Operations of ours. */
-const OUR_OPERATIONS = new Set(["AuditNode"]);
+const OUR_OPERATIONS = new Set(["AuditNode", "ListQuarantine", "RestoreQuarantine"]);
 
 test("every answer has the reference's fields, and no others but ours", (t) => {
   const reference = ReferenceApi.load();

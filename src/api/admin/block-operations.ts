@@ -111,11 +111,12 @@ export const BLOCK_OPERATIONS: readonly Operation[] = [
     name: "RestoreQuarantine",
     method: "POST",
     perNode: true,
-    body: z.union([z.strictObject({ all: z.literal(true) }), z.strictObject({ blockHashes: z.array(blockHash) })]),
+    body: z.object({ all: z.boolean().optional(), blockHashes: z.array(blockHash).optional() }),
     response: z.object({ count: z.number() }),
-    run: async ({ blocks }, { body }) => ({
-      count: await blocks.restoreQuarantined("all" in body ? "all" : body.blockHashes),
-    }),
+    run: async ({ blocks }, { body: { all = false, blockHashes = [] } }) => {
+      if (all === blockHashes.length > 0) throw new AdminError("InvalidRequest", "give either all: true or blockHashes");
+      return { count: await blocks.restoreQuarantined(all ? "all" : blockHashes) };
+    },
   }),
   operation({
     name: "PurgeBlocks",

@@ -167,6 +167,8 @@ async function everything(call: Call): Promise<void> {
   await call("GetBlockInfo", { query: node, body: { blockHash: "0".repeat(64) } });
   await call("RetryBlockResync", { query: node, body: { all: true } });
   await call("PurgeBlocks", { query: node, body: [] });
+  await call("ListQuarantine", { query: node });
+  await call("RestoreQuarantine", { query: node, body: { blockHashes: ["0".repeat(64)] } });
   const id = (await call("CreateAdminToken", { body: { scope: ["Metrics"] } })).json.id as string;
   await call("ListAdminTokens");
   await call("GetAdminTokenInfo", { query: { id } });
