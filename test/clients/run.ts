@@ -9,20 +9,26 @@ import { Daemon } from "../process/support/daemon.ts";
 import { cleanEnvironment } from "../process/support/run-program.ts";
 import { removeScratch, scratchDirectory } from "../process/support/scratch.ts";
 import { awscli } from "./aws.ts";
+import { barman } from "./barman.ts";
 import { boto3 } from "./boto3.ts";
 import { AWKWARD_NAMES, type Client, type Kit, makeMust, type SampleFiles } from "./client.ts";
 import { javaSdk, s3a } from "./java.ts";
+import { litestream } from "./litestream.ts";
+import { minioGo } from "./minio-go.ts";
+import { pgbackrest } from "./pgbackrest.ts";
 import { chdb, deltalake, duckdb, obstore, polars, pyarrow, pyiceberg } from "./python-client.ts";
 import { newestRclone, rclone } from "./rclone.ts";
+import { registry } from "./registry.ts";
 import { newestRestic, restic } from "./restic.ts";
 import { s3cmd } from "./s3cmd.ts";
 import { s5cmd } from "./s5cmd.ts";
 import { s3fs } from "./s3fs.ts";
+import { tofu } from "./tofu.ts";
 
 const CLIENTS: readonly Client[] = [
   ...[awscli, s3cmd, rclone, boto3, restic, s3fs],
-  ...[pyarrow, pyiceberg, chdb, deltalake, obstore, polars, duckdb, s5cmd],
-  ...[newestRclone, newestRestic],
+  ...[pyarrow, pyiceberg, chdb, deltalake, obstore, polars, duckdb, s5cmd, javaSdk, s3a, barman, pgbackrest],
+  ...[minioGo, litestream, registry, tofu, newestRclone, newestRestic],
 ];
 const BIG_BYTES = 200_000_000;
 const MANY = 2500;

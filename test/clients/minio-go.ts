@@ -1,0 +1,130 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Client } from "./client.ts";
+import { built, runGo } from "./sources.ts";
+import { startTlsFront } from "./tls-front.ts";
+
+const MODULE = "github.com/minio/minio-go/v7";
+const VERSION = "v7.4.1";
+/** The module's functional cases for the calls that docs/s3.md lists as there (no versioning, tags, CORS, encryption, signature V2). */
+const CASES = [
+  "testMakeBucketError",
+  "testPutObjectWithMetadata",
+  "testPutObjectWithContentLanguage",
+  "testPutObjectReadAt",
+  "testPutObjectStreaming",
+  "testPutObjectPreconditionOnNonExistent",
+  "testPutObjectUploadSeekedObject",
+  "testPutObjectContext",
+  "testPutObjectWithChecksums",
+  "testPutObjectWithTrailingChecksums",
+  "testPutObjectWithAutomaticChecksums",
+  "testPutMultipartObjectWithChecksums",
+  "testReplaceObjectWithChecksums",
+  "testTrailingChecksums",
+  "testFPutObject",
+  "testFPutObjectMultipart",
+  "testFPutObjectContext",
+  "testGetObjectSeekEnd",
+  "testGetObjectClosedTwice",
+  "testGetObjectReadSeekFunctional",
+  "testGetObjectReadAtFunctional",
+  "testGetObjectReadAtWhenEOFWasReached",
+  "testGetObjectWithRange",
+  "testGetObjectRanges",
+  "testGetObjectModified",
+  "testGetObjectContext",
+  "testGetObjectAttributes",
+  "testGetObjectAttributesErrorCases",
+  "testFGetObjectContext",
+  "testStatObjectResponseHeaders",
+  "testCopyObject",
+  "testCopyObjectWithChecksums",
+  "testComposeObjectErrorCases",
+  "testUserMetadataCopying",
+  "testStorageClassMetadataPutObject",
+  "testStorageClassInvalidMetadataPutObject",
+  "testStorageClassMetadataCopyObject",
+  "testListObjects",
+  "testListObjectsChecksums",
+  "testListUnsorted",
+  "testListMultipartUpload",
+  "testRemoveObjects",
+  "testRemoveObjectsIter",
+  "testRemoveMultipleObjects",
+  "testRemoveMultipleObjectsWithResult",
+  "testRemoveMultipleObjectsIter",
+  "testPresignedPostPolicy",
+  "testPresignedPostPolicyWrongFile",
+  "testPresignedPostPolicyEmptyFileName",
+  "testFunctional",
+] as const;
+/** Once more with TLS, where this client sends other bodies: unsigned ones with trailers. */
+const CASES_OVER_TLS = CASES.filter((name) => /Checksums|Multipart|testFunctional/.test(name));
+
+interface Report {
+  readonly status: "PASS" | "FAIL" | "NA";
+  readonly function: string;
+  readonly message?: string;
+  readonly error?: string;
+}
+
+export const minioGo: Client = {
+  name: "minio-go",
+  source: built(`minio-go-${VERSION}`, CASES.join(), build),
+  slow: true,
+  steps: (kit) => {
+    const { daemon, must, installed } = kit;
+    const env = {
+      SERVER_ENDPOINT: `${daemon.host}:${daemon.s3Port}`,
+      ACCESS_KEY: daemon.keyId,
+      SECRET_KEY: daemon.secret,
+      ENABLE_HTTPS: "0",
+      ENABLE_KMS: "0",
+      SERVER_REGION: "garage",
+      MINT_MODE: "full",
+      RUN_ON_FAIL: "1",
+    };
+    const run = async (name: string, more: Readonly<Record<string, string>> = {}): Promise<unknown> => {
+      const { stdout, stderr } = await must([join(installed, "cases"), name], { env: { ...env, ...more }, timeoutMs: 240_000 });
+      const reports = stdout
+        .split("\n")
+        .filter((line) => line.startsWith("{"))
+        .map((line) => JSON.parse(line) as Report);
+      const failed = reports.filter(({ status }) => status === "FAIL");
+      if (failed.length > 0) throw new Error(failed.map((one) => JSON.stringify(one).slice(0, 1500)).join("\n"));
+      const refused = reports.filter(({ status }) => status === "NA");
+      if (refused.length > 0) throw new Error(`taken as not implemented: ${JSON.stringify(refused[0]).slice(0, 1500)}`);
+      if (!reports.some(({ status }) => status === "PASS")) throw new Error(`says nothing: ${stdout}${stderr}`);
+      return;
+    };
+    let front: Awaited<ReturnType<typeof startTlsFront>> | undefined;
+    return [
+      ...CASES.map((name) => ({ name, run: () => run(name) })),
+      ...CASES_OVER_TLS.map((name) => ({
+        name: `${name}, TLS`,
+        async run() {
+          front ??= await startTlsFront(kit);
+          const { port, certificate } = front;
+          await run(name, { SERVER_ENDPOINT: `${daemon.host}:${port}`, ENABLE_HTTPS: "1", SSL_CERT_FILE: certificate });
+        },
+      })),
+    ];
+  },
+};
+
+/** The module's own file of cases, with a main function that runs the one that is named instead of all. */
+async function build(folder: string): Promise<string> {
+  const download = JSON.parse(await runGo(["mod", "download", "-json", `${MODULE}@${VERSION}`])) as { Dir: string };
+  const text = readFileSync(join(download.Dir, "functional_tests.go"), "utf8");
+  mkdirSync(folder, { recursive: true });
+  const entries = CASES.map((name) => `\t"${name}": ${name},\n`).join("");
+  writeFileSync(join(folder, "functional_tests.go"), text.replace("func main() {", "func everything() {"));
+  writeFileSync(
+    join(folder, "main.go"),
+    `//go:build mint\n\npackage main\n\nimport (\n\t"log/slog"\n\t"os"\n)\n\nfunc main() {\n\tslog.SetDefault(slog.New(slog.NewJSONHandler(os.Stdout, nil)))\n\tmap[string]func(){\n${entries}\t}[os.Args[1]]()\n}\n`,
+  );
+  const files = ["functional_tests.go", "main.go"].map((name) => join(folder, name));
+  await runGo(["build", "-tags", "mint", "-o", join(folder, "cases"), ...files], { cwd: download.Dir });
+  return ".";
+}
