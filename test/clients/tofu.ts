@@ -48,7 +48,7 @@ resource "terraform_data" "it" {
   input            = var.value
   triggers_replace = var.value
   provisioner "local-exec" {
-    command = "if [ ${"${var.value}"} = slow ]; then touch ${folder}/held; n=0; while [ ! -e ${folder}/release ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done; fi"
+    command = "if [ \${var.value} = slow ]; then touch ${folder}/held; n=0; while [ ! -e ${folder}/release ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done; fi"
   }
 }
 output "value" { value = terraform_data.it.output }
