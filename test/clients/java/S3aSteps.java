@@ -13,9 +13,21 @@ public final class S3aSteps {
   static final String BUCKET = "s3a-bucket";
   static FileSystem fs;
 
-  public static void main(String[] args) throws Exception {
+  public static void main(String[] args) {
+    try {
+      step(args[0]);
+    } catch (Throwable failure) {
+      for (Throwable one = failure; one != null; one = one.getCause()) System.err.println(one);
+      for (StackTraceElement frame : failure.getStackTrace())
+        if (frame.getClassName().startsWith("S3aSteps")) System.err.println("    at " + frame);
+      System.exit(1);
+    }
+    System.exit(0);
+  }
+
+  static void step(String name) throws Exception {
     fs = mount(BUCKET);
-    switch (args[0]) {
+    switch (name) {
       case "write and read back" -> writeAndRead();
       case "40 MB in parts" -> parts();
       case "ranges and tails" -> ranges();
@@ -25,10 +37,9 @@ public final class S3aSteps {
       case "committed by rename" -> commit();
       case "magic committer's uploads" -> pendingUploads();
       case "delete" -> delete();
-      default -> throw new IllegalArgumentException(args[0]);
+      default -> throw new IllegalArgumentException(name);
     }
     fs.close();
-    System.exit(0);
   }
 
   static FileSystem mount(String bucket) throws Exception {
@@ -146,11 +157,11 @@ public final class S3aSteps {
 
   static void createOnce() throws Exception {
     Path path = new Path("/once");
-    try (OutputStream out = fs.createFile(path).overwrite(false).opt("fs.s3a.create.conditional.overwrite", true).build()) {
+    try (OutputStream out = createFile(path)) {
       out.write(1);
     }
     try {
-      OutputStream out = fs.createFile(path).opt("fs.s3a.create.conditional.overwrite", true).build();
+      OutputStream out = createFile(path);
       out.write(2);
       out.close();
     } catch (Exception expected) {
@@ -158,6 +169,13 @@ public final class S3aSteps {
       return;
     }
     throw new AssertionError("written twice");
+  }
+
+  /** Its builder's type is lost by the chain of calls. */
+  static OutputStream createFile(Path path) throws Exception {
+    FSDataOutputStreamBuilder<?, ?> builder = fs.createFile(path);
+    builder.opt("fs.s3a.create.conditional.overwrite", true);
+    return (OutputStream) builder.build();
   }
 
   static void commit() throws Exception {
@@ -177,8 +195,8 @@ public final class S3aSteps {
     UploadHandle upload = uploader.startUpload(path).get();
     byte[] one = content(1, 8 << 20), two = content(2, 1000);
     var parts = new java.util.HashMap<Integer, PartHandle>();
-    parts.put(1, uploader.putPart(upload, 1, path, new java.io.ByteArrayInputStream(one), one.length).get());
-    parts.put(2, uploader.putPart(upload, 2, path, new java.io.ByteArrayInputStream(two), two.length).get());
+    parts.put(1, uploader.putPart(upload, 1, false, path, new java.io.ByteArrayInputStream(one), one.length).get());
+    parts.put(2, uploader.putPart(upload, 2, true, path, new java.io.ByteArrayInputStream(two), two.length).get());
     absent("/uploaded");
     uploader.complete(upload, path, parts).get();
     same(fs.getFileStatus(path).getLen(), (long) one.length + two.length);

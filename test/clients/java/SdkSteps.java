@@ -48,8 +48,20 @@ public final class SdkSteps {
     return S3AsyncClient.crtBuilder().endpointOverride(ENDPOINT).region(REGION).forcePathStyle(true).minimumPartSizeInBytes(8_000_000L).build();
   }
 
-  public static void main(String[] args) throws Exception {
-    switch (args[0]) {
+  public static void main(String[] args) {
+    try {
+      step(args[0]);
+    } catch (Throwable failure) {
+      for (Throwable one = failure; one != null; one = one.getCause()) System.err.println(one);
+      for (StackTraceElement frame : failure.getStackTrace())
+        if (frame.getClassName().startsWith("SdkSteps")) System.err.println("    at " + frame);
+      System.exit(1);
+    }
+    System.exit(0);
+  }
+
+  static void step(String name) throws Exception {
+    switch (name) {
       case "make a bucket" -> makeBucket();
       case "small and empty objects" -> smallAndEmpty();
       case "multipart" -> multipart();
@@ -63,9 +75,8 @@ public final class SdkSteps {
       case "asynchronous, CRT" -> asynchronous(crt());
       case "transfer manager" -> transfer(netty(), "netty");
       case "transfer manager, CRT" -> transfer(crt(), "crt");
-      default -> throw new IllegalArgumentException(args[0]);
+      default -> throw new IllegalArgumentException(name);
     }
-    System.exit(0);
   }
 
   static byte[] content(int seed, int size) {
