@@ -15,7 +15,8 @@ def ask(sql):
 
 
 def s3(key, kind="", bucket=BUCKET):
-    return f"s3('{endpoint}/{bucket}/{key}', '{key_id}', '{secret}'{f", '{kind}'" if kind else ''})"
+    words = [f"{endpoint}/{bucket}/{key}", key_id, secret, *([kind] if kind else [])]
+    return "s3(" + ", ".join(f"'{word}'" for word in words) + ")"
 
 
 def write_and_read():

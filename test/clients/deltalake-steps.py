@@ -1,14 +1,17 @@
 """deltalake (delta-rs): a table whose log is written by create-only PUTs, by one writer and by rivals."""
 
 import json
-import multiprocessing
+import os
+import subprocess
+import sys
+import time
 
 import obstore
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from obstore.store import S3Store
 
-from step_kit import REGION, endpoint, key_id, run, same, secret
+from step_kit import REGION, endpoint, facts, folder, key_id, run, same, secret
 
 BUCKET = "delta-bucket"
 COMMITS = 20
@@ -74,19 +77,25 @@ def checkpoint_and_vacuum():
     same(ids(open_table()), [7, 8, 9, 11])
 
 
-def compete(writer, begin):
-    begin.wait(60)
+def compete(writer):
+    """One of two processes; begins once both are there."""
+    open(os.path.join(folder, f"ready-{writer}"), "w").close()
+    end = time.monotonic() + 60
+    while not all(os.path.exists(os.path.join(folder, f"ready-{one}")) for one in range(2)):
+        assert time.monotonic() < end, "the other writer does not come"
+        time.sleep(0.01)
     for number in range(COMMITS):
-        write_deltalake(RIVALS, rows(number + COMMITS * int(writer), 1, writer), storage_options=storage, mode="append")
+        write_deltalake(RIVALS, rows(number + COMMITS * writer, 1, str(writer)), storage_options=storage, mode="append")
 
 
 def rival_writers():
     write_deltalake(RIVALS, rows(-1, 1), storage_options=storage)
-    fresh = multiprocessing.get_context("spawn")
-    with fresh.Manager() as manager:
-        begin = manager.Barrier(2)
-        with fresh.Pool(2) as pool:
-            pool.starmap(compete, [("0", begin), ("1", begin)])
+    text = json.dumps(facts)
+    writers = [subprocess.Popen([sys.executable, __file__, f"writer {one}"], stdin=subprocess.PIPE, text=True) for one in range(2)]
+    for writer in writers:
+        writer.stdin.write(text)
+        writer.stdin.close()
+    same([writer.wait(80) for writer in writers], [0, 0], "both writers end well")
     same(ids(open_table(RIVALS)), list(range(-1, 2 * COMMITS)), "every row once")
     log = store("tables/rivals/_delta_log")
     found = sorted(entry["path"] for entry in obstore.list(log).collect() if entry["path"].endswith(".json"))
@@ -106,5 +115,7 @@ run(
         "merge and delete": merge_and_delete,
         "checkpoint, compact, vacuum": checkpoint_and_vacuum,
         "rival writers": rival_writers,
+        "writer 0": lambda: compete(0),
+        "writer 1": lambda: compete(1),
     }
 )
