@@ -18,6 +18,18 @@ export const postgresql: Source = {
   },
 };
 
+/** Process ids by data folder: servers outlive the program that started them, but never the test. */
+const running = new Map<string, number>();
+process.on("exit", () => {
+  for (const pid of running.values()) {
+    try {
+      process.kill(pid, "SIGQUIT");
+    } catch {
+      // It has ended by itself.
+    }
+  }
+});
+
 /** A database server in a folder of its own, reached by a Unix socket only. It refuses to run as root: then it runs as `postgres`. */
 export class Postgres {
   readonly #kit: Kit;
@@ -74,12 +86,14 @@ export class Postgres {
     appendFileSync(join(data, "postgresql.conf"), lines.join(""));
   }
 
-  start(data: string): Promise<unknown> {
-    return this.must([join(this.#programs, "pg_ctl"), "-D", data, "-w", "-t", "120", "-l", join(this.folder, "log"), "start"]);
+  async start(data: string): Promise<void> {
+    await this.must([join(this.#programs, "pg_ctl"), "-D", data, "-w", "-t", "120", "-l", join(this.folder, "log"), "start"]);
+    running.set(data, Number(readFileSync(join(data, "postmaster.pid"), "utf8").split("\n")[0]));
   }
 
-  stop(data: string): Promise<unknown> {
-    return this.must([join(this.#programs, "pg_ctl"), "-D", data, "-w", "-t", "120", "-m", "fast", "stop"]);
+  async stop(data: string): Promise<void> {
+    await this.must([join(this.#programs, "pg_ctl"), "-D", data, "-w", "-t", "120", "-m", "fast", "stop"]);
+    running.delete(data);
   }
 
   /** Stops what may still run; for a step that failed halfway. */
