@@ -75,7 +75,7 @@ export const minioGo: Client = {
       MINT_MODE: "full",
       RUN_ON_FAIL: "1",
     };
-    const run = async (name: string, more: Readonly<Record<string, string>> = {}): Promise<unknown> => {
+    const run = async (name: string, more: Readonly<Record<string, string>> = {}): Promise<void> => {
       const { stdout } = await must([join(installed, "cases"), name], { env: { ...env, ...more }, timeoutMs: 240_000 });
       const reports = stdout
         .split("\n")
