@@ -50,7 +50,7 @@ export function pypi(requirements: string): Source {
 /** A program of a Go module, built by a Go that is there already (Debian's is too old for most). @returns its folder */
 export function goProgram(module: string, version: string, path = ""): Source {
   return once(() =>
-    kept(`go-${basename(module)}-${version}`, `${module}${path}@${version}`, async (folder) => {
+    kept(`go-${module.replaceAll("/", "-")}-${version}`, `${module}${path}@${version}`, async (folder) => {
       mkdirSync(folder, { recursive: true });
       await runGo(["install", `${module}${path}@${version}`], { env: { GOBIN: folder } });
       return ".";

@@ -174,7 +174,7 @@ public final class S3aSteps {
   /** Its builder's type is lost by the chain of calls. */
   static OutputStream createFile(Path path) throws Exception {
     FSDataOutputStreamBuilder<?, ?> builder = fs.createFile(path);
-    builder.opt("fs.s3a.create.conditional.overwrite", true);
+    builder.must("fs.option.create.conditional.overwrite", true);
     return (OutputStream) builder.build();
   }
 
