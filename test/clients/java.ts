@@ -39,7 +39,7 @@ export const s3a: Client = {
         "listing of 2,500 keys",
         "create once",
         "committed by rename",
-        "magic committer's uploads",
+        "uploads completed later",
         "delete",
       ],
       () => kit.s3.must("PUT", "/s3a-bucket"),

@@ -35,7 +35,7 @@ public final class S3aSteps {
       case "listing of 2,500 keys" -> listing();
       case "create once" -> createOnce();
       case "committed by rename" -> commit();
-      case "magic committer's uploads" -> pendingUploads();
+      case "uploads completed later" -> pendingUploads();
       case "delete" -> delete();
       default -> throw new IllegalArgumentException(name);
     }
@@ -191,7 +191,7 @@ public final class S3aSteps {
 
   static void pendingUploads() throws Exception {
     Path path = new Path("/uploaded");
-    MultipartUploader uploader = fs.createMultipartUploader(path).build();
+    MultipartUploader uploader = fs.createMultipartUploader(new Path("/")).build();
     UploadHandle upload = uploader.startUpload(path).get();
     byte[] one = content(1, 8 << 20), two = content(2, 1000);
     var parts = new java.util.HashMap<Integer, PartHandle>();
