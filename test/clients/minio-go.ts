@@ -8,7 +8,8 @@ const MODULE = "github.com/minio/minio-go/v7";
 const VERSION = "v7.4.1";
 /**
  * The module's functional cases for the calls that docs/s3.md lists as there. Left out is what needs, somewhere on its way, versions, object
- * lock, tags, CORS, policies, encryption, signature V2, a second region, or a listing with user metadata (which AWS has not either).
+ * lock, tags, CORS, policies, encryption, signature V2, a second region, or a listing with user metadata (which AWS has not either); and
+ * testPutObjectWithAutomaticChecksums, which waits for a checksum that this version announces, but does not send.
  */
 const CASES = [
   "testPutObjectWithMetadata",
@@ -19,7 +20,6 @@ const CASES = [
   "testPutObjectContext",
   "testPutObjectWithChecksums",
   "testPutObjectWithTrailingChecksums",
-  "testPutObjectWithAutomaticChecksums",
   "testPutMultipartObjectWithChecksums",
   "testTrailingChecksums",
   "testFPutObject",

@@ -16,7 +16,9 @@ export async function startTlsFront({
   const key = join(tls, "key");
   await must([
     ...["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"],
-    ...["-subj", "/CN=store", "-addext", `subjectAltName=IP:${daemon.host}`, "-keyout", key, "-out", certificate],
+    // pgBackRest looks for the address among the names only.
+    ...["-subj", "/CN=store", "-addext", `subjectAltName=IP:${daemon.host},DNS:${daemon.host}`],
+    ...["-keyout", key, "-out", certificate],
   ]);
   const server = createServer({ cert: readFileSync(certificate), key: readFileSync(key) }, (client) => {
     const store = connect(daemon.s3Port, daemon.host);
