@@ -48,6 +48,7 @@ export const pgbackrest: Client = {
             "repo1-retention-full": "1",
             "repo1-bundle": "y",
             "process-max": "2",
+            "archive-timeout": "30",
             "start-fast": "y",
             "log-path": postgres.folder,
             "lock-path": postgres.folder,
