@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { cleanEnvironment } from "../process/support/run-program.ts";
 import { waitFor } from "../process/support/wait-for.ts";
 import { Background } from "./background.ts";
 import type { Client } from "./client.ts";
@@ -26,12 +27,7 @@ export const litestream: Client = {
       for (let at = 0; at < count; at++) insert.run(rows, `row ${rows++} `.repeat(50));
     };
     const start = (): void => {
-      replicating = new Background(
-        [program, "replicate", "-config", config],
-        folder,
-        process.env as Record<string, string>,
-        "log",
-      );
+      replicating = new Background([program, "replicate", "-config", config], folder, cleanEnvironment(), "log");
     };
     /** Every row that was written until now. */
     const restores = async (name: string): Promise<void> => {
