@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { AWKWARD_KEYS, type Client, type Kit } from "./client.ts";
+import { debian } from "./sources.ts";
 import { fetches, sameFile, sameTree, snapshot } from "./checks.ts";
 
 const AWS = "/usr/bin/aws";
@@ -9,8 +10,7 @@ const BUCKET = "aws-bucket";
 
 export const awscli: Client = {
   name: "awscli",
-  program: AWS,
-  debianPackage: "awscli",
+  source: debian([AWS], ["awscli"]),
   steps: (kit) => {
     const { s3, files, folder, must } = kit;
     const aws = (...args: string[]) => must([AWS, "--endpoint-url", kit.daemon.endpoint, ...args]);

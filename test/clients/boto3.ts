@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import type { Client } from "./client.ts";
+import { debian } from "./sources.ts";
 
 const PYTHON = "/usr/bin/python3";
 const SCRIPT = fileURLToPath(new URL("./boto3-steps.py", import.meta.url));
@@ -21,8 +22,7 @@ const STEPS = [
 
 export const boto3: Client = {
   name: "boto3",
-  program: "/usr/lib/python3/dist-packages/boto3/__init__.py",
-  debianPackage: "python3-boto3",
+  source: debian(["/usr/lib/python3/dist-packages/boto3/__init__.py"], ["python3-boto3"]),
   steps: ({ daemon, files, folder, many, must }) => {
     const facts = JSON.stringify({ endpoint: daemon.endpoint, keyId: daemon.keyId, secret: daemon.secret, folder, files, many });
     return STEPS.map((name) => ({ name, run: async () => void (await must([PYTHON, SCRIPT, name], { input: facts })) }));

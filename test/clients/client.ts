@@ -1,14 +1,15 @@
 import type { Daemon } from "../process/support/daemon.ts";
 import { type ProgramResult, runProgram } from "../process/support/run-program.ts";
 import type { S3Client } from "../process/support/s3-client.ts";
+import type { Source } from "./sources.ts";
 
 /** A real S3 client that is driven through its steps, in order, in a bucket of its own. */
 export interface Client {
   readonly name: string;
-  /** Path of its program: looked for, and installed when it is missing. */
-  readonly program: string;
-  /** Name of Debian's package. */
-  readonly debianPackage: string;
+  /** Where its programs come from. */
+  readonly source: Source;
+  /** Only by `--all` or by name: its installation takes more than a minute, or a toolchain that Debian does not have. */
+  readonly slow?: true;
   readonly steps: (kit: Kit) => readonly Step[];
 }
 
@@ -21,6 +22,8 @@ export interface Step {
 /** What a client has to work with. */
 export interface Kit {
   readonly daemon: Daemon;
+  /** What the client's source returned: the folder of its programs, or a class path. */
+  readonly installed: string;
   /** To look behind the client's back. */
   readonly s3: S3Client;
   /** A folder of its own; HOME as well. */
@@ -29,10 +32,17 @@ export interface Kit {
   /** A bucket with `many` keys that all clients only read. */
   readonly many: { readonly bucket: string; readonly keys: readonly string[] };
   /** Runs a program in `folder` with the client's environment. @throws with its output unless it ends with 0 */
-  must(
-    argv: readonly string[],
-    options?: { readonly input?: string; readonly env?: Readonly<Record<string, string>> },
-  ): Promise<ProgramResult>;
+  must(argv: readonly string[], options?: ProgramNeeds): Promise<ProgramResult>;
+}
+
+export interface ProgramNeeds {
+  readonly input?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** User it runs as. */
+  readonly uid?: number;
+  /** 90 s, unless the program has a lot to do. */
+  readonly timeoutMs?: number;
 }
 
 export interface SampleFiles {
@@ -65,9 +75,9 @@ export function makeMust(folder: string, env: Readonly<Record<string, string>>):
   return async (argv, options = {}) => {
     const result = await runProgram(argv, {
       cwd: folder,
-      env: { ...env, ...options.env },
       timeoutMs: 90_000,
-      ...(options.input === undefined ? {} : { input: options.input }),
+      ...options,
+      env: { ...env, ...options.env },
     });
     if (result.code !== 0)
       throw new Error(

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AWKWARD_NAMES, type Client } from "./client.ts";
+import { debian } from "./sources.ts";
 import { sameFile, sameTree, snapshot } from "./checks.ts";
 
 const S3CMD = "/usr/bin/s3cmd";
@@ -10,8 +11,7 @@ const ROOT = `s3://${BUCKET}`;
 
 export const s3cmd: Client = {
   name: "s3cmd",
-  program: S3CMD,
-  debianPackage: "s3cmd",
+  source: debian([S3CMD], ["s3cmd"]),
   steps: ({ daemon, s3, files, folder, many, must }) => {
     const host = `${daemon.host}:${daemon.s3Port}`;
     const s3cmd = (...args: string[]) =>

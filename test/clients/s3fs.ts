@@ -4,14 +4,14 @@ import { join } from "node:path";
 import { content } from "../process/support/content.ts";
 import { waitFor } from "../process/support/wait-for.ts";
 import type { Client } from "./client.ts";
+import { debian } from "./sources.ts";
 
 const S3FS = "/usr/bin/s3fs";
 const BUCKET = "s3fs-bucket";
 
 export const s3fs: Client = {
   name: "s3fs",
-  program: S3FS,
-  debianPackage: "s3fs",
+  source: debian([S3FS], ["s3fs"]),
   steps: ({ daemon, s3, folder, must }) => {
     const mount = join(folder, "mount");
     let missing: string | undefined = existsSync("/dev/fuse") ? undefined : "no /dev/fuse";
