@@ -1,5 +1,5 @@
-// What the block layer costs: CPU per stored and fetched block, and a 64 MiB body against MD5 + SHA-256 + write + fsync one after another.
-// node bench/blocks.ts [--quick] [DIRECTORY]: needs about 2 GB there.
+// What the block layer costs: CPU per stored and fetched block, and a 64 MiB body against MD5 + SHA-256 + write + fsync one after
+// another. node bench/blocks.ts [--quick] [DIRECTORY]: needs about 2 GB there.
 import { createHash, hash as hashOnce, randomFillSync } from "node:crypto";
 import { closeSync, fsyncSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,9 +8,9 @@ import process from "node:process";
 import { openDataDirectories } from "../src/block/data-directories.ts";
 import { FileBlockStore } from "../src/block/file-block-store.ts";
 import type { Groups } from "../src/group/groups.ts";
-import { BodyReader } from "../src/model/data/body-reader.ts";
-import { BodyWriter } from "../src/model/data/body-writer.ts";
-import { Holds } from "../src/model/data/holds.ts";
+import { BodyReader } from "../src/model/bytes/body-reader.ts";
+import { BodyWriter } from "../src/model/bytes/body-writer.ts";
+import { ReadPins } from "../src/model/bytes/read-pins.ts";
 import { Placement } from "../src/model/placement.ts";
 import { nodeClock } from "../src/platform/node/clock.ts";
 import { NodeCpu } from "../src/platform/node/cpu.ts";
@@ -60,7 +60,7 @@ const options = {
 const writer = new BodyWriter(options, { groups, blocks, placement, clock, cpu, log, budget });
 const reader = new BodyReader(
   { readAheadBlocks: 3, firstPatienceMs: 4_000, budgetPatienceMs: 15_000 },
-  { groups, blocks, placement, clock, holds: new Holds(), budget },
+  { groups, blocks, placement, clock, pins: new ReadPins(), budget },
 );
 
 let serial = 0;

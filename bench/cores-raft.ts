@@ -6,7 +6,7 @@ import type { Effects } from "../src/raft/effects.ts";
 import { type LeaseEvent, type LeaseMessage, Leases } from "../src/raft/lease.ts";
 import type { Configuration, MemberId, Message, Moment } from "../src/raft/messages.ts";
 import { type RaftOptions, raftOptions } from "../src/raft/options.ts";
-import { newbornGroup, Raft } from "../src/raft/raft.ts";
+import { bootstrapGroup, Raft } from "../src/raft/raft.ts";
 import { Roster } from "../src/raft/roster.ts";
 
 export interface Figure {
@@ -48,7 +48,7 @@ class Cluster {
   constructor(nodes: readonly Node[], now: Moment) {
     this.#now = now;
     const configuration: Configuration = { voters: IDS, old: null, learners: [] };
-    this.groups = nodes.map(({ options }) => new Raft<Uint8Array>(options, newbornGroup(configuration), now));
+    this.groups = nodes.map(({ options }) => new Raft<Uint8Array>(options, bootstrapGroup(configuration), now));
     // The first one campaigns: its timer has run out, the others' have not been looked at.
     this.#now = { ...now, monoMs: now.monoMs + 10 * LEASE_MS };
     this.groups[0]!.tick(this.#now);

@@ -1,4 +1,5 @@
-// What the simulation of raft groups and the linearizability checker cost: CPU, not wall time, so that a busy machine matters less.
+// What the simulation of raft groups and the linearizability checker cost: CPU, not wall time, so that a busy machine matters
+// less.
 import process from "node:process";
 import { seededRandom } from "../sim/engine/random.ts";
 import { checkKey } from "../sim/linearizability/check.ts";
@@ -11,7 +12,10 @@ export interface Figure {
   readonly unit: string;
 }
 
-/** Seeds a CPU-minute (all checks on, story off), and CPU time to decide 2,000 operations on one key by 16 clients with 5 % unknown. */
+/**
+ * Seeds a CPU-minute (all checks on, story off), and CPU time to decide 2,000 operations on one key by 16 clients with 5 %
+ * unknown.
+ */
 export async function benchSim(): Promise<Figure[]> {
   for (let seed = 1; seed <= 50; seed++) runSeed(seed); // warm up
   const seeds = 400;

@@ -1,4 +1,5 @@
-// Drives one daemon through one case: writes what the case reads, signs the requests, lets wrk (ab for HEAD) send them, checks what came back.
+// Drives one daemon through one case: writes what the case reads, signs the requests, lets wrk (ab for HEAD) send them, checks
+// what came back.
 import { execFile, spawn } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";

@@ -1,4 +1,5 @@
-// CPU of names alone, over real lmdb: put, lookup, delete of inline objects and listing, in CPU-µs per operation (all threads of the process).
+// CPU of names alone, over real lmdb: put, lookup, delete of inline objects and listing, in CPU-µs per operation (all threads of
+// the process).
 //   tools/run node bench/names.ts [--objects 20000] [--shards 4] [--concurrency 16] [--body 1024] [--no-sync]
 // With --cpu-prof of node the profile of the same run.
 import { mkdtemp, rm } from "node:fs/promises";
@@ -7,7 +8,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { GroupHost } from "../src/group/group-host.ts";
-import type { BodyReading, BodyWriting } from "../src/model/data/data-path.ts";
+import type { BodyReading, BodyWriting } from "../src/model/bytes/data-path.ts";
 import type { BucketRef, ObjectService } from "../src/model/object-service.ts";
 import { createObjectService } from "../src/model/objects/object-store.ts";
 import { PartitionMachine } from "../src/model/partition/partition-machine.ts";
@@ -59,7 +60,7 @@ try {
     write: async (upload, target) => {
       const bytes = (await upload.source.read()) as Uint8Array;
       const expiry = (groups.logTime(target.group) + 60_000) as Stamp;
-      return { ok: true, body: { kind: "inline", bytes }, etag: ETAG, sizeBytes: bytes.byteLength, needsPending: false, expiry };
+      return { ok: true, body: { kind: "inline", bytes }, etag: ETAG, sizeBytes: bytes.byteLength, needsLease: false, expiry };
     },
     settled() {},
     discard() {},

@@ -1,5 +1,6 @@
-// Cost of the protocol layer, in CPU time of this process: SigV4 per request, aws-chunked per byte, XML per document, and one request through the
-// HTTP seam beside bare node:http. The client of the HTTP part runs in a child process, so that its cost is not counted.
+// Cost of the protocol layer, in CPU time of this process: SigV4 per request, aws-chunked per byte, XML per document, and one
+// request through the HTTP seam beside bare node:http. The client of the HTTP part runs in a child process, so that its cost is
+// not counted.
 //     tools/run node bench/protocol.ts [seconds per measurement, default 1]
 import { fork } from "node:child_process";
 import { createServer } from "node:http";

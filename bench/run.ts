@@ -1,11 +1,13 @@
-// `npm run bench`: what each operation of a real daemon costs, driven by wrk with requests that were signed beforehand (so the client costs little).
+// `npm run bench`: what each operation of a real daemon costs, driven by wrk with requests that were signed beforehand (so the
+// client costs little).
 //   npm run bench                             all cases            npm run bench -- put-1k get-4k-16   only these (by the beginning of their names)
 //   npm run bench -- --seconds 10             length of each case  npm run bench -- --list             the names
 //   npm run bench -- --no-fsyncs              without the second run under strace
 //   npm run bench -- --profile DIR            V8's CPU profiles of the daemon and its workers into DIR; read them with bench/read-profile.ts
 //   npm run bench -- --compare REV            this tree and another revision in turn; prints ratios (a slow minute of the machine hits both)
-// Prints per case: operations/s, MB/s (10⁶ bytes), p50 and p99, server CPU-µs per operation, fsyncs per operation; idle and peak RSS.
-// Appends a line per run to bench/history.jsonl. Needs wrk, ab, strace. Any answer that is an error, or not what was stored, ends the run.
+// Prints per case: operations/s, MB/s (10⁶ bytes), p50 and p99, server CPU-µs per operation, fsyncs per operation; idle and peak
+// RSS. Appends a line per run to bench/history.jsonl. Needs wrk, ab, strace. Any answer that is an error, or not what was stored,
+// ends the run.
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { appendFileSync, closeSync, fsyncSync, mkdtempSync, openSync, rmSync, symlinkSync, unlinkSync, writeSync } from "node:fs";

@@ -1,5 +1,5 @@
-// Plants known defects one at a time in a copy of the tree and demands that the test named for each of them fails, and passes without it.
-// The form of a defect: test/mutants/README.md.
+// Plants known defects one at a time in a copy of the tree and demands that the test named for each of them fails, and passes
+// without it. The form of a defect: test/mutants/README.md.
 //   npm run test:mutants                     all of them
 //   npm run test:mutants -- fsync quota      only those whose file name contains one of the words
 //   npm run test:mutants -- --ci             the ten that CI plants, none of which may be left out
@@ -17,7 +17,9 @@ interface Mutant {
   readonly defect: string;
   /** Command line whose failure shows the defect; its first word is `node`. */
   readonly noticedBy: readonly string[];
-  /** What a command that isn't `node --test` must print beside failing, else a defect that only breaks the program would count. */
+  /**
+   * What a command that isn't `node --test` must print beside failing, else a defect that only breaks the program would count.
+   */
   readonly shows: RegExp | undefined;
   readonly costS: number;
   readonly ci: boolean;
@@ -149,8 +151,8 @@ interface Tested {
 }
 
 /**
- * The tests of a TAP report that ran or were left out; not suites, nor what only fell with a suite, nor files that could not be loaded. What waits
- * for ever has failed, though Node calls it cancelled.
+ * The tests of a TAP report that ran or were left out; not suites, nor what only fell with a suite, nor files that could not be
+ * loaded. What waits for ever has failed, though Node calls it cancelled.
  */
 function testsOf(tap: string): readonly Tested[] {
   const found: Tested[] = [];

@@ -1,4 +1,5 @@
-// Runs the tests: unit tests beside the code, contract, wire and process tests under test/. One process per file, in order of cost.
+// Runs the tests: unit tests beside the code, contract, wire and process tests under test/. One process per file, in order of
+// cost.
 //   npm test                      everything that must hold
 //   npm test -- raft layout       only files whose path contains one of the words
 //   npm test -- --list            prints the files

@@ -1,10 +1,13 @@
-// Checks what the type checker and the linter can't: the order of the layers, that clocks, randomness and I/O stay in platform/node,
-// import cycles, files that nothing reaches, and the naming rules. Part of `npm run check`. Prints one line a finding, exits 1 if any.
+// Checks what the type checker and the linter can't: the order of the layers, that clocks, randomness and I/O stay in
+// platform/node, import cycles, files that nothing reaches, and the naming rules. Part of `npm run check`. Prints one line a
+// finding, exits 1 if any.
 import { readFileSync, globSync, existsSync } from "node:fs";
 import { dirname, join, normalize, basename } from "node:path";
 import process from "node:process";
 
-/** Layers of the design, lowest first. A file imports its own layer and lower ones; folders of one layer never import each other. */
+/**
+ * Layers of the design, lowest first. A file imports its own layer and lower ones; folders of one layer never import each other.
+ */
 const LAYERS: readonly (readonly string[])[] = [
   ["util"],
   ["platform", "codec"],
@@ -19,13 +22,21 @@ const LAYERS: readonly (readonly string[])[] = [
   ["node"],
   ["cli"],
 ];
+/** Inside `model`, lowest first: what lies beside these folders is the contract between them. */
+const MODEL_LAYERS = ["", "partition", "control", "bytes", "upkeep", "objects", "repair", "inspection"];
+/** Pages that state the numbered rules which comments and tests name. */
+const RULE_PAGES = ["docs/consensus.md", "docs/data-rules.md"];
+/** Columns of prose in pages. */
+const PROSE_COLUMNS = 100;
 /** Importing platform/node is for the composition root and what stands above it. */
 const NODE_PLATFORM_USERS = ["platform/node", "node", "cli"];
 /** The CLI speaks the admin operations; it never imports the server's inside. */
 const CLI_MAY_IMPORT = ["util", "platform", "platform/node", "codec", "config", "cli"];
 /** The one file of the CLI that loads the server: the daemon's own process. */
 const DAEMON_PROCESS = "src/cli/server.ts";
-/** Modules that bring a clock, randomness or I/O; only platform/node (and the CLI, which is a program of its own) may use them. */
+/**
+ * Modules that bring a clock, randomness or I/O; only platform/node (and the CLI, which is a program of its own) may use them.
+ */
 const IO_MODULES =
   /^(node:)?(fs|fs\/promises|net|tls|http|https|http2|dgram|dns|timers|timers\/promises|worker_threads|child_process|os|sqlite|cluster|readline|process|perf_hooks)$|^(lmdb|pino|@node-rs\/crc32)$/;
 const IO_CALLS: readonly [RegExp, string][] = [
@@ -83,6 +94,8 @@ for (const [file, targets] of imports) {
 }
 findCycles();
 findDead();
+checkRules();
+checkPages();
 
 for (const finding of findings) console.log(finding);
 console.log(findings.length === 0 ? `tidy: ${sources.length} files, nothing to mend` : `tidy: ${findings.length} findings`);
@@ -118,8 +131,41 @@ function checkLayer(file: string, target: string): void {
   else if (to === from && toFolder !== fromFolder) findings.push(`${file}: imports ${target}, a sibling layer`);
   else if (toFolder === "platform/node" && !NODE_PLATFORM_USERS.includes(fromFolder))
     findings.push(`${file}: imports ${target}; take the seam from platform`);
+  else if (fromFolder === "model" && toFolder === "model") checkModelLayer(file, target);
   else if (fromFolder === "cli" && !CLI_MAY_IMPORT.includes(toFolder) && file !== DAEMON_PROCESS)
     findings.push(`${file}: imports ${target}; the CLI never imports the server's inside`);
+}
+function checkModelLayer(file: string, target: string): void {
+  const [from, to] = [file, target].map((path) =>
+    MODEL_LAYERS.indexOf(/^src\/model\/(?:([^/]+)\/)?[^/]+$/.exec(path)?.[1] ?? ""),
+  ) as [number, number];
+  if (from < 0 || to < 0) findings.push(`${file}: model has the folders ${MODEL_LAYERS.join(", ")}`);
+  else if (to > from) findings.push(`${file}: imports ${target}, which lies higher inside model`);
+}
+/** A rule that code names must stand in a page. */
+function checkRules(): void {
+  const stated = new Set<number>();
+  for (const page of RULE_PAGES)
+    for (const row of readFileSync(page, "utf8").matchAll(/^\| (\d+) \|/gm)) stated.add(Number(row[1]));
+  for (const file of [...sources, ...roots])
+    for (const named of readFileSync(file, "utf8").matchAll(/\b[Rr]ules? (\d+(?:(?:, | and |[–-])\d+)*)/g))
+      for (const number of (named[1] ?? "").split(/\D+/))
+        if (!stated.has(Number(number)))
+          findings.push(`${file}: names rule ${number}, which no page states (${RULE_PAGES.join(", ")})`);
+}
+/** Files that a page names exist; prose is wrapped. */
+function checkPages(): void {
+  for (const page of globSync(["*.md", "docs/**/*.md", "src/**/*.md", "sim/**/*.md", "findings/*.md"])) {
+    let fenced = false;
+    for (const [at, line] of readFileSync(page, "utf8").split("\n").entries()) {
+      if (/^\s*```/.test(line)) fenced = !fenced;
+      if (fenced || /^\s*\||^ {4}/.test(line)) continue;
+      if (line.length > PROSE_COLUMNS && /\s/.test(line.trimStart().slice(0, PROSE_COLUMNS - 8)))
+        findings.push(`${page}:${at + 1}: prose is wrapped at ${PROSE_COLUMNS} columns`);
+    }
+    for (const [, path] of readFileSync(page, "utf8").matchAll(/`((?:src|sim|test|tools|bench)\/[\w./-]+\.(?:ts|json|md))`/g))
+      if (!existsSync(path as string) && page !== "CHANGELOG.md") findings.push(`${page}: names ${path}, which does not exist`);
+  }
 }
 function findCycles(): void {
   const state = new Map<string, "open" | "done">();

@@ -1,5 +1,5 @@
-// One machine's three clocks over virtual time: an ordinary monotonic one that stands still while the machine sleeps, one that goes on, and
-// the wall's, which may be set. Their rates differ from true time and from each other.
+// One machine's three clocks over virtual time: an ordinary monotonic one that stands still while the machine sleeps, one that
+// goes on, and the wall's, which may be set. Their rates differ from true time and from each other.
 
 export interface ClockRates {
   /** Ticks per true millisecond. */

@@ -1,5 +1,5 @@
-// The definition of linearizability, tried literally: every order of every choice of unknown operations. For histories of a few operations;
-// the search is tested against it. Shares no code with it.
+// The definition of linearizability, tried literally: every order of every choice of unknown operations. For histories of a few
+// operations; the search is tested against it. Shares no code with it.
 import type { Operation, Value } from "./operation.ts";
 
 export function linearizableByBruteForce(operations: readonly Operation[]): boolean {

@@ -212,7 +212,10 @@ function nearlyRightHistory(dice: Dice): Operation[] {
   return history;
 }
 
-/** What a register did, every operation with a lot of time around its moment: right by construction, with many other orders that are not. */
+/**
+ * What a register did, every operation with a lot of time around its moment: right by construction, with many other orders that
+ * are not.
+ */
 function wideHistory(dice: Dice, operations: number): Operation[] {
   const values = 1 + dice.below(4);
   const unknown = dice.pick([0, 0, 0.1, 0.3]);

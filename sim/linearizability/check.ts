@@ -4,7 +4,10 @@ import { toProblem } from "./problem.ts";
 import { search, type Verdict } from "./search.ts";
 import { shrink } from "./shrink.ts";
 
-/** Positions the search may visit per key before it answers "undecided"; ordinary histories need some tens per operation, 5 µs each. */
+/**
+ * Positions the search may visit per key before it answers "undecided"; ordinary histories need some tens per operation, 5 µs
+ * each.
+ */
 export const MAX_POSITIONS = 2_000_000;
 
 /** While a bad history is shrunk: positions for one part of it, and for all of them together. */
@@ -23,7 +26,9 @@ export function checkKey(operations: readonly Operation[], maxPositions = MAX_PO
   return search(toProblem(operations), maxPositions).verdict;
 }
 
-/** Splits by key (linearizability is local: a history is linearizable if each key's part is) and names the first key that is not. */
+/**
+ * Splits by key (linearizability is local: a history is linearizable if each key's part is) and names the first key that is not.
+ */
 export function checkHistory(operations: readonly Operation[], maxPositions = MAX_POSITIONS): Violation | null {
   const keys = new Map<string, Operation[]>();
   for (const operation of operations) {

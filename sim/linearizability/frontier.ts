@@ -1,5 +1,5 @@
-// A configuration is what one way of ordering the operations so far leaves for the rest. Some leave no more than others do: those are
-// dropped at once. That, and not the number of orders, decides how long the sweep takes.
+// A configuration is what one way of ordering the operations so far leaves for the rest. Some leave no more than others do: those
+// are dropped at once. That, and not the number of orders, decides how long the sweep takes.
 
 /** Slots a word of a bit set; so that words stay small integers. */
 export const WORD_BITS = 30;
@@ -8,9 +8,9 @@ export interface Configuration {
   /** The register's value. */
   readonly state: number;
   /**
-   * Two bit sets over the slots, one after the other, of `words` words each.
-   * Spent: the write has been placed where others see it, it can't be once more. Due: the operation still has to be placed before it returns.
-   * A write may be neither: it *could* have been placed where nobody saw it (covered), and still may be placed where it is seen.
+   * Two bit sets over the slots, one after the other, of `words` words each. Spent: the write has been placed where others see
+   * it, it can't be once more. Due: the operation still has to be placed before it returns. A write may be neither: it *could*
+   * have been placed where nobody saw it (covered), and still may be placed where it is seen.
    */
   readonly lacks: number[];
   /** Per class of unknown operations: how many have been placed. Shared between configurations, never changed. */

@@ -12,15 +12,15 @@ export type Call =
   | { readonly kind: "delete"; readonly if?: Condition | undefined };
 
 /**
- * What the client learned. A get learns `{ value }` (null: absent). A put or delete learns "done" or, when it carries a condition,
- * "refused" (the condition did not hold, nothing changed). "unknown": it may have taken effect at any moment after its invocation,
- * also long after the client gave up, or never.
+ * What the client learned. A get learns `{ value }` (null: absent). A put or delete learns "done" or, when it carries a
+ * condition, "refused" (the condition did not hold, nothing changed). "unknown": it may have taken effect at any moment after its
+ * invocation, also long after the client gave up, or never.
  */
 export type Outcome = { readonly value: Value | null } | "done" | "refused" | "unknown";
 
 /**
- * Times are in any one unit and from one clock that never goes back. For an unknown outcome `returnedAt` is Infinity; if it is not, the
- * operation took effect by then or never.
+ * Times are in any one unit and from one clock that never goes back. For an unknown outcome `returnedAt` is Infinity; if it is
+ * not, the operation took effect by then or never.
  */
 export interface Operation {
   readonly client: string;

@@ -1,5 +1,5 @@
-// The known operations that are under way at one moment of the sweep, as bit sets over their slots, and what the rest of the history will
-// still ask for and write.
+// The known operations that are under way at one moment of the sweep, as bit sets over their slots, and what the rest of the
+// history will still ask for and write.
 import { GUARD_IS, GUARD_IS_NOT, GUARD_NONE, NO_EFFECT, type Problem, type Step } from "./problem.ts";
 import { WORD_BITS } from "./frontier.ts";
 
@@ -66,7 +66,10 @@ export class Pending {
     return !this.steps[slot]!.isOptional && (this.settledAt(state, wordOf(slot)) & bitOf(slot)) === 0;
   }
 
-  /** Word `w` of the slots that are due no longer once the register holds `value`: who observes that, and unconditional writes of it. */
+  /**
+   * Word `w` of the slots that are due no longer once the register holds `value`: who observes that, and unconditional writes of
+   * it.
+   */
   settledAt(value: number, w: number): number {
     return this.#settledAt[value]![w]! | (this.#refusedAnywhere[w]! & ~this.#refusedUnless[value]![w]!);
   }

@@ -1,5 +1,5 @@
-// Translates the operations on one key into what the search works on: numbered values, and per operation a guard (what the value must be
-// for the operation to have had its outcome) and an effect (what it becomes). Every kind of operation is such a pair.
+// Translates the operations on one key into what the search works on: numbered values, and per operation a guard (what the value
+// must be for the operation to have had its outcome) and an effect (what it becomes). Every kind of operation is such a pair.
 import assert from "node:assert/strict";
 import type { Condition, Operation, Value } from "./operation.ts";
 
@@ -24,7 +24,10 @@ export interface Step {
   readonly isOptional: boolean;
 }
 
-/** Unknown steps of one class have the same guard and effect; once invoked they are interchangeable, so a count says which are used. */
+/**
+ * Unknown steps of one class have the same guard and effect; once invoked they are interchangeable, so a count says which are
+ * used.
+ */
 export interface UnknownClass {
   readonly guard: Step["guard"];
   readonly guardValue: number;
@@ -40,7 +43,10 @@ export interface Problem {
   readonly values: number;
 }
 
-/** Unknown calls that change nothing say nothing and are left out. The order of `operations` does not matter; all must be of one key. */
+/**
+ * Unknown calls that change nothing say nothing and are left out. The order of `operations` does not matter; all must be of one
+ * key.
+ */
 export function toProblem(operations: readonly Operation[]): Problem {
   const numbers = new Map<Value, number>();
   const numbered = (value: Value | null): number => {

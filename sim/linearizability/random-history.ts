@@ -117,7 +117,10 @@ export function randomHistory(options: HistoryOptions): Operation[] {
   return history;
 }
 
-/** One outcome told wrongly: a read sees what another one saw, a done write was refused, a refused one done. The history may still be right. */
+/**
+ * One outcome told wrongly: a read sees what another one saw, a done write was refused, a refused one done. The history may still
+ * be right.
+ */
 export function withOneWrongOutcome(history: readonly Operation[], random: () => number): Operation[] {
   const values = history.flatMap(({ outcome }) => (typeof outcome === "object" ? [outcome] : []));
   for (let attempt = 0; attempt < 1000; attempt++) {

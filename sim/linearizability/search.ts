@@ -1,4 +1,5 @@
-// Is there one order of the operations on a key, respecting real time, that explains every outcome? Two kinds of sweeps (sweep.ts) in turn:
+// Is there one order of the operations on a key, respecting real time, that explains every outcome? Two kinds of sweeps
+// (sweep.ts) in turn:
 //   – Narrow ones, to find an order: they carry only the most promising configurations along. One that fails is repeated, later with more width,
 //     and each time other unknown operations are held dear: what was used up too early is a matter of luck. A sweep that fails
 //     without having left anything out has shown that there is no order.

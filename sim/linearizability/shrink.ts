@@ -1,6 +1,6 @@
-// Reduces a bad history of one key to the operations that contradict each other. Taking a write out could *make* a contradiction (someone
-// read its value), so operations are not taken out but freed: a freed write may have happened in its time or not, whatever its condition. What
-// still contradicts then does so whatever the freed ones did.
+// Reduces a bad history of one key to the operations that contradict each other. Taking a write out could *make* a contradiction
+// (someone read its value), so operations are not taken out but freed: a freed write may have happened in its time or not,
+// whatever its condition. What still contradicts then does so whatever the freed ones did.
 import { describeOperation, type Operation, type Value } from "./operation.ts";
 
 type IsBad = (operations: readonly Operation[]) => boolean;
@@ -9,7 +9,8 @@ type IsBad = (operations: readonly Operation[]) => boolean;
 export function shrink(operations: readonly Operation[], isBad: IsBad): Operation[] {
   const prefix = shortestBadPrefix(operations, isBad);
   let few = lastFew(prefix, isBad);
-  // Halves, quarters …, then one by one, the oldest first. Freeing what could not be freed before does not get easier, so once is enough.
+  // Halves, quarters …, then one by one, the oldest first. Freeing what could not be freed before does not get easier, so once is
+  // enough.
   for (let size = Math.ceil(few.size / 2); ; size = Math.ceil(size / 2)) {
     const indexes = [...few];
     for (let from = 0; from < indexes.length; from += size) {

@@ -1,7 +1,7 @@
-// Just-in-time linearization (Lowe 2017) breadth first: walks through the moments of a history and carries along every configuration that some
-// order of the operations so far can leave, without those that leave no more than others (frontier.ts). Nothing is placed before it must be: when
-// an operation returns that is still due, other operations are placed only as far as they bring about a value that somebody under way asks for.
-// Why no order is missed:
+// Just-in-time linearization (Lowe 2017) breadth first: walks through the moments of a history and carries along every
+// configuration that some order of the operations so far can leave, without those that leave no more than others (frontier.ts).
+// Nothing is placed before it must be: when an operation returns that is still due, other operations are placed only as far as
+// they bring about a value that somebody under way asks for. Why no order is missed:
 //   – An order of all operations can be cut after the first operation to return; what follows there can be placed at later moments.
 //   – An operation that only observes, and agrees with the present value, is placed at once: moving it earlier never hurts.
 //   – A write that nobody observes can be moved to right before the next unconditional write. So each unconditional write that is placed covers
@@ -32,8 +32,8 @@ export interface SweepLimits {
   readonly width: number;
   readonly maxPositions: number;
   /**
-   * Per class of unknown operations: what using one up counts when configurations are compared for promise. 0: as many as you like. With such
-   * classes a sweep finds more than there is, but what it does not find is not there.
+   * Per class of unknown operations: what using one up counts when configurations are compared for promise. 0: as many as you
+   * like. With such classes a sweep finds more than there is, but what it does not find is not there.
    */
   readonly prices: readonly number[];
 }
@@ -120,7 +120,9 @@ class Sweep {
     return { reached: carried.length > 0, exact: this.#exact, positions: this.#positions, missed: this.#missed };
   }
 
-  /** What the configurations can become by placing the operation in `slot`, which returns now, and whatever must come before it. */
+  /**
+   * What the configurations can become by placing the operation in `slot`, which returns now, and whatever must come before it.
+   */
   #atReturn(carried: readonly Configuration[], slot: number): Configuration[] {
     const step = this.#pending.steps[slot]!;
     const isWrite = step.effect !== NO_EFFECT;
@@ -188,8 +190,8 @@ class Sweep {
   }
 
   /**
-   * Is another write better here than this one? The other has the same effect, needs no less, must be placed no later, is due only if this one
-   * is too, and covers as much. Then, in any order that begins with this one, the two can change places.
+   * Is another write better here than this one? The other has the same effect, needs no less, must be placed no later, is due
+   * only if this one is too, and covers as much. Then, in any order that begins with this one, the two can change places.
    *
    * @param slot  of the write, null for an unknown one.
    */
@@ -228,7 +230,10 @@ class Sweep {
     return false;
   }
 
-  /** Does the new value serve anyone: somebody observes it, or a conditional write needs it? The old one written again: does that cover a write? */
+  /**
+   * Does the new value serve anyone: somebody observes it, or a conditional write needs it? The old one written again: does that
+   * cover a write?
+   */
   #isAskedFor(before: Configuration, now: Configuration): boolean {
     const { observers, conditionalOn } = this.#pending;
     const isNew = now.state !== before.state;
@@ -271,7 +276,9 @@ class Sweep {
     return null;
   }
 
-  /** One conditional write could have come right before an unconditional one; if there are several, that is left to the search. */
+  /**
+   * One conditional write could have come right before an unconditional one; if there are several, that is left to the search.
+   */
   #coverConditional(lacks: number[], state: number): void {
     let word = -1;
     let bit = 0;

@@ -1,4 +1,5 @@
-// The disk of tests and of the simulator: files in memory, with what a power cut does to what was not synced, full disks, I/O errors, bit rot.
+// The disk of tests and of the simulator: files in memory, with what a power cut does to what was not synced, full disks, I/O
+// errors, bit rot.
 import type { Clock } from "../../src/platform/clock.ts";
 import {
   type DirectoryEntry,

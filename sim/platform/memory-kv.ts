@@ -1,4 +1,5 @@
-// The kv of tests and of the simulator: trees in memory, group commit on the clock it is given, and crashes that lose what was not committed.
+// The kv of tests and of the simulator: trees in memory, group commit on the clock it is given, and crashes that lose what was
+// not committed.
 import type { Clock, Timer } from "../../src/platform/clock.ts";
 import {
   KvError,
@@ -55,7 +56,10 @@ export class MemoryKvDisk {
     this.trees[tree].set(name, rotten);
   }
 
-  /** Bit rot: flips one bit of the stored key. The row keeps its place, so that searches beside it are led astray as in a real tree. */
+  /**
+   * Bit rot: flips one bit of the stored key. The row keeps its place, so that searches beside it are led astray as in a real
+   * tree.
+   */
   damageKey(tree: Tree, key: Uint8Array, bit = 0): void {
     const name = latin1(key);
     assert(this.trees[tree].get(name) !== undefined, "only a stored row can be damaged");
@@ -78,7 +82,10 @@ export interface MemoryKvOptions {
   /** How long the fsync of a commit takes; asked for each. */
   readonly syncMs?: () => number;
   readonly disk?: MemoryKvDisk;
-  /** A transaction threw after it had written. Must not return; the simulator crashes the node in it. By default it throws the error on. */
+  /**
+   * A transaction threw after it had written. Must not return; the simulator crashes the node in it. By default it throws the
+   * error on.
+   */
   readonly fatal?: (error: unknown) => never;
   /** A commit failed with kv.io. The simulator crashes the node in it. */
   readonly failed?: (error: KvError) => void;
@@ -88,7 +95,8 @@ export interface MemoryKv extends Kv {
   readonly disk: MemoryKvDisk;
   /**
    * The node loses power: what was not committed is gone, no promise of this store ever settles again.
-   * @param inFlight  whether the commit under way had just reached the disk; drawn by the simulator. Nobody has been told either way.
+   * @param inFlight  whether the commit under way had just reached the disk; drawn by the simulator. Nobody has been told either
+   *             way.
    */
   crash(options?: { readonly inFlight?: "lost" | "kept" }): void;
 }
@@ -351,7 +359,9 @@ class MemoryTransaction implements BatchWrite, PlacedRows {
     return true;
   }
 
-  /** As a real engine, lends one buffer for all reads: what is kept for longer than allowed is overwritten, and the mistake shows. */
+  /**
+   * As a real engine, lends one buffer for all reads: what is kept for longer than allowed is overwritten, and the mistake shows.
+   */
   #lend(stored: Buffer): Buffer {
     if (stored.length > this.#lent.length) this.#lent = Buffer.alloc(2 * stored.length);
     this.#lent.set(stored);

@@ -28,7 +28,10 @@ export interface SimulatedNode {
   /** The error that `fatal` was called with. */
   readonly fatalError: unknown;
   readonly crashed: boolean;
-  /** Power is cut: nothing unsynced survives, no timer fires, no promise of the kv settles. The other parts are the caller's to stop. */
+  /**
+   * Power is cut: nothing unsynced survives, no timer fires, no promise of the kv settles. The other parts are the caller's to
+   * stop.
+   */
   crash(options?: { readonly inFlight?: "lost" | "kept" }): void;
 }
 

@@ -75,7 +75,10 @@ export class SortedMap<V> {
     return undefined;
   }
 
-  /** The entries from the place on where a search for `key` ends, or those before it, downwards: by their place, without comparing keys. */
+  /**
+   * The entries from the place on where a search for `key` ends, or those before it, downwards: by their place, without comparing
+   * keys.
+   */
   walk(key: string, down: boolean): () => { readonly key: string; readonly value: V } | undefined {
     let index = this.#chunkOf(key);
     let at = lowerBound(this.#chunks[index]?.keys ?? [], key) - (down ? 1 : 0);

@@ -13,8 +13,9 @@ export interface RunOptions {
 }
 
 /**
- * Only what is scheduled here may advance a simulation: between two events all promises that can settle do, so code under simulation may await
- * freely but must not wait for real time, real I/O or worker threads (they would make a run depend on the machine).
+ * Only what is scheduled here may advance a simulation: between two events all promises that can settle do, so code under
+ * simulation may await freely but must not wait for real time, real I/O or worker threads (they would make a run depend on the
+ * machine).
  */
 export class VirtualTime {
   readonly #queue = new EventQueue();

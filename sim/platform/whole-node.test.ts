@@ -1,4 +1,5 @@
-// The production node of src/node in this process, on virtual time, from a seed: born, written to, cut off from power, started again.
+// The production node of src/node in this process, on virtual time, from a seed: born, written to, cut off from power, started
+// again.
 import assert from "node:assert/strict";
 import process from "node:process";
 import { test } from "node:test";

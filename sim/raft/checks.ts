@@ -1,5 +1,5 @@
-// What must hold at every moment, looked at where it could break: one leader a term, every leader has what was committed, equal rows at equal
-// positions, a lease excludes other leaders, a read shows whatever was applied anywhere before it began.
+// What must hold at every moment, looked at where it could break: one leader a term, every leader has what was committed, equal
+// rows at equal positions, a lease excludes other leaders, a read shows whatever was applied anywhere before it began.
 import type { Configuration, Entry } from "../../src/raft/messages.ts";
 import type { HostPart, Keys, NodePart } from "./parts.ts";
 import { ALL_KEYS, type Command } from "./machine.ts";

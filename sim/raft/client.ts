@@ -1,4 +1,5 @@
-// Clients: they call any node, wait, and write down what they learned. A node passes calls on, asks again, and gives up after a while.
+// Clients: they call any node, wait, and write down what they learned. A node passes calls on, asks again, and gives up after a
+// while.
 import { describeOperation, type Call, type Condition, type Operation, type Outcome } from "../linearizability/operation.ts";
 import { ALL_KEYS, type Command, WINDOW_MS } from "./machine.ts";
 import type { HostPart, NodePart } from "./parts.ts";

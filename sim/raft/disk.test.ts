@@ -6,9 +6,9 @@ import { type Batch, Disk, LogImage, type Stored } from "./disk.ts";
 import { type Command, emptyState, type MachineState } from "./machine.ts";
 
 const none: Configuration = { voters: [], old: null, learners: [] };
-const birth: Anchor = { index: 0, term: 0, stampMs: 0, configuration: none };
+const bootstrap: Anchor = { index: 0, term: 0, stampMs: 0, configuration: none };
 const create = (): Stored => ({
-  log: new LogImage({ term: 0, vote: null, base: birth, entries: [] }),
+  log: new LogImage({ term: 0, vote: null, base: bootstrap, entries: [] }),
   rows: emptyState(),
   silentBelow: 0,
 });

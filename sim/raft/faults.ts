@@ -113,7 +113,8 @@ export class Faults {
     slowWays.clear();
     const leaders = this.#leaders();
     if (leaders.length > 0 && dice.chance(0.6)) {
-      // One member hears late from the leader, the leader late from all others: they know what is committed before it does (rule 9).
+      // One member hears late from the leader, the leader late from all others: they know what is committed before it does (rule
+      // 9).
       const leader = dice.pick(leaders).node.index;
       const late = (leader + 1 + dice.below(nodes.length - 1)) % nodes.length;
       for (let other = 0; other < nodes.length; other++)
@@ -171,7 +172,9 @@ export class Faults {
     this.#world.note(-1, () => (blocked.size === 0 ? "all nodes reach each other" : `cut: ${describeBlocked(blocked)}`));
   }
 
-  /** A leader has just been elected in a schedule about logs: change its membership or cut it off before the term is a moment old. */
+  /**
+   * A leader has just been elected in a schedule about logs: change its membership or cut it off before the term is a moment old.
+   */
   newLeader(host: HostPart): void {
     const world = this.#world;
     const { dice, profile } = world;
@@ -192,8 +195,9 @@ export class Faults {
   }
 
   /**
-   * A configuration has become joint: cut the members apart so that one side has a majority of the new half, the other of the old. Each could
-   * do all it likes if it looked at its own half alone. Soon: before the entry has come everywhere, or just after.
+   * A configuration has become joint: cut the members apart so that one side has a majority of the new half, the other of the
+   * old. Each could do all it likes if it looked at its own half alone. Soon: before the entry has come everywhere, or just
+   * after.
    */
   joint(host: HostPart): void {
     const world = this.#world;

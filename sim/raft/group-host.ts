@@ -301,7 +301,10 @@ export class GroupHost implements HostPart {
     }
     this.raft.applied(this.machine.index, this.node.moment());
   }
-  /** It may be that this node is no member any more: after a while it forgets the group's rows and log, as it would to win back the space. */
+  /**
+   * It may be that this node is no member any more: after a while it forgets the group's rows and log, as it would to win back
+   * the space.
+   */
   #leave(): void {
     const { world, node, group } = this;
     if (!world.profile.forget || this.#leaving) return;

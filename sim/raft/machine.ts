@@ -23,7 +23,7 @@ interface Row {
   /** The command that wrote it. */
   readonly id: string;
 }
-/** Rows and remembered results at one position. Never mutated. */
+/** Rows and the dedup table at one position. Never mutated. */
 export interface MachineState {
   readonly index: number;
   readonly rows: ReadonlyMap<number, Row>;
@@ -45,7 +45,7 @@ export class Machine {
   readonly once: Once<Result>;
   readonly #rowOnly: boolean;
 
-  /** @param rowOnly planted: goes by the id in the row instead of remembered results (rule 30). */
+  /** @param rowOnly planted: goes by the id in the row instead of the dedup table (rule 30). */
   constructor(defects: ReadonlySet<Defect>, rowOnly: boolean) {
     this.once = new Once<Result>({ windowMs: WINDOW_MS, maxResults: 4096, defects });
     this.#rowOnly = rowOnly;

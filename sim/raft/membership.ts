@@ -1,4 +1,5 @@
-// Members come and go all the while: what each group's leader is asked to change next. Also carries out rule 26: old ids are removed.
+// Members come and go all the while: what each group's leader is asked to change next. Also carries out rule 26: old ids are
+// removed.
 import type { Configuration, MemberId } from "../../src/raft/messages.ts";
 import type { Membership } from "../../src/raft/raft.ts";
 import type { HostPart } from "./parts.ts";

@@ -1,9 +1,10 @@
-// One simulated node: a store that survives crashes; a process with leases, a roster of groups, and one pipeline of writes, that does not.
+// One simulated node: a store that survives crashes; a process with leases, a roster of groups, and one pipeline of writes, that
+// does not.
 import type { Write } from "../../src/raft/effects.ts";
 import { Leases, type LeaseMessage } from "../../src/raft/lease.ts";
 import type { Configuration, MemberId, Message, Moment } from "../../src/raft/messages.ts";
 import { raftOptions, type RaftOptions } from "../../src/raft/options.ts";
-import { emptyGroup, newbornGroup } from "../../src/raft/raft.ts";
+import { emptyGroup, bootstrapGroup } from "../../src/raft/raft.ts";
 import { Roster } from "../../src/raft/roster.ts";
 import type { VirtualClock } from "../engine/virtual-clock.ts";
 import { type Batch, Disk, LogImage, type Stored } from "./disk.ts";
@@ -147,7 +148,8 @@ export class SimNode implements NodePart {
       defects,
     });
     world.note(-1, () => `node ${this.index} starts as ${this.self}, boot ${disk.boots}`);
-    if (disk.boots === 1 && disk.incarnation === 0) for (const [group, birth] of world.births.entries()) this.#bear(group, birth);
+    if (disk.boots === 1 && disk.incarnation === 0)
+      for (const [group, bootstrap] of world.bootstraps.entries()) this.#bootstrap(group, bootstrap);
     for (const group of disk.groups.keys()) this.#open(group);
     const registerLater = (): void => {
       // rule 25: the tick goes on while the process runs, so that an older image of the store shows.
@@ -165,12 +167,12 @@ export class SimNode implements NodePart {
   }
 
   /** A group's first voters find it in their store when they first start. */
-  #bear(group: number, birth: Configuration): void {
-    if (!birth.voters.includes(this.self) || this.disk.groups.has(group)) return;
-    this.disk.groups.set(group, this.#stored(birth));
+  #bootstrap(group: number, bootstrap: Configuration): void {
+    if (!bootstrap.voters.includes(this.self) || this.disk.groups.has(group)) return;
+    this.disk.groups.set(group, this.#stored(bootstrap));
   }
-  #stored(birth: Configuration | null): Stored {
-    const { anchor, term, vote } = birth === null ? emptyGroup<Command>() : newbornGroup<Command>(birth);
+  #stored(bootstrap: Configuration | null): Stored {
+    const { anchor, term, vote } = bootstrap === null ? emptyGroup<Command>() : bootstrapGroup<Command>(bootstrap);
     return { log: new LogImage({ term, vote, base: anchor, entries: [] }), rows: emptyState(), silentBelow: 0 };
   }
 
@@ -182,7 +184,10 @@ export class SimNode implements NodePart {
     return host;
   }
 
-  /** Forgets a group that this node was dismissed from, but for what the core says must remain. False while writes of the group are under way. */
+  /**
+   * Forgets a group that this node was dismissed from, but for what the core says must remain. False while writes of the group
+   * are under way.
+   */
   forget(group: number): boolean {
     const underWay = [...this.#pending, ...(this.#batch?.writes ?? []), ...(this.#batch?.rows ?? [])];
     const busy = underWay.some((write) => write.group === group);

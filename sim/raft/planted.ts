@@ -1,4 +1,5 @@
-// The planted defects, all of them: those built into src/raft (the option `defects`) and those that only the host around it can have.
+// The planted defects, all of them: those built into src/raft (the option `defects`) and those that only the host around it can
+// have.
 import type { Defect } from "../../src/raft/defects.ts";
 import type { Focus } from "./profile.ts";
 

@@ -2,13 +2,14 @@
 import type { Dice } from "../engine/random.ts";
 
 /**
- * Families of schedules. `mixed`: a bit of all. `lease`: leaders cut off, paused, clocks at the edge of their bound, reads on both sides.
- * `log`: short terms, crashes, half-written logs. `terms`: the same on three voters that get one entry at a time, so that leaders leave
- * tails behind. `even`: `log` with four voters and membership changes one by one. `members`: replacement all the while. `store`: wiped and
- * restored-old stores. `wide`: tens of groups on one cluster. `retry`: commands sent again and again. `shared`: a few groups on the same
- * three nodes, so that heartbeats go on for one while another needs an election. `pair`: one to three voters that come and go, where a
- * change in progress may hold up everything. `reads`: reads of several keys at every member, that time out and are asked again, while nodes
- * restart and old messages come in. `joint`: `lease` while voters are replaced: as soon as a configuration is joint, its halves are cut apart.
+ * Families of schedules. `mixed`: a bit of all. `lease`: leaders cut off, paused, clocks at the edge of their bound, reads on
+ * both sides. `log`: short terms, crashes, half-written logs. `terms`: the same on three voters that get one entry at a time, so
+ * that leaders leave tails behind. `even`: `log` with four voters and membership changes one by one. `members`: replacement all
+ * the while. `store`: wiped and restored-old stores. `wide`: tens of groups on one cluster. `retry`: commands sent again and
+ * again. `shared`: a few groups on the same three nodes, so that heartbeats go on for one while another needs an election.
+ * `pair`: one to three voters that come and go, where a change in progress may hold up everything. `reads`: reads of several keys
+ * at every member, that time out and are asked again, while nodes restart and old messages come in. `joint`: `lease` while voters
+ * are replaced: as soon as a configuration is joint, its halves are cut apart.
  */
 export type Focus =
   | "mixed"
@@ -93,7 +94,10 @@ export interface Profile {
   readonly wallJumps: boolean;
   /** A node forgets groups that it was removed from. */
   readonly forget: boolean;
-  /** Reads at a member end unanswered after this time. Below the clients' patience, so that younger reads share a question with dying ones. */
+  /**
+   * Reads at a member end unanswered after this time. Below the clients' patience, so that younger reads share a question with
+   * dying ones.
+   */
   readonly readTimeoutMs: number;
   /** Timers go off up to this much late, so that what is due by then comes together with what comes in. */
   readonly timerLagMs: number;
@@ -147,7 +151,8 @@ export function drawProfile(dice: Dice, forced: Focus | null): Profile {
     pause: dice.chance(log || reading ? 0.2 : 0.55),
     partition: log || lease || dice.chance(reading ? 0.2 : 0.6),
     reconfigure: joint || focus === "members" || focus === "even" || pair || (!lease && !shared && !terms && dice.chance(0.5)),
-    // A store lost while the way leads through four voters may leave no majority (rule 24): where stores get lost, changes are joint.
+    // A store lost while the way leads through four voters may leave no majority (rule 24): where stores get lost, changes are
+    // joint.
     joint: damage || joint || (focus !== "even" && !pair && dice.chance(0.5)),
     transfer: dice.chance(0.4),
     damage,

@@ -38,7 +38,9 @@ export interface RunResult {
   readonly group: number;
 }
 
-/** Eleven leases: a leader cut off steps down after three, promises and restarts hold back for one, then a few rounds of votes. */
+/**
+ * Eleven leases: a leader cut off steps down after three, promises and restarts hold back for one, then a few rounds of votes.
+ */
 const ELECTION_BOUND_MS = PROBE_MS - HEAL_MS;
 const MAX_STEPS = 2_000_000;
 
@@ -53,7 +55,7 @@ export function runSeed(seed: number, options: RunOptions = {}): RunResult {
   for (let n = 0; n < profile.nodes; n++) world.nodes.push(new SimNode(world, n, drawClock(dice, profile)));
   for (const size of profile.voters) {
     const members = profile.groups === 1 ? world.nodes.slice(0, size) : dice.some(world.nodes, size);
-    world.births.push({ voters: members.map((node) => memberId(node.index, 0)), old: null, learners: [] });
+    world.bootstraps.push({ voters: members.map((node) => memberId(node.index, 0)), old: null, learners: [] });
   }
   world.checks = new Checks(world);
   const clients = new Clients(world);
@@ -160,7 +162,8 @@ function startProbes(world: World, clients: Clients): Probes {
         answer === "unknown" ? again(read) : open.delete(reading),
       );
     };
-    // What became of a put may be unknown because it was passed on too slowly and expired: that is an answer too, but one must succeed.
+    // What became of a put may be unknown because it was passed on too slowly and expired: that is an answer too, but one must
+    // succeed.
     const put = (): void => {
       clients.put(node, group, key, 300, (outcome) => {
         if (outcome === "unknown") return again(put);

@@ -1,5 +1,6 @@
-// A failing seed as text a person can follow: what kind of seed, what was violated, what decided it, and the last things that happened to
-// that group. What decides may lie far back (who applied the entry that is missing now): such lines are shown wherever they are.
+// A failing seed as text a person can follow: what kind of seed, what was violated, what decided it, and the last things that
+// happened to that group. What decides may lie far back (who applied the entry that is missing now): such lines are shown
+// wherever they are.
 import type { Line } from "../engine/trace.ts";
 import type { RunResult } from "./run.ts";
 

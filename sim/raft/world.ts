@@ -18,7 +18,7 @@ export const END_MS = 3600;
 /** What right wall clocks show at the start. */
 export const WALL_MS = 1_000_000;
 
-export interface WorldParts {
+export interface WorldModules {
   readonly profile: Profile;
   readonly dice: Dice;
   readonly trace: Trace;
@@ -56,7 +56,7 @@ export class World {
   checks!: Invariants;
   readonly nodes: NodePart[] = [];
   readonly control: Registered[];
-  readonly births: Configuration[] = [];
+  readonly bootstraps: Configuration[] = [];
   /** from · 8 + to. */
   readonly blocked = new Set<number>();
   /** What messages take longer on some ways, ms; from · 8 + to. */
@@ -71,13 +71,13 @@ export class World {
   /** Called for each configuration that a leader has proposed. */
   changing: ((host: HostPart) => void) | null = null;
 
-  constructor(parts: WorldParts) {
-    this.profile = parts.profile;
-    this.dice = parts.dice;
-    this.trace = parts.trace;
-    this.coreDefects = parts.coreDefects;
-    this.hostDefect = parts.hostDefect;
-    this.control = Array.from({ length: parts.profile.nodes }, () => ({ incarnation: 0, tick: 0 }));
+  constructor(modules: WorldModules) {
+    this.profile = modules.profile;
+    this.dice = modules.dice;
+    this.trace = modules.trace;
+    this.coreDefects = modules.coreDefects;
+    this.hostDefect = modules.hostDefect;
+    this.control = Array.from({ length: modules.profile.nodes }, () => ({ incarnation: 0, tick: 0 }));
   }
 
   get now(): number {

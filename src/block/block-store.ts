@@ -7,13 +7,14 @@ import type { Hash } from "../util/ids.ts";
  */
 export interface BlockStore {
   /**
-   * Stores one block durably (fsynced unless data_fsync is off) and touches it: for `gcDelayMs` from now its file stays whatever the rows say.
-   * Hashes, and compresses when a sample says it saves ≥ 10 %, off the event loop where that pays.
+   * Stores one block durably (fsynced unless data_fsync is off) and touches it: for `gcDelayMs` from now its file stays whatever
+   * the rows say. Hashes, and compresses when a sample says it saves ≥ 10 %, off the event loop where that pays.
    *
    * @param data      1 ..= block size bytes; owned by the store until the promise settles.
    * @param expected  SHA-256 (hex) that the bytes must have, when the caller knows it: a mismatch rejects with block.wrong-hash.
    * @param also      further checksums of the bytes, computed in the same pass; they come back in `digests`.
-   * @param onHash    called once, as soon as the hash is known (before anything is written): what needs the hash can begin beside the write.
+   * @param onHash    called once, as soon as the hash is known (before anything is written): what needs the hash can begin beside
+   *             the write.
    * @throws BlockError block.wrong-hash (`hash` = what the bytes really have) · block.no-space · block.io
    */
   store(
@@ -22,7 +23,10 @@ export interface BlockStore {
     also?: readonly DigestAlgorithm[],
     onHash?: (hash: Hash) => void,
   ): Promise<StoredBlock>;
-  /** The bytes, verified. @throws BlockError block.absent · block.damaged (the file is set aside as *.corrupted, counted and listed) · block.io */
+  /**
+   * The bytes, verified. @throws BlockError block.absent · block.damaged (the file is set aside as *.corrupted, counted and
+   * listed) · block.io
+   */
   fetch(hash: Hash): Promise<Uint8Array>;
   /**
    * As `fetch`, into pooled memory: the caller must `release` it when no one reads the bytes any more. For the data path.
@@ -32,8 +36,9 @@ export interface BlockStore {
   /** True when a verified-on-write file of the hash is here; touches it. */
   holds(hash: Hash): Promise<boolean>;
   /**
-   * Removes the file of a block that nothing needs (rule 33), under the lock of its hash: only when it was not touched for `gcDelayMs`
-   * and `unneeded` (asked under the lock, then untouched is checked again) confirms from a fresh read of the references.
+   * Removes the file of a block that nothing needs (rule 33), under the lock of its hash: only when it was not touched for
+   * `gcDelayMs` and `unneeded` (asked under the lock, then untouched is checked again) confirms from a fresh read of the
+   * references.
    */
   removeUnneeded(hash: Hash, unneeded: () => Promise<boolean>): Promise<"removed" | "absent" | "touched" | "needed">;
 }
@@ -46,7 +51,7 @@ export interface LentBlock {
 export interface StoredBlock {
   readonly hash: Hash;
   readonly storedSize: number;
-  /** Holds what was asked for by `also`. */
+  /** ReadPins what was asked for by `also`. */
   readonly digests: Digests;
 }
 

@@ -23,7 +23,10 @@ export class BlockWalk {
     this.#disk = disk;
   }
 
-  /** The files of the first lower directory at or behind `position` that exists, and the position behind it; no files and LEAVES at the end. */
+  /**
+   * The files of the first lower directory at or behind `position` that exists, and the position behind it; no files and LEAVES
+   * at the end.
+   */
   async next(position: number): Promise<{ readonly files: readonly FoundFile[]; readonly next: number }> {
     for (let at = position; at < LEAVES; at = ((at >>> 8) + 1) << 8) {
       const lower = (await this.#lowerOf(at >>> 8)).find((each) => each >= (at & 0xff));

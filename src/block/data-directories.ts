@@ -14,7 +14,9 @@ export interface DataDirectoryOptions {
 
 export interface DataDirectory {
   readonly path: string;
-  /** Drawn when the directory was first used; lies in its marker file. The disk keeps its blocks when it moves to another path. */
+  /**
+   * Drawn when the directory was first used; lies in its marker file. The disk keeps its blocks when it moves to another path.
+   */
   readonly id: string;
   readonly capacityBytes: number;
   readonly readOnly: boolean;
@@ -49,7 +51,8 @@ export class DataDirectoryError extends Error {
 
 /**
  * Where blocks lie: ROOT/ab/cd/HASH over one or several roots. Each of 1,024 slices of the hash space prefers one root, chosen by
- * weighted rendezvous hashing over (id of the root, slice): a change of capacities moves only the slices that must move, and no table is kept.
+ * weighted rendezvous hashing over (id of the root, slice): a change of capacities moves only the slices that must move, and no
+ * table is kept.
  */
 export class DataDirectories {
   readonly all: readonly DataDirectory[];
@@ -104,8 +107,9 @@ export function pathIn(root: string, hash: string): string {
 }
 
 /**
- * Opens the data directories at start: makes and marks new ones, locks all, and refuses when one that was in use lacks its marker or has
- * another's (its disk is not mounted, and writing there would fill the wrong disk and miss every block), or when another daemon has it.
+ * Opens the data directories at start: makes and marks new ones, locks all, and refuses when one that was in use lacks its marker
+ * or has another's (its disk is not mounted, and writing there would fill the wrong disk and miss every block), or when another
+ * daemon has it.
  *
  * @param statePath  a small file in the metadata directory that remembers which directories were in use.
  * @param proven     paths of directories that are this store's for certain: a marker that was lost is made anew.

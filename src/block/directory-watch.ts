@@ -11,13 +11,15 @@ import {
   readMarker,
 } from "./data-directories.ts";
 
-/** One stat of each directory so often: how soon the loss of a disk that nobody writes to is told, and how soon it is used again. */
+/**
+ * One stat of each directory so often: how soon the loss of a disk that nobody writes to is told, and how soon it is used again.
+ */
 const LOOK_EVERY_MS = 1000;
 
 /**
- * Looks whether the data directories are still those that were opened: a disk may vanish while the daemon runs, with the empty mount point or another
- * disk at its path. Writes are safe from that by themselves (each file's device is compared before it is acknowledged); this says so to everybody
- * else, and takes a disk into use again as soon as its marker is back.
+ * Looks whether the data directories are still those that were opened: a disk may vanish while the daemon runs, with the empty
+ * mount point or another disk at its path. Writes are safe from that by themselves (each file's device is compared before it is
+ * acknowledged); this says so to everybody else, and takes a disk into use again as soon as its marker is back.
  */
 export class DirectoryWatch {
   readonly #directories: DataDirectories;

@@ -30,7 +30,7 @@ export interface FileBlockStoreOptions {
   readonly quarantineKeepMs: number;
 }
 
-export interface FileBlockStoreParts {
+export interface FileBlockStoreModules {
   readonly directories: DataDirectories;
   readonly clock: Clock;
   readonly disk: Disk;
@@ -75,24 +75,24 @@ export class FileBlockStore implements BlockStore {
   #fetchedBytes = 0;
   #removed = 0;
 
-  static async open(options: FileBlockStoreOptions, parts: FileBlockStoreParts): Promise<FileBlockStore> {
-    const { mayRemove = () => true, isWaste = () => Promise.resolve(true) } = parts;
+  static async open(options: FileBlockStoreOptions, modules: FileBlockStoreModules): Promise<FileBlockStore> {
+    const { mayRemove = () => true, isWaste = () => Promise.resolve(true) } = modules;
     const putBack = (hash: Hash): Promise<boolean> => store.restore(hash);
-    const quarantine = await Quarantine.open({ keepMs: options.quarantineKeepMs }, { ...parts, mayRemove, isWaste, putBack });
-    const store = new FileBlockStore(options, quarantine, parts);
+    const quarantine = await Quarantine.open({ keepMs: options.quarantineKeepMs }, { ...modules, mayRemove, isWaste, putBack });
+    const store = new FileBlockStore(options, quarantine, modules);
     return store;
   }
 
-  private constructor(options: FileBlockStoreOptions, quarantine: Quarantine, parts: FileBlockStoreParts) {
+  private constructor(options: FileBlockStoreOptions, quarantine: Quarantine, modules: FileBlockStoreModules) {
     this.#options = options;
-    this.directories = parts.directories;
+    this.directories = modules.directories;
     this.quarantine = quarantine;
-    this.watch = new DirectoryWatch(parts);
-    this.#clock = parts.clock;
-    this.#disk = parts.disk;
-    this.#cpu = parts.cpu;
-    this.#log = parts.log;
-    this.#touches = new TouchTimes(parts.clock.monotonicMs());
+    this.watch = new DirectoryWatch(modules);
+    this.#clock = modules.clock;
+    this.#disk = modules.disk;
+    this.#cpu = modules.cpu;
+    this.#log = modules.log;
+    this.#touches = new TouchTimes(modules.clock.monotonicMs());
   }
 
   async store(
@@ -116,7 +116,8 @@ export class FileBlockStore implements BlockStore {
     return this.#locks.run(hash, async () => {
       // Touched before and after: the file must not go while we rely on finding it, nor right after.
       this.#touches.touch(hash, this.#clock.monotonicMs());
-      // A copy in the quarantine is taken back into use (and compared with the bytes like every other): it would be found missing otherwise, and kept twice.
+      // A copy in the quarantine is taken back into use (and compared with the bytes like every other): it would be found missing
+      // otherwise, and kept twice.
       if (this.quarantine.mayHold(hash)) await this.#restoreSafely(hash);
       const written = await this.#write(data, hash, verify, digests);
       if (written.outcome === "wrong-hash")
@@ -166,7 +167,9 @@ export class FileBlockStore implements BlockStore {
     }
   }
 
-  /** A write that finds the disk full has the quarantine give way, or goes into the room that another one has had made meanwhile. */
+  /**
+   * A write that finds the disk full has the quarantine give way, or goes into the room that another one has had made meanwhile.
+   */
   async #writeIn(home: DataDirectory, job: WriteBlock): Promise<BlockWritten> {
     for (let tries = 1; ; tries++) {
       const before = this.quarantine.freedBytes;
@@ -225,7 +228,9 @@ export class FileBlockStore implements BlockStore {
     return this.#locks.run(hash, () => this.#restoreSafely(hash));
   }
 
-  /** Reads a block whose size is not known, damage set aside under its lock, and runs `fn` over it; the memory is free after that. */
+  /**
+   * Reads a block whose size is not known, damage set aside under its lock, and runs `fn` over it; the memory is free after that.
+   */
   async #withWhole<T>(
     job: Pick<ReadBlock, "hash" | "paths" | "compressedFirst">,
     readBlock: (job: Omit<ReadBlock, "setAside">) => Promise<BlockRead>,
@@ -246,7 +251,8 @@ export class FileBlockStore implements BlockStore {
     try {
       const read = await this.#cpu.readBlock({ ...job, setAside: isLocked });
       if (read.outcome !== "damaged") return read;
-      // Once more under the lock: the file may have been replaced by a good one meanwhile, and only a damaged one may be set aside.
+      // Once more under the lock: the file may have been replaced by a good one meanwhile, and only a damaged one may be set
+      // aside.
       return await this.#locks.run(job.hash, () => this.#cpu.readBlock({ ...job, setAside: true }));
     } catch (error) {
       throw blockError(error, job.hash);
@@ -321,7 +327,8 @@ export class FileBlockStore implements BlockStore {
     return this.#locks.run(hash, async () => {
       if (!this.untouched(hash)) return "touched";
       if (!(await unneeded())) return "needed";
-      // A store of this hash waits for the lock, so nothing can have touched it but `holds` before us; checked all the same (rule 33).
+      // A store of this hash waits for the lock, so nothing can have touched it but `holds` before us; checked all the same (rule
+      // 33).
       if (!this.untouched(hash)) return "touched";
       const files = await this.filesOf(hash);
       if (files.length === 0) await this.#expectAll(hash);

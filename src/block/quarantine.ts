@@ -10,7 +10,7 @@ export interface QuarantineOptions {
   readonly keepMs: number;
 }
 
-export interface QuarantineParts {
+export interface QuarantineModules {
   readonly directories: DataDirectories;
   readonly disk: Disk;
   readonly clock: Clock;
@@ -64,14 +64,14 @@ const SORTED_TOGETHER = 10_000;
 const DAY_MS = 24 * 3600 * 1000;
 
 /**
- * Where files go that no row accounts for: DATA_DIR/quarantine/DAY/NAME. Nobody may know such a block only because the metadata was put back to an
- * older copy, or was damaged; so it is kept for a while, found again when it is asked for, and can be put back by hand. It counts as free room:
- * the oldest files go when room is needed.
+ * Where files go that no row accounts for: DATA_DIR/quarantine/DAY/NAME. Nobody may know such a block only because the metadata
+ * was put back to an older copy, or was damaged; so it is kept for a while, found again when it is asked for, and can be put back
+ * by hand. It counts as free room: the oldest files go when room is needed.
  */
 export class Quarantine implements Worker {
   readonly name = "Block quarantine";
   readonly #options: QuarantineOptions;
-  readonly #parts: QuarantineParts;
+  readonly #modules: QuarantineModules;
   /** Oldest first. */
   #days: Day[] = [];
   /** One bit per slot of the hash space: never says no wrongly, so that a miss, and every store, costs no look at the disk. */
@@ -89,16 +89,16 @@ export class Quarantine implements Worker {
   #removed = 0;
   #restored = 0;
 
-  private constructor(options: QuarantineOptions, parts: QuarantineParts) {
+  private constructor(options: QuarantineOptions, modules: QuarantineModules) {
     this.#options = options;
-    this.#parts = parts;
+    this.#modules = modules;
   }
 
   /** Finds the folders of the days; what is in them is counted by the first units of work. */
-  static async open(options: QuarantineOptions, parts: QuarantineParts): Promise<Quarantine> {
-    const quarantine = new Quarantine(options, parts);
-    for (const directory of parts.directories.all)
-      for (const { name } of await parts.disk.list(folderOf(directory)))
+  static async open(options: QuarantineOptions, modules: QuarantineModules): Promise<Quarantine> {
+    const quarantine = new Quarantine(options, modules);
+    for (const directory of modules.directories.all)
+      for (const { name } of await modules.disk.list(folderOf(directory)))
         if (DAY_NAME.test(name)) quarantine.#days.push({ directory, name, files: 0, bytes: 0 });
     quarantine.#sortDays();
     quarantine.#beginCount();
@@ -133,7 +133,7 @@ export class Quarantine implements Worker {
    * @returns false when the disk has no room for as much as a folder: the file was removed, as everything here would be.
    */
   async take(hash: Hash, path: string): Promise<boolean> {
-    const { directories, disk, clock } = this.#parts;
+    const { directories, disk, clock } = this.#modules;
     const directory = directories.all.find((each) => path.startsWith(`${each.path}/`)) as DataDirectory;
     const found = await disk.stat(path);
     if (found === undefined) return false;
@@ -148,7 +148,7 @@ export class Quarantine implements Worker {
       } catch (error) {
         if (!(error instanceof DiskError && error.code === "disk.full")) throw error;
         await disk.remove(path);
-        this.#parts.log.warn({ path }, "the disk is full: a block that no row knows of was removed");
+        this.#modules.log.warn({ path }, "the disk is full: a block that no row knows of was removed");
         return false;
       }
       day = { directory, name, files: 0, bytes: 0 };
@@ -168,7 +168,7 @@ export class Quarantine implements Worker {
 
   /** Puts a block's files back where blocks lie; the caller holds the lock of the hash. @returns whether there was one. */
   async restore(hash: Hash): Promise<boolean> {
-    const { disk, log } = this.#parts;
+    const { disk, log } = this.#modules;
     let isRestored = false;
     // The newest first: it is the one that was used last.
     for (const day of [...this.#days].reverse()) {
@@ -192,7 +192,7 @@ export class Quarantine implements Worker {
 
   /** All files, those of the oldest days first. */
   async *files(): AsyncGenerator<QuarantinedFile> {
-    const { disk } = this.#parts;
+    const { disk } = this.#modules;
     for (const day of [...this.#days]) {
       const folder = `${folderOf(day.directory)}/${day.name}`;
       for (const { name } of await disk.list(folder)) {
@@ -205,7 +205,9 @@ export class Quarantine implements Worker {
     }
   }
 
-  /** Removes the oldest files of one directory until `bytes` are free, or none is left. Those who ask meanwhile wait for the same. */
+  /**
+   * Removes the oldest files of one directory until `bytes` are free, or none is left. Those who ask meanwhile wait for the same.
+   */
   makeRoom(directory: DataDirectory, bytes = ROOM_STEP_BYTES): Promise<void> {
     const under = this.#making.get(directory);
     if (under) return under;
@@ -220,7 +222,7 @@ export class Quarantine implements Worker {
   }
 
   async #makeRoom(directory: DataDirectory, bytes: number): Promise<void> {
-    const { disk, log, mayRemove } = this.#parts;
+    const { disk, log, mayRemove } = this.#modules;
     let freed = 0;
     for (const day of this.#days.filter((each) => each.directory === directory)) {
       if (freed >= bytes || !mayRemove() || directory.presence.away !== undefined) break;
@@ -242,9 +244,9 @@ export class Quarantine implements Worker {
 
   async work(): Promise<WorkStep> {
     if (!this.#isCounted) return this.#count();
-    if (!this.#parts.mayRemove()) return { state: "idle", delayMs: this.#restMs() };
+    if (!this.#modules.mayRemove()) return { state: "idle", delayMs: this.#restMs() };
     if (this.#expiring === undefined && this.#expired.length === 0) {
-      const restMs = this.#nextRoundMs - this.#parts.clock.monotonicMs();
+      const restMs = this.#nextRoundMs - this.#modules.clock.monotonicMs();
       if (restMs > 0) return { state: "idle", delayMs: restMs };
       await this.#beginRound();
     }
@@ -271,7 +273,7 @@ export class Quarantine implements Worker {
   }
 
   async #count(): Promise<WorkStep> {
-    const { disk } = this.#parts;
+    const { disk } = this.#modules;
     const next = this.#uncounted.at(-1);
     if (next === undefined) {
       this.#isCounted = true;
@@ -294,7 +296,7 @@ export class Quarantine implements Worker {
   }
 
   async #beginRound(): Promise<void> {
-    const { clock, disk } = this.#parts;
+    const { clock, disk } = this.#modules;
     this.#nextRoundMs = clock.monotonicMs() + this.#restMs();
     await this.#keepRoom();
     for (const day of this.#days) {
@@ -312,14 +314,14 @@ export class Quarantine implements Worker {
   async #keepRoom(): Promise<void> {
     for (const directory of new Set(this.#days.map((day) => day.directory))) {
       if (directory.presence.away !== undefined) continue;
-      const { availableBytes, totalBytes } = await this.#parts.disk.space(directory.path);
+      const { availableBytes, totalBytes } = await this.#modules.disk.space(directory.path);
       const missing = Math.min(RESERVE_BYTES, totalBytes * RESERVE_SHARE) - availableBytes;
       if (missing > 0) await this.makeRoom(directory, missing);
     }
   }
 
   async #expire(): Promise<void> {
-    const { clock, disk } = this.#parts;
+    const { clock, disk } = this.#modules;
     if (this.#expiring === undefined) {
       const day = this.#expired.pop();
       if (day === undefined || day.directory.presence.away !== undefined) return;
@@ -333,19 +335,19 @@ export class Quarantine implements Worker {
       if (found === undefined || found.modifiedMs + this.#options.keepMs > clock.wallMs()) continue;
       if (await this.#remove(day, path, found.sizeBytes)) continue;
       const hash = hashIn(name);
-      if (hash && !(await this.#parts.isWaste(hash))) await this.#parts.putBack(hash);
+      if (hash && !(await this.#modules.isWaste(hash))) await this.#modules.putBack(hash);
     }
     if (names.length === 0) this.#expiring = undefined;
   }
 
   /**
-   * Removes a file that nobody needs. No lock is needed: a store or a read of the hash at the same moment has the file out of here by a rename, which the
-   * removal then doesn't find, or finds no file, and a store writes its bytes anew.
+   * Removes a file that nobody needs. No lock is needed: a store or a read of the hash at the same moment has the file out of
+   * here by a rename, which the removal then doesn't find, or finds no file, and a store writes its bytes anew.
    */
   async #remove(day: Day, path: string, sizeBytes: number): Promise<boolean> {
     const hash = hashIn(path.slice(path.lastIndexOf("/") + 1));
-    if (hash && !(await this.#parts.isWaste(hash))) return false;
-    if (!(await this.#parts.disk.remove(path))) return false;
+    if (hash && !(await this.#modules.isWaste(hash))) return false;
+    if (!(await this.#modules.disk.remove(path))) return false;
     this.#forget(day, sizeBytes);
     this.#removed++;
     return true;

@@ -5,8 +5,8 @@ import { BlockWalk, LEAVES } from "./block-walk.ts";
 import type { FileBlockStore } from "./file-block-store.ts";
 
 /**
- * Brings every block to the data directory where it belongs after capacities or directories were changed (`repair rebalance`). On demand;
- * until it has run, blocks are found where they lie. What lies in read-only directories stays.
+ * Brings every block to the data directory where it belongs after capacities or directories were changed (`repair rebalance`). On
+ * demand; until it has run, blocks are found where they lie. What lies in read-only directories stays.
  */
 export class Rebalance implements Worker {
   readonly name = "Block rebalance worker";

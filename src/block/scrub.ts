@@ -14,7 +14,7 @@ export interface ScrubOptions {
   readonly manualOnly: boolean;
 }
 
-export interface ScrubParts {
+export interface ScrubModules {
   readonly store: FileBlockStore;
   readonly disk: Disk;
   readonly clock: Clock;
@@ -55,13 +55,14 @@ const DEFAULT_TRANQUILITY = 4;
 const AWAY_MS = 10_000;
 
 /**
- * Reads every block now and then and verifies it, so that silent damage is found while another copy still exists. By itself every 25–35 days
- * (drawn, so that nodes don't scrub together); at a pace that leaves the disk to the requests; goes on after a restart.
+ * Reads every block now and then and verifies it, so that silent damage is found while another copy still exists. By itself every
+ * 25–35 days (drawn, so that nodes don't scrub together); at a pace that leaves the disk to the requests; goes on after a
+ * restart.
  */
 export class Scrub implements Worker {
   readonly name = "Block scrub worker";
   readonly #options: ScrubOptions;
-  readonly #parts: ScrubParts;
+  readonly #modules: ScrubModules;
   readonly #walk: BlockWalk;
   readonly #tranquilizer = new Tranquilizer();
   #state: ScrubState;
@@ -73,19 +74,19 @@ export class Scrub implements Worker {
   #beganAt = 0;
   #bytes = 0;
 
-  private constructor(options: ScrubOptions, parts: ScrubParts, state: ScrubState) {
+  private constructor(options: ScrubOptions, modules: ScrubModules, state: ScrubState) {
     this.#options = options;
-    this.#parts = parts;
+    this.#modules = modules;
     this.#state = state;
-    this.#walk = new BlockWalk(parts.store.directories, parts.disk);
+    this.#walk = new BlockWalk(modules.store.directories, modules.disk);
     this.#beginAt(state.position ?? 0);
   }
 
-  static async open(options: ScrubOptions, parts: ScrubParts): Promise<Scrub> {
-    const saved = await parts.disk.read(options.statePath);
+  static async open(options: ScrubOptions, modules: ScrubModules): Promise<Scrub> {
+    const saved = await modules.disk.read(options.statePath);
     const fresh: ScrubState = {
       position: undefined,
-      nextRunMs: nextRun(parts),
+      nextRunMs: nextRun(modules),
       lastCompletedMs: undefined,
       corruptions: 0,
       tranquility: DEFAULT_TRANQUILITY,
@@ -93,16 +94,16 @@ export class Scrub implements Worker {
     };
     return new Scrub(
       options,
-      parts,
-      saved === undefined ? fresh : { ...fresh, ...parseState(saved, options.statePath, parts.log) },
+      modules,
+      saved === undefined ? fresh : { ...fresh, ...parseState(saved, options.statePath, modules.log) },
     );
   }
 
   async work(): Promise<WorkStep> {
-    const { clock } = this.#parts;
+    const { clock } = this.#modules;
     const state = this.#state;
     // A scrub that passes over a disk which is not there would count as one.
-    if (this.#parts.store.directories.away().length > 0) return { state: "idle", delayMs: AWAY_MS };
+    if (this.#modules.store.directories.away().length > 0) return { state: "idle", delayMs: AWAY_MS };
     if (state.pausedUntilMs !== undefined) {
       const leftMs = state.pausedUntilMs - clock.wallMs();
       if (leftMs > 0) return { state: "idle", delayMs: Math.min(leftMs, DAY_MS / 24) };
@@ -118,7 +119,7 @@ export class Scrub implements Worker {
   }
 
   async #unit(): Promise<WorkStep> {
-    const { clock, store } = this.#parts;
+    const { clock, store } = this.#modules;
     const state = this.#state;
     const beganMs = clock.monotonicMs();
     if (this.#files.length === 0) {
@@ -149,12 +150,12 @@ export class Scrub implements Worker {
     this.#state.position = 0;
     this.#state.pausedUntilMs = undefined;
     this.#beginAt(0);
-    this.#parts.log.info({}, "scrub begins");
+    this.#modules.log.info({}, "scrub begins");
     await this.#save();
   }
 
   async pause(forMs = LONGEST_PAUSE_MS): Promise<void> {
-    this.#state.pausedUntilMs = this.#parts.clock.wallMs() + Math.min(forMs, LONGEST_PAUSE_MS);
+    this.#state.pausedUntilMs = this.#modules.clock.wallMs() + Math.min(forMs, LONGEST_PAUSE_MS);
     await this.#save();
   }
 
@@ -178,7 +179,7 @@ export class Scrub implements Worker {
   }
 
   info(): ScrubInfo {
-    const { clock } = this.#parts;
+    const { clock } = this.#modules;
     const { position, nextRunMs, lastCompletedMs, corruptions, tranquility, pausedUntilMs } = this.#state;
     const seconds = Math.max(0.001, (clock.monotonicMs() - this.#beganMs) / 1000);
     const done = (position ?? 0) - this.#beganAt;
@@ -207,7 +208,7 @@ export class Scrub implements Worker {
   }
 
   #beginAt(position: number): void {
-    this.#beganMs = this.#parts.clock.monotonicMs();
+    this.#beganMs = this.#modules.clock.monotonicMs();
     this.#beganAt = position;
     this.#bytes = 0;
     this.#files = [];
@@ -216,20 +217,20 @@ export class Scrub implements Worker {
   async #complete(): Promise<void> {
     const state = this.#state;
     state.position = undefined;
-    state.lastCompletedMs = this.#parts.clock.wallMs();
-    state.nextRunMs = nextRun(this.#parts);
-    this.#parts.log.info({ bytes: this.#bytes, corruptions: state.corruptions }, "scrub completed");
+    state.lastCompletedMs = this.#modules.clock.wallMs();
+    state.nextRunMs = nextRun(this.#modules);
+    this.#modules.log.info({ bytes: this.#bytes, corruptions: state.corruptions }, "scrub completed");
     await this.#save();
   }
 
   async #save(): Promise<void> {
-    this.#savedMs = this.#parts.clock.monotonicMs();
+    this.#savedMs = this.#modules.clock.monotonicMs();
     const text = JSON.stringify(this.#state) + "\n";
-    await this.#parts.disk.writeDurable(this.#options.statePath, [new TextEncoder().encode(text)], { sync: true });
+    await this.#modules.disk.writeDurable(this.#options.statePath, [new TextEncoder().encode(text)], { sync: true });
   }
 }
 
-function nextRun({ clock, random }: Pick<ScrubParts, "clock" | "random">): number {
+function nextRun({ clock, random }: Pick<ScrubModules, "clock" | "random">): number {
   return clock.wallMs() + 25 * DAY_MS + random.below(10 * 24 * 3600) * 1000;
 }
 

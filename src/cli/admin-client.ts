@@ -24,8 +24,8 @@ export class AdminClient {
   }
 
   /**
-   * Any operation by name, as `json-api` has it: fields that are query parameters go there, the rest is the body; {"id": …, "body": …} says it outright.
-   * The daemon knows which is which.
+   * Any operation by name, as `json-api` has it: fields that are query parameters go there, the rest is the body; {"id": …,
+   * "body": …} says it outright. The daemon knows which is which.
    */
   call(name: string, input: unknown): Promise<unknown> {
     return this.#call("POST", `json-api/${name}`, {}, input);

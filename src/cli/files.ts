@@ -52,7 +52,8 @@ export function loadConfig(options: GlobalOptions, { checkPermissions }: { reado
 
 /**
  * `--rpc-host`, or its environment variable, may name the node whose metadata_dir is here: that is who is talked to anyway.
- * @throws CommandError when it names another: this release doesn't reach it, and the answer of this one would be taken for the other's.
+ * @throws CommandError when it names another: this release doesn't reach it, and the answer of this one would be taken for the
+ *         other's.
  */
 export function refuseOtherHost(options: GlobalOptions, { config }: Loaded): void {
   const wanted = options.rpcHost ?? fromEnvironment(process.env, "RPC_HOST");
@@ -66,7 +67,10 @@ export function refuseOtherHost(options: GlobalOptions, { config }: Loaded): voi
     );
 }
 
-/** The id of the node that has this metadata_dir, from the public key that it wrote there; works while the daemon is stopped. @throws CommandError */
+/**
+ * The id of the node that has this metadata_dir, from the public key that it wrote there; works while the daemon is stopped.
+ * @throws CommandError
+ */
 export function nodeIdOf(metadataDir: string): string {
   const file = join(metadataDir, "node_key.pub");
   let id: string;

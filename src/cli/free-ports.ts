@@ -20,7 +20,8 @@ const STEP = 10;
 const MAX_TRIES = 100;
 
 /**
- * Free addresses for a new store: 127.0.0.1:3900 for S3 and the ports beside it, or the next ones where another program has one of them.
+ * Free addresses for a new store: 127.0.0.1:3900 for S3 and the ports beside it, or the next ones where another program has one
+ * of them.
  *
  * @param bind  the address for S3 that was asked for; it is taken as it is, and only the others are chosen.
  * @throws CommandError when `bind` is no address or can't be had.

@@ -1,8 +1,9 @@
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /**
- * What `HANGAR_LOG` (or `GARAGE_LOG`), else `RUST_LOG`, asks for: a level, or RUST_LOG's list of `module=level`, of which the entries
- * without a module or for `hangar` and `garage` count. RUST_LOG is often set for other programs, so what can't be read there is passed over.
+ * What `HANGAR_LOG` (or `GARAGE_LOG`), else `RUST_LOG`, asks for: a level, or RUST_LOG's list of `module=level`, of which the
+ * entries without a module or for `hangar` and `garage` count. RUST_LOG is often set for other programs, so what can't be read
+ * there is passed over.
  *
  * @returns the level, info by default; and what to warn of.
  */

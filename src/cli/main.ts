@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// The `hangar` command: options before the verb, then the verb. Everything but `server` and `quickstart` talks to the running daemon.
+// The `hangar` command: options before the verb, then the verb. Everything but `server` and `quickstart` talks to the running
+// daemon.
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { AdminClient } from "./admin-client.ts";

@@ -22,8 +22,8 @@ export async function lockMetadata(metadataDir: string): Promise<FileLock> {
 }
 
 /**
- * Before anything is written: a folder of Garage's is not ours to open (file names are the same, what is in them is not), and a store made
- * with the other engine would seem to be empty.
+ * Before anything is written: a folder of Garage's is not ours to open (file names are the same, what is in them is not), and a
+ * store made with the other engine would seem to be empty.
  *
  * @throws CommandError
  */

@@ -1,4 +1,5 @@
-// `npm start`: a store of one node for somebody who has just cloned the repository. Everything lies in one folder; a second start finds it as it was.
+// `npm start`: a store of one node for somebody who has just cloned the repository. Everything lies in one folder; a second start
+// finds it as it was.
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { join, resolve } from "node:path";

@@ -1,4 +1,5 @@
-// The daemon's process: configuration and secrets in, platform made, node started, signals handled. All that is not the process is in src/node.
+// The daemon's process: configuration and secrets in, platform made, node started, signals handled. All that is not the process
+// is in src/node.
 import { randomBytes } from "node:crypto";
 import { chmodSync, mkdirSync, rmSync, statfsSync, statSync, symlinkSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
@@ -32,7 +33,10 @@ import { DATABASES, lockMetadata, refuseOtherStore } from "./metadata-dir.ts";
 
 /** How long requests under way may take after a stop was asked for. */
 const STOP_GRACE_MS = 10_000;
-/** When the whole stop has to be through; a disk that hangs would hold it up for ever. The next start makes up for what was cut off. */
+/**
+ * When the whole stop has to be through; a disk that hangs would hold it up for ever. The next start makes up for what was cut
+ * off.
+ */
 const STOP_DEADLINE_MS = 30_000;
 
 /** Options of `hangar server`. */
@@ -84,7 +88,8 @@ export async function startDaemon(parts: {
   readonly flags: ServerFlags;
 }): Promise<Daemon> {
   const { secrets, log, version, flags } = parts;
-  // Names, secret keys and objects are nobody else's, also in a folder that was made beforehand; the APIs' sockets are opened up by themselves.
+  // Names, secret keys and objects are nobody else's, also in a folder that was made beforehand; the APIs' sockets are opened up
+  // by themselves.
   process.umask(0o077);
   const clock = nodeClock();
   const stops = watchSignals(log, clock);
@@ -186,8 +191,8 @@ function defaultKey(flags: ServerFlags): { keyId: string; secret: string; bucket
 }
 
 /**
- * The daemon's own socket: where to bind it, and what has to happen around that. A socket's path has some 100 bytes at most; in a folder
- * that lies deeper it is bound through a short link, which is needed no longer than that.
+ * The daemon's own socket: where to bind it, and what has to happen around that. A socket's path has some 100 bytes at most; in a
+ * folder that lies deeper it is bound through a short link, which is needed no longer than that.
  */
 function localSocket(metadataDir: string): { readonly path: string; readonly around: <T>(bind: () => Promise<T>) => Promise<T> } {
   const { path, base } = localSocketPath(metadataDir);
@@ -249,9 +254,9 @@ const BUGS = new Set(["TypeError", "ReferenceError", "RangeError", "AssertionErr
 const SAME_SIGNAL_MS = 500;
 
 /**
- * Settles with the first SIGINT or SIGTERM once somebody waits for it; a second one ends the process at once, as does the first while
- * the node starts: every start makes up for what the one before left undone. (As process 1 of a container it would not even be noticed
- * without a handler.)
+ * Settles with the first SIGINT or SIGTERM once somebody waits for it; a second one ends the process at once, as does the first
+ * while the node starts: every start makes up for what the one before left undone. (As process 1 of a container it would not even
+ * be noticed without a handler.)
  */
 function watchSignals(log: Log, clock: Clock): Stops {
   let stop: ((signal: Signal) => void) | undefined;

@@ -1,6 +1,9 @@
 import { CommandError } from "./fail.ts";
 
-/** Rows as space-aligned columns; the last column is not padded. Names come from outside: what would move the cursor is shown as a dot. */
+/**
+ * Rows as space-aligned columns; the last column is not padded. Names come from outside: what would move the cursor is shown as a
+ * dot.
+ */
 export function table(cells: readonly (readonly string[])[], indent = ""): string {
   const rows = cells.map((row) => row.map(harmless));
   const widths: number[] = [];

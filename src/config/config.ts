@@ -36,7 +36,7 @@ export interface Config {
   readonly blockGcDelayMs: number;
   /** Our own: how long a file that no row knows of stays in the quarantine. */
   readonly blockQuarantineKeepMs: number;
-  /** Our own: longest life of a command (W). */
+  /** Our own: longest life of a command (commandWindow). */
   readonly commandWindowMs: number;
   /** Our own: number of partitions of a new cluster. */
   readonly partitions: number;
@@ -83,7 +83,10 @@ export type ParsedConfig =
     }
   | { readonly ok: false; readonly faults: readonly Fault[] };
 
-/** Keys of Garage that mean something this release does not have yet, or that have no effect here. They are not unknown, and not obeyed. */
+/**
+ * Keys of Garage that mean something this release does not have yet, or that have no effect here. They are not unknown, and not
+ * obeyed.
+ */
 const WITHOUT_EFFECT = new Set([
   "bootstrap_peers",
   "consistency_mode",

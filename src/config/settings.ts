@@ -91,8 +91,8 @@ export function resolveSecrets(
 }
 
 /**
- * A warning when a configuration file holds secrets and every user of the machine may read it, with the command that mends it; else
- * undefined. Garage only looks at secret files, and so many files lie about like this that the start is not refused.
+ * A warning when a configuration file holds secrets and every user of the machine may read it, with the command that mends it;
+ * else undefined. Garage only looks at secret files, and so many files lie about like this that the start is not refused.
  */
 export function exposedSecrets(
   file: { readonly path: string; readonly mode: number; readonly uid: number },

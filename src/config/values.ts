@@ -80,7 +80,10 @@ const SPANS: readonly (readonly [RegExp, number])[] = [
   [/^(y|years?)$/, 31_536_000_000],
 ];
 
-/** Milliseconds of "10min", "1d", "2h 30m", "30 days"; a bare number means seconds. Whole; undefined when it can't be read or is no safe integer. */
+/**
+ * Milliseconds of "10min", "1d", "2h 30m", "30 days"; a bare number means seconds. Whole; undefined when it can't be read or is
+ * no safe integer.
+ */
 export function parseDuration(raw: string): number | undefined {
   const text = raw.trim().toLowerCase();
   if (text === "" || text.replace(/\d+(?:\.\d+)?\s*[a-z]*[\s,]*/g, "") !== "") return undefined;

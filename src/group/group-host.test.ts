@@ -5,10 +5,10 @@ import type { KvWrite } from "../platform/kv.ts";
 import { type CommandId, CONTROL_GROUP, type GroupId, type NodeId, type Stamp } from "../util/ids.ts";
 import { GroupHost, MAX_BATCH_PROPOSALS, MAX_QUEUED_PROPOSALS } from "./group-host.ts";
 import { type Entry, GroupError, type StateMachine } from "./groups.ts";
-import { RememberedResults } from "./remembered-results.ts";
+import { DedupTable } from "./dedup-table.ts";
 
 const MEMBER = "ab".repeat(32) as NodeId;
-const W = 60_000;
+const commandWindow = 60_000;
 const G0 = 0 as GroupId;
 const G1 = 1 as GroupId;
 
@@ -52,7 +52,7 @@ async function world({ disk = new MemoryKvDisk(), wall = { now: 1_000_000 }, mon
   };
   const kv = memoryKv({ disk, fatal });
   const host = await GroupHost.open(
-    { partitions: 4, member: MEMBER, commandWindowMs: W },
+    { partitions: 4, member: MEMBER, commandWindowMs: commandWindow },
     {
       clock: { wallMs: () => wall.now, monotonicMs: () => monotonic.now },
       kv,
@@ -138,7 +138,7 @@ test("log time goes on while the wall clock is behind it, through many commands 
   assert.equal(second.host.logTime(G0), 10_000_025);
 });
 
-test("a time that was told holds when the wall clock is set back; a leap ahead that no command saw leaves nothing", async () => {
+test("a time that was told holds when the wall clock is set back; a clock jump ahead that no command saw leaves nothing", async () => {
   const { host, add, wall, monotonic } = await world();
   await add(G0, 1);
   const pass = (ms: number): void => {
@@ -146,7 +146,7 @@ test("a time that was told holds when the wall clock is set back; a leap ahead t
     monotonic.now += ms;
   };
   pass(30_000);
-  const expiry = (host.logTime(G0) + W) as Stamp;
+  const expiry = (host.logTime(G0) + commandWindow) as Stamp;
   wall.now -= 5_000;
   assert.equal(host.logTime(G0), 1_030_000);
   assert.equal((await add(G0, 1, { expiry })).stamp, 1_030_000, "an expiry made before is no further off than W");
@@ -159,7 +159,7 @@ test("a time that was told holds when the wall clock is set back; a leap ahead t
 });
 
 test("a full memory of results costs no sweep a command, and takes new ones once old ones have expired", async () => {
-  const results = new RememberedResults(3);
+  const results = new DedupTable(3);
   for (let n = 0; n < 3; n++) results.add(id(n), n, 1_000);
   assert.equal(results.hasRoom, false);
   results.expire(1_000 as Stamp);
@@ -170,12 +170,12 @@ test("a full memory of results costs no sweep a command, and takes new ones once
 
 test("a command id is answered from memory: in the same batch, later, and until its expiry has passed", async () => {
   const { add, wall } = await world();
-  const expiry = (wall.now + W) as Stamp;
+  const expiry = (wall.now + commandWindow) as Stamp;
   const [one, again] = await Promise.all([add(G0, 1, { id: id(1), expiry }), add(G0, 1, { id: id(1), expiry })]);
   assert.deepEqual(one, again);
   assert.deepEqual(await add(G0, 1, { id: id(1), expiry }), one);
   assert.equal((await add(G1, 1, { id: id(1), expiry })).sum, 1, "another group knows nothing of it");
-  wall.now += W + 1;
+  wall.now += commandWindow + 1;
   // Remembered longer or refused: never repeated.
   await add(G0, 1, { id: id(1), expiry }).then(
     (late) => assert.deepEqual(late, one),
@@ -189,7 +189,7 @@ test("a command id is answered from memory: in the same batch, later, and until 
 test("a command that comes after its expiry, or expires beyond the window, is refused and changes nothing", async () => {
   const { add, wall } = await world();
   await assert.rejects(add(G0, 1, { expiry: (wall.now - 1) as Stamp }), notDone(true, "group.unknown-outcome"));
-  const beyond = { id: id(1), expiry: (wall.now + W + 1) as Stamp };
+  const beyond = { id: id(1), expiry: (wall.now + commandWindow + 1) as Stamp };
   await assert.rejects(add(G0, 1, beyond), notDone(false, "group.unknown-outcome"), "an earlier attempt may have been decided");
   assert.deepEqual(await add(G0, 1, { expiry: wall.now as Stamp }), { sum: 1, index: 1, stamp: wall.now });
 });

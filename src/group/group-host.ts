@@ -5,26 +5,30 @@ import { type CommandId, CONTROL_GROUP, type GroupId, type NodeId, type Stamp } 
 import { decodeGroupRow, encodeGroupRow, type GroupRow, groupRowKey } from "./group-row.ts";
 import { GroupRows } from "./group-rows.ts";
 import { GroupError, type Groups, type ProposeOptions, type StateMachine } from "./groups.ts";
-import { RememberedResults } from "./remembered-results.ts";
+import { DedupTable } from "./dedup-table.ts";
 
 export interface GroupHostOptions {
-  /** Fixed at the store's birth. */
+  /** Fixed at the store's bootstrap. */
   readonly partitions: number;
   /** The only member of every group. */
   readonly member: NodeId;
-  /** W: how far ahead of log time a command may expire. */
+  /** commandWindow: how far ahead of log time a command may expire. */
   readonly commandWindowMs: number;
 }
 
-export interface GroupHostParts {
+export interface GroupHostModules {
   readonly clock: Pick<Clock, "wallMs" | "monotonicMs">;
   readonly kv: Kv;
   readonly fatal: (error: unknown) => never;
   /**
-   * Where a group has to go on when its own row is damaged: no row of its shows a higher index or stamp. Left out, such a store does not open.
+   * Where a group has to go on when its own row is damaged: no row of its shows a higher index or stamp. Left out, such a store
+   * does not open.
    */
   readonly lastCommand?: (rows: KvRead, group: GroupId) => { readonly index: number; readonly stampMs: number };
-  /** Makes the state machine of a group, on first use, and anew after a batch was lost: what a machine gathered in memory goes with it. */
+  /**
+   * Makes the state machine of a group, on first use, and anew after a batch was lost: what a machine gathered in memory goes
+   * with it.
+   */
   readonly machine: (group: GroupId) => StateMachine<never, unknown>;
 }
 
@@ -33,21 +37,25 @@ export const MAX_QUEUED_PROPOSALS = 16_384;
 /** Proposals applied in one transaction: bounds how long the event loop is held. */
 export const MAX_BATCH_PROPOSALS = 512;
 /** A wall clock that gained more than this on the monotonic one was set, or the machine slept. */
-const LEAP_MS = 1_000;
-/** What a refused write is told: then nothing of the batch is kept. After any other error of that kind (a read's) the store stops the process itself. */
+const CLOCK_JUMP_MS = 1_000;
+/**
+ * What a refused write is told: then nothing of the batch is kept. After any other error of that kind (a read's) the store stops
+ * the process itself.
+ */
 const LOSES_BATCH: ReadonlySet<KvErrorCode> = new Set(["kv.full", "kv.io", "kv.damaged"]);
-/** Remembered results per group. */
-export const MAX_REMEMBERED_RESULTS = 65_536;
+/** The dedup table's results per group. */
+export const MAX_DEDUP_ENTRIES = 65_536;
 
 /**
- * All groups of a node that is their only member: appending is deciding, so propose, decide and apply are one transaction and no log is kept.
- * Proposals of all groups that wait together share the transaction; each touched group writes one row with it (group-row.ts).
- * Stamps and indexes go on from that row after a restart. Remembered results live in memory: no retry survives the process.
+ * All groups of a node that is their only member: appending is deciding, so propose, decide and apply are one transaction and no
+ * log is kept. Proposals of all groups that wait together share the transaction; each touched group writes one row with it
+ * (group-row.ts). Stamps and indexes go on from that row after a restart. The dedup table's results live in memory: no retry
+ * survives the process.
  */
 export class GroupHost implements Groups {
   readonly partitions: number;
   readonly #options: GroupHostOptions;
-  readonly #parts: GroupHostParts;
+  readonly #modules: GroupHostModules;
   readonly #members = new Map<GroupId, Member>();
   #queue: Proposal[] = [];
   #scheduled = false;
@@ -55,16 +63,16 @@ export class GroupHost implements Groups {
   #underWay = 0;
   #onIdle: (() => void)[] = [];
 
-  private constructor(options: GroupHostOptions, parts: GroupHostParts) {
+  private constructor(options: GroupHostOptions, modules: GroupHostModules) {
     this.partitions = options.partitions;
     this.#options = options;
-    this.#parts = parts;
+    this.#modules = modules;
   }
 
   /** Loads where every group stands. */
-  static async open(options: GroupHostOptions, parts: GroupHostParts): Promise<GroupHost> {
-    const host = new GroupHost(options, parts);
-    await parts.kv.read((rows) => {
+  static async open(options: GroupHostOptions, modules: GroupHostModules): Promise<GroupHost> {
+    const host = new GroupHost(options, modules);
+    await modules.kv.read((rows) => {
       for (let group = 0; group < options.partitions; group++) host.#load(rows, group as GroupId);
       host.#load(rows, CONTROL_GROUP);
     });
@@ -96,12 +104,12 @@ export class GroupHost implements Groups {
   async read<T>(group: GroupId, fn: (rows: KvRead) => T): Promise<T> {
     if (!this.#members.has(group)) throw notHere(group);
     // The only member has applied everything that was ever acknowledged, and reads of the kv show only what is on disk.
-    return this.#parts.kv.read(fn);
+    return this.#modules.kv.read(fn);
   }
 
   async readAll<T>(groups: readonly GroupId[], fn: (rows: KvRead) => T): Promise<T> {
     for (const group of groups) if (!this.#members.has(group)) throw notHere(group);
-    return this.#parts.kv.read(fn);
+    return this.#modules.kv.read(fn);
   }
 
   logTime(group: GroupId): Stamp {
@@ -110,14 +118,18 @@ export class GroupHost implements Groups {
     const now = this.#now();
     const stamp = this.#stamp(member, now);
     const { anchor } = member;
-    // What was told must hold when the wall clock is set back a little: expiries were made from it. A leap ahead is not believed by mere looking.
+    // What was told must hold when the wall clock is set back a little: expiries were made from it. A clock jump ahead is not
+    // believed by mere looking.
     const passedMs = now.monotonicMs - anchor.monotonicMs;
-    if (stamp === now.wallMs && stamp - anchor.stampMs <= passedMs + LEAP_MS)
+    if (stamp === now.wallMs && stamp - anchor.stampMs <= passedMs + CLOCK_JUMP_MS)
       member.anchor = { stampMs: stamp, monotonicMs: now.monotonicMs };
     return stamp;
   }
 
-  /** How far the log time of the group that is furthest ahead leads the wall clock, and how many lead by more than `beyondMs`. Looks at every group. */
+  /**
+   * How far the log time of the group that is furthest ahead leads the wall clock, and how many lead by more than `beyondMs`.
+   * Looks at every group.
+   */
   logTimeLead(beyondMs: number): { readonly mostMs: number; readonly groups: number } {
     const now = this.#now();
     let mostMs = 0;
@@ -131,8 +143,9 @@ export class GroupHost implements Groups {
   }
 
   /**
-   * The wall clock, but never back: while it is behind the last stamp (it was wrong then, or is wrong now) log time goes on at half the
-   * pace of the monotonic clock, so that expiries pass even on a machine whose clock was once years ahead, and small leads melt away.
+   * The wall clock, but never back: while it is behind the last stamp (it was wrong then, or is wrong now) log time goes on at
+   * half the pace of the monotonic clock, so that expiries pass even on a machine whose clock was once years ahead, and small
+   * leads melt away.
    */
   #stamp(member: Member, { wallMs, monotonicMs }: Now): Stamp {
     const { anchor } = member;
@@ -140,7 +153,7 @@ export class GroupHost implements Groups {
   }
 
   #now(): Now {
-    const { clock } = this.#parts;
+    const { clock } = this.#modules;
     return { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() };
   }
 
@@ -157,12 +170,12 @@ export class GroupHost implements Groups {
       group,
       key: groupRowKey(group),
       rows: new GroupRows(group),
-      remembered: new RememberedResults(MAX_REMEMBERED_RESULTS),
+      remembered: new DedupTable(MAX_DEDUP_ENTRIES),
       voters: known?.voters ?? [this.#options.member],
       term: known?.term ?? 1,
       index: known?.index ?? 0,
       logTime: (known?.logTimeMs ?? 0) as Stamp,
-      anchor: { stampMs: known?.logTimeMs ?? 0, monotonicMs: this.#parts.clock.monotonicMs() },
+      anchor: { stampMs: known?.logTimeMs ?? 0, monotonicMs: this.#modules.clock.monotonicMs() },
       machine: undefined,
       touched: false,
       advanced: false,
@@ -174,7 +187,7 @@ export class GroupHost implements Groups {
       const row = rows.get("rows", groupRowKey(group));
       return row === undefined ? undefined : decodeGroupRow(row);
     } catch (error) {
-      const { lastCommand } = this.#parts;
+      const { lastCommand } = this.#modules;
       if (!(error instanceof KvError && error.code === "kv.damaged") || lastCommand === undefined) throw error;
       const { index, stampMs } = lastCommand(rows, group);
       return { term: 1, index, logTimeMs: stampMs, voters: [this.#options.member] };
@@ -186,7 +199,7 @@ export class GroupHost implements Groups {
     this.#scheduled = true;
     this.#underWay++;
     let batch: readonly Proposal[] = [];
-    this.#parts.kv
+    this.#modules.kv
       .transact((tx) => {
         // From here on newcomers need a transaction of their own.
         this.#scheduled = false;
@@ -254,7 +267,7 @@ export class GroupHost implements Groups {
   /** A write failed: when the store refused it the whole batch is lost and told so; anything else would commit half a command. */
   #abandon(error: unknown): never {
     if (error instanceof KvError && LOSES_BATCH.has(error.code)) throw error;
-    return this.#parts.fatal(error);
+    return this.#modules.fatal(error);
   }
 
   #decide(proposal: Proposal, member: Member, now: Now): void {
@@ -272,7 +285,7 @@ export class GroupHost implements Groups {
     const { rows } = member;
     rows.wrote = false;
     try {
-      member.machine ??= this.#parts.machine(member.group);
+      member.machine ??= this.#modules.machine(member.group);
       const entry = { group: member.group, index: member.index + 1, stamp };
       proposal.result = member.machine.apply(rows, proposal.command as never, entry);
     } catch (error) {
@@ -292,7 +305,10 @@ export class GroupHost implements Groups {
     }
   }
 
-  /** Rule 29: past its expiry, or with one further off than W, a command is refused, for what became of an earlier attempt can't be known. */
+  /**
+   * Rule 29: past its expiry, or with one further off than commandWindow, a command is refused, for what became of an earlier
+   * attempt can't be known.
+   */
   #refusal(proposal: Proposal, member: Member, stamp: Stamp): GroupError | undefined {
     const { expiry, id } = proposal;
     // Without an id it is the only attempt; with one, an earlier attempt may have been decided and forgotten.
@@ -302,7 +318,7 @@ export class GroupHost implements Groups {
     if (expiry !== undefined && expiry > stamp + this.#options.commandWindowMs)
       return new GroupError("group.unknown-outcome", "the command's expiry lies beyond the command window", only);
     if (id !== undefined && !member.remembered.hasRoom)
-      return new GroupError("group.overloaded", `${MAX_REMEMBERED_RESULTS} results are remembered already`, NOT_DONE);
+      return new GroupError("group.overloaded", `${MAX_DEDUP_ENTRIES} results are remembered already`, NOT_DONE);
     return undefined;
   }
 }
@@ -312,7 +328,7 @@ interface Member {
   readonly group: GroupId;
   readonly key: Buffer;
   readonly rows: GroupRows;
-  readonly remembered: RememberedResults;
+  readonly remembered: DedupTable;
   readonly voters: readonly NodeId[];
   readonly term: number;
   index: number;
@@ -370,7 +386,10 @@ function notHere(group: GroupId): GroupError {
   return new GroupError("group.not-here", `group ${group} does not exist here`, NOT_DONE);
 }
 
-/** A full store is known to have kept nothing, and so is one that never began (`notDone`); after an I/O error nobody knows what is on disk. */
+/**
+ * A full store is known to have kept nothing, and so is one that never began (`notDone`); after an I/O error nobody knows what is
+ * on disk.
+ */
 function asGroupError(cause: unknown, notDone: boolean): GroupError {
   if (cause instanceof GroupError) return cause;
   const code = cause instanceof KvError ? cause.code : undefined;

@@ -3,8 +3,8 @@ import { ByteWriter } from "../codec/byte-writer.ts";
 import type { GroupId, NodeId } from "../util/ids.ts";
 
 /**
- * The row in which a group keeps what it needs to go on after a restart and to grow later; written once per batch that touched the group.
- * Key [group u16][1], payload [codec u8][term u48][index u48][log time u48][voters u8][node 32 …].
+ * The row in which a group keeps what it needs to go on after a restart and to grow later; written once per batch that touched
+ * the group. Key [group u16][1], payload [codec u8][term u48][index u48][log time u48][voters u8][node 32 …].
  */
 export interface GroupRow {
   readonly term: number;

@@ -3,8 +3,8 @@ import { assert } from "../util/assert.ts";
 import type { GroupId } from "../util/ids.ts";
 
 /**
- * A transaction as one group's state machine sees it: it writes below the group's own prefix only, and the host can tell whether a command
- * has written yet (before its first write a command that fails changes nothing; after it the node must stop).
+ * A transaction as one group's state machine sees it: it writes below the group's own prefix only, and the host can tell whether
+ * a command has written yet (before its first write a command that fails changes nothing; after it the node must stop).
  */
 export class GroupRows implements KvWrite {
   readonly #high: number;

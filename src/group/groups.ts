@@ -9,25 +9,30 @@ export interface Groups {
   /**
    * Has a command decided and applied; settles with apply's result when that is durable on a majority.
    *
-   * @param options.id        the command's identity; a retry with the same id is answered from memory, not repeated (rules 28–30).
-   * @param options.expiry    log time after which the command is refused as unknown; at most the command window W ahead.
-   * @throws GroupError group.unknown-outcome (may or may not have happened, unless `notDone`) · group.not-here · group.stopping · group.no-space · group.overloaded
+   * @param options.id        the command's identity; a retry with the same id is answered from memory, not repeated (rules
+   *             28–30).
+   * @param options.expiry    log time after which the command is refused as unknown; at most the command window commandWindow
+   *             ahead.
+   * @throws GroupError group.unknown-outcome (may or may not have happened, unless `notDone`) · group.not-here · group.stopping ·
+   *         group.no-space · group.overloaded
    */
   propose<C, R>(group: GroupId, command: C, options?: ProposeOptions): Promise<R>;
 
   /**
-   * Reads rows of a group, linearizably: sees every command whose acknowledgement began before the call (lease or read index behind it).
-   * `fn` is synchronous, over one snapshot of this node's kv.
+   * Reads rows of a group, linearizably: sees every command whose acknowledgement began before the call (lease or read index
+   * behind it). `fn` is synchronous, over one snapshot of this node's kv.
    */
   read<T>(group: GroupId, fn: (rows: KvRead) => T): Promise<T>;
 
-  /** As `read` over several groups at once, one snapshot where they are local; `fn` runs once per set of groups that share a node. */
+  /**
+   * As `read` over several groups at once, one snapshot where they are local; `fn` runs once per set of groups that share a node.
+   */
   readAll<T>(groups: readonly GroupId[], fn: (rows: KvRead) => T): Promise<T>;
 
   /** The group's log time now: what its leader would stamp on an entry. For expiries. */
   logTime(group: GroupId): Stamp;
 
-  /** Number of partitions, fixed at birth (256 by default). */
+  /** Number of partitions, fixed at bootstrap (256 by default). */
   readonly partitions: number;
 }
 
@@ -36,7 +41,10 @@ export interface ProposeOptions {
   readonly expiry?: Stamp;
 }
 
-/** One kind of group: the sequential code that decides. Deterministic: no clock, no randomness, nothing but rows, command and entry. */
+/**
+ * One kind of group: the sequential code that decides. Deterministic: no clock, no randomness, nothing but rows, command and
+ * entry.
+ */
 export interface StateMachine<C, R> {
   /**
    * Decides first, then writes: no throw after the first put. Reads its own earlier writes of the batch.
@@ -65,8 +73,8 @@ export type GroupErrorCode =
 export class GroupError extends Error {
   readonly code: GroupErrorCode;
   /**
-   * The command certainly changed nothing and never will. Said only by who knows, for the command was decided by nobody: a code alone is no
-   * proof, as what one member meets says nothing of the others.
+   * The command certainly changed nothing and never will. Said only by who knows, for the command was decided by nobody: a code
+   * alone is no proof, as what one member meets says nothing of the others.
    */
   readonly notDone: boolean;
   constructor(code: GroupErrorCode, message: string, options?: ErrorOptions & { readonly notDone?: boolean }) {

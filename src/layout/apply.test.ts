@@ -227,8 +227,8 @@ test("random changes one after the other keep every constraint, whatever the ord
 });
 
 test("the algorithm has not changed: members of a release compute the same", () => {
-  // A digest over three versions of a cluster. If it must change, a cluster's feature level has to guard the new algorithm (replicas of different
-  // releases would disagree on who holds what).
+  // A digest over three versions of a cluster. If it must change, a cluster's feature level has to guard the new algorithm
+  // (replicas of different releases would disagree on who holds what).
   let state = appliedCluster({ replicationFactor: 3, partitions: 512 }, variedNodes(40, 6));
   const hash = createHash("sha256").update(JSON.stringify(state.assignment));
   state = next(state, ...assignments([{ n: 77, zone: "zone9", capacity: 3 * TB }]), { kind: "remove", node: nodeId(3) }).next;

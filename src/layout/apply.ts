@@ -74,7 +74,8 @@ export interface VersionSummary {
 /**
  * The present version and the remembered earlier ones, newest first; nothing before version 1.
  *
- * @param oldestInUse  the oldest version whose members some partition still has; earlier ones are historical. The layout itself can't know.
+ * @param oldestInUse  the oldest version whose members some partition still has; earlier ones are historical. The layout itself
+ *             can't know.
  */
 export function layoutHistory(state: LayoutState, oldestInUse: number): VersionSummary[] {
   if (state.version === 0) return [];

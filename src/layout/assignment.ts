@@ -1,4 +1,5 @@
-// From roles and parameters to an assignment: checks that the wish can be met, and turns names into the solver's numbers and back.
+// From roles and parameters to an assignment: checks that the wish can be met, and turns names into the solver's numbers and
+// back.
 import { assert } from "../util/assert.ts";
 import { LayoutError } from "./failures.ts";
 import { type Capacities, obstacleAt } from "./partition-size.ts";
@@ -22,8 +23,8 @@ export interface Assigned {
 }
 
 /**
- * The optimal assignment: most usable capacity under the zone constraint, then least data moved, then even load relative to capacity.
- * A pure function, the same on every machine.
+ * The optimal assignment: most usable capacity under the zone constraint, then least data moved, then even load relative to
+ * capacity. A pure function, the same on every machine.
  *
  * @throws layout.too-few-nodes · layout.too-few-zones · layout.zone-too-small · layout.capacity-too-small
  */
@@ -54,8 +55,8 @@ export function capacitiesOf(wish: Omit<AssignmentWish, "present">, storage: rea
 }
 
 /**
- * What is wrong with an assignment, as a phrase for a log, or null. Each partition has replicationFactor different storage nodes in enough zones,
- * and no node more partitions than fit into its capacity.
+ * What is wrong with an assignment, as a phrase for a log, or null. Each partition has replicationFactor different storage nodes
+ * in enough zones, and no node more partitions than fit into its capacity.
  */
 export function findDefect(made: Omit<AssignmentWish, "present"> & Assigned): string | null {
   const { assignment, partitionSize, parameters, partitions } = made;

@@ -1,6 +1,7 @@
-// The third aim: even load. Among assignments of the largest size that move the least, Σ load² / capacity is least. Of the nodes that may take the
-// next copy without moving more, the one goes first for which this sum grows least; loads that a network can carry form a polymatroid,
-// where this greedy choice is optimal (Federgruen and Groenevelt 1986; Fujishige, Submodular Functions and Optimization, §8).
+// The third aim: even load. Among assignments of the largest size that move the least, Σ load² / capacity is least. Of the nodes
+// that may take the next copy without moving more, the one goes first for which this sum grows least; loads that a network can
+// carry form a polymatroid, where this greedy choice is optimal (Federgruen and Groenevelt 1986; Fujishige, Submodular Functions
+// and Optimization, §8).
 
 /** Nodes in the order in which they shall take the next copy; a binary heap. Exact: no rounding decides. */
 export class LeastLoadedFirst {
@@ -46,7 +47,9 @@ export class LeastLoadedFirst {
     return first;
   }
 
-  /** (2 load(a) + 1) / capacity(a) < (2 load(b) + 1) / capacity(b), ties by number. The difference of (n + 1)² and n² is 2n + 1. */
+  /**
+   * (2 load(a) + 1) / capacity(a) < (2 load(b) + 1) / capacity(b), ties by number. The difference of (n + 1)² and n² is 2n + 1.
+   */
   #before(a: number, b: number): boolean {
     const order = compareProducts(2 * this.#load[a]! + 1, this.#capacities[b]!, 2 * this.#load[b]! + 1, this.#capacities[a]!);
     return order !== 0 ? order < 0 : a < b;

@@ -1,4 +1,5 @@
-// Every way in which a wish about the layout can fail, and the sentence for it. The value travels as code + detail; the sentence is made from it.
+// Every way in which a wish about the layout can fail, and the sentence for it. The value travels as code + detail; the sentence
+// is made from it.
 import { unreachable } from "../util/assert.ts";
 import { sizeText } from "./size-text.ts";
 

@@ -1,11 +1,12 @@
-// The flow network of an assignment at a given partition size, its edges implied by a few arrays, and the search for augmenting paths in it.
+// The flow network of an assignment at a given partition size, its edges implied by a few arrays, and the search for augmenting
+// paths in it.
 //
 //   source → spread(p) → cell(p, z) → node → sink      spread(p): minZones units, at most one to each zone
 //   source → any(p)    → cell(p, z)                    any(p): copies − minZones units
 //
-// A unit on cell(p, zone of n) → n is a copy of p on n. It costs 0 where the present assignment has that copy (kept), else 1 (moved).
-// `potential` holds each vertex's cost distance from the source; only edges that the potentials make free ("tight") may be used, so that
-// every augmentation follows a cheapest path (Busacker–Gowen; Ahuja, Magnanti, Orlin, Network Flows, §9.7).
+// A unit on cell(p, zone of n) → n is a copy of p on n. It costs 0 where the present assignment has that copy (kept), else 1
+// (moved). `potential` holds each vertex's cost distance from the source; only edges that the potentials make free ("tight") may
+// be used, so that every augmentation follows a cheapest path (Busacker–Gowen; Ahuja, Magnanti, Orlin, Network Flows, §9.7).
 import { assert } from "../util/assert.ts";
 import type { Capacities } from "./partition-size.ts";
 
@@ -79,7 +80,10 @@ export class PlacementNetwork {
     this.#round = 0;
   }
 
-  /** Gives the node one copy more along a path of tight edges, moving others' copies about as needed. False: there is none until the potentials change. */
+  /**
+   * Gives the node one copy more along a path of tight edges, moving others' copies about as needed. False: there is none until
+   * the potentials change.
+   */
   addCopy(node: number): boolean {
     const start = this.#search(node);
     if (start < 0) return false;
@@ -88,7 +92,10 @@ export class PlacementNetwork {
     return true;
   }
 
-  /** Breadth first, backwards from the node to a partition that still lacks copies. Returns spread(p) or any(p), with #next leading to the node; else −1. */
+  /**
+   * Breadth first, backwards from the node to a partition that still lacks copies. Returns spread(p) or any(p), with #next
+   * leading to the node; else −1.
+   */
   #search(target: number): number {
     const { partitions, copies, minZones, zoneCount, zoneOf, kept } = this.problem;
     const {
@@ -236,8 +243,9 @@ export class PlacementNetwork {
 }
 
 /**
- * The order in which a node looks at the partitions: its own walk through all of them (odd step, power of two). So two nodes share few partitions,
- * and when one dies, many others have what it held and refill its successor together. Plain 32-bit arithmetic: the same everywhere.
+ * The order in which a node looks at the partitions: its own walk through all of them (odd step, power of two). So two nodes
+ * share few partitions, and when one dies, many others have what it held and refill its successor together. Plain 32-bit
+ * arithmetic: the same everywhere.
  */
 function scanOrder(node: number, partitions: number): { first: number; step: number } {
   let h = Math.imul(node + 1, 0x9e3779b1);

@@ -1,12 +1,13 @@
-// The second aim: the least data moved. Copies are placed along cheapest paths, so after each step no assignment of as many copies moves fewer.
+// The second aim: the least data moved. Copies are placed along cheapest paths, so after each step no assignment of as many
+// copies moves fewer.
 import { assert } from "../util/assert.ts";
 import type { PlacementNetwork } from "./flow.ts";
 
 const FAR = 0x7fffffff;
 
 /**
- * Raises the potentials to the distances from the source in the present residual network, measured in moved copies (Dial's buckets over
- * reduced costs). Returns false when no node with a free place can be reached: no more copies fit.
+ * Raises the potentials to the distances from the source in the present residual network, measured in moved copies (Dial's
+ * buckets over reduced costs). Returns false when no node with a free place can be reached: no more copies fit.
  */
 export function raisePotentials(network: PlacementNetwork): boolean {
   const { problem, potential, vertexCount, firstCell, firstSpread, firstAny } = network;

@@ -17,7 +17,10 @@ export interface Capacities {
 /** What stops partitions of one size from fitting: null when they fit. */
 export type Obstacle =
   | null
-  /** Together the nodes have too few places. `full`: nodes that already take one copy of everything, so that more capacity there is of no use. */
+  /**
+   * Together the nodes have too few places. `full`: nodes that already take one copy of everything, so that more capacity there
+   * is of no use.
+   */
   | { readonly kind: "total"; readonly places: number; readonly needed: number; readonly full: readonly number[] }
   /** Too few zones can hold their copy of each partition; `zones`: those which can't. */
   | { readonly kind: "zones"; readonly zones: readonly number[] };
@@ -40,10 +43,12 @@ export function largestPartitionSize(cluster: Capacities): number {
 /**
  * Whether partitions of `size` bytes fit, and if not, why.
  *
- * The network whose maximum flow decides it: source → (partition, "one of the spread copies": minZones units; "any copy": copies − minZones units)
- * → (partition, zone), at most one spread copy each → node of the zone, at most one copy of a partition → sink, as many units as the node has
- * places. All partitions look alike, so a fractional flow may be averaged over them, and a whole flow of the same value exists. The average
- * is decided by two cuts: each zone Z offers U(Z) places, of which at most `partitions` serve spread copies, so
+ * The network whose maximum flow decides it: source → (partition, "one of the spread copies": minZones units; "any copy": copies
+ * − minZones units)
+ * → (partition, zone), at most one spread copy each → node of the zone, at most one copy of a partition → sink, as many units as
+ * the node has
+ * places. All partitions look alike, so a fractional flow may be averaged over them, and a whole flow of the same value exists.
+ * The average is decided by two cuts: each zone Z offers U(Z) places, of which at most `partitions` serve spread copies, so
  *     Σ min(partitions, U(Z)) ≥ minZones × partitions      and      Σ U(Z) ≥ copies × partitions.
  * The tests compare this with an ordinary maximum flow and with plain enumeration.
  */

@@ -1,4 +1,5 @@
-// Puts the copies on nodes: the largest partition size first (partition-size.ts), then the least data moved (movement.ts), then even load (balance.ts).
+// Puts the copies on nodes: the largest partition size first (partition-size.ts), then the least data moved (movement.ts), then
+// even load (balance.ts).
 import { assert } from "../util/assert.ts";
 import { LeastLoadedFirst } from "./balance.ts";
 import { PlacementNetwork } from "./flow.ts";

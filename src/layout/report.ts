@@ -1,4 +1,5 @@
-// What a layout change means, in numbers: capacities, partitions per zone and node, data that moves. Shown before the change is applied.
+// What a layout change means, in numbers: capacities, partitions per zone and node, data that moves. Shown before the change is
+// applied.
 import type { NodeId } from "../util/ids.ts";
 import { capacitiesOf } from "./assignment.ts";
 import { obstacleAt } from "./partition-size.ts";

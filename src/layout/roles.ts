@@ -1,4 +1,5 @@
-// What an operator says about nodes: zone, capacity or gateway, tags, and how far copies must be spread. Limits and checks of these wishes.
+// What an operator says about nodes: zone, capacity or gateway, tags, and how far copies must be spread. Limits and checks of
+// these wishes.
 import type { NodeId } from "../util/ids.ts";
 import { isHex } from "../util/ids.ts";
 import { LayoutError } from "./failures.ts";
@@ -13,7 +14,10 @@ export interface NodeRole {
   readonly tags: readonly string[];
 }
 
-/** Over how many zones the copies of a partition are spread at least. "maximum": as many as there are, up to the replication factor. */
+/**
+ * Over how many zones the copies of a partition are spread at least. "maximum": as many as there are, up to the replication
+ * factor.
+ */
 export type ZoneRedundancy = "maximum" | { readonly atLeast: number };
 
 export interface LayoutParameters {

@@ -36,9 +36,10 @@ export type LayoutChange =
 /**
  * The state with one more wish staged. A wish that equals the present layout takes back what was staged for it.
  *
- * @throws layout.invalid-node-id · layout.invalid-zone · layout.invalid-capacity · layout.invalid-tags · layout.incomplete-role (a node
- *         without a role needs a zone, and a capacity or null) · layout.unknown-node (removed or replaced without having a role) ·
- *         layout.replaces-itself · layout.too-many-roles · layout.invalid-replication-factor · layout.invalid-zone-redundancy
+ * @throws layout.invalid-node-id · layout.invalid-zone · layout.invalid-capacity · layout.invalid-tags · layout.incomplete-role
+ *         (a node without a role needs a zone, and a capacity or null) · layout.unknown-node (removed or replaced without having
+ *         a role) · layout.replaces-itself · layout.too-many-roles · layout.invalid-replication-factor ·
+ *         layout.invalid-zone-redundancy
  */
 export function stage(state: LayoutState, change: LayoutChange): LayoutState {
   switch (change.kind) {
@@ -127,7 +128,10 @@ function stageConfig(state: LayoutState, change: LayoutChange & { kind: "config"
   return { ...state, stagedParameters: same ? null : wished };
 }
 
-/** What omitted values fall back to: the staged role, else the present one. A node staged for removal is taken back with its present values. */
+/**
+ * What omitted values fall back to: the staged role, else the present one. A node staged for removal is taken back with its
+ * present values.
+ */
 function knownRole(state: LayoutState, id: NodeId): NodeRole | undefined {
   const staged = state.stagedRoles.find((role) => role.id === id);
   if (staged && !staged.remove) return staged;

@@ -16,7 +16,9 @@ export interface Assignment {
   readonly replicationFactor: number;
   /** Storage nodes, sorted by id; `members` points into it. */
   readonly nodes: readonly NodeId[];
-  /** partitions × replicationFactor indexes into `nodes`, partition after partition, ascending within one. Empty before version 1. */
+  /**
+   * partitions × replicationFactor indexes into `nodes`, partition after partition, ascending within one. Empty before version 1.
+   */
   readonly members: readonly number[];
 }
 
@@ -35,9 +37,12 @@ export interface LayoutVersion {
 /** A staged wish for one node: its whole new role, or its removal. */
 export type StagedRole = (NodeRole & { readonly remove?: never }) | { readonly id: NodeId; readonly remove: true };
 
-/** All that is known about the layout: the present version, what is staged, and earlier versions. Arrays are sorted, so equal states encode equally. */
+/**
+ * All that is known about the layout: the present version, what is staged, and earlier versions. Arrays are sorted, so equal
+ * states encode equally.
+ */
 export interface LayoutState extends LayoutVersion {
-  /** A power of two, fixed at birth. */
+  /** A power of two, fixed at bootstrap. */
   readonly partitions: number;
   /** Sorted by id; never holds a wish that changes nothing. */
   readonly stagedRoles: readonly StagedRole[];
@@ -51,7 +56,7 @@ export interface LayoutState extends LayoutVersion {
 export const HISTORY_LIMIT = 5;
 
 /**
- * The layout of a cluster to be born: version 0, no roles.
+ * The layout of a cluster before its bootstrap: version 0, no roles.
  *
  * @param partitions         64 ..= 4,096, a power of two.
  * @param replicationFactor  1 ..= 7.

@@ -20,8 +20,9 @@ export interface VoterChoice {
 }
 
 /**
- * How many voters suit a cluster. Five where five zones exist, or where data survives the loss of two nodes and names shall not be weaker;
- * else three, which cost fewer round trips and survive the loss of one; one where there are not three nodes (two would survive no loss either).
+ * How many voters suit a cluster. Five where five zones exist, or where data survives the loss of two nodes and names shall not
+ * be weaker; else three, which cost fewer round trips and survive the loss of one; one where there are not three nodes (two would
+ * survive no loss either).
  */
 export function suitableVoterCount(cluster: {
   readonly storageNodes: number;
@@ -34,9 +35,9 @@ export function suitableVoterCount(cluster: {
 }
 
 /**
- * Chooses voters, in this order of importance: as even over the zones as possible (the sum of squares of voters per zone is least; so as many zones
- * as possible, and no zone has a majority where that can be avoided), then as many present voters kept as possible, then the first by zone
- * name and id. A pure function: equal inputs in any order give the same voters on every machine.
+ * Chooses voters, in this order of importance: as even over the zones as possible (the sum of squares of voters per zone is
+ * least; so as many zones as possible, and no zone has a majority where that can be avoided), then as many present voters kept as
+ * possible, then the first by zone name and id. A pure function: equal inputs in any order give the same voters on every machine.
  *
  * @param candidates  nodes that may vote: storage nodes; leave out those that are not wanted (leaving, lost). Ids are unique.
  * @param present     the voters now, in any order; those who are no candidates are removed.
@@ -76,8 +77,8 @@ function groupByZone(candidates: readonly VoterCandidate[], voting: ReadonlySet<
 }
 
 /**
- * Fills the zones round by round, one seat each: that is the most even way. In the last round there are fewer seats than zones with a node left;
- * they go first to zones where a present voter waits for one, since every such seat keeps one voter more.
+ * Fills the zones round by round, one seat each: that is the most even way. In the last round there are fewer seats than zones
+ * with a node left; they go first to zones where a present voter waits for one, since every such seat keeps one voter more.
  */
 function seatsPerZone(zones: readonly Zone[], voters: number): number[] {
   const seats = new Array<number>(zones.length).fill(0);

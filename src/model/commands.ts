@@ -10,9 +10,12 @@ export type PartitionCommand =
   // ---- objects: the group of (bucket, shard of the key)
   | PutCommand
   | DeleteCommand
-  /** Writes or renews the pending row of a long upload. `renew`: only while the row exists (every time but the first), else "pending-lost". */
+  /**
+   * Writes or renews the upload lease of a long upload. `renew`: only while the row exists (every time but the first), else
+   * "lease-lost".
+   */
   | {
-      readonly op: "pend";
+      readonly op: "renew-lease";
       readonly bucket: BucketId;
       readonly key: string;
       readonly claim: ClaimId;
@@ -20,8 +23,8 @@ export type PartitionCommand =
       readonly renew?: boolean;
     }
   /** The key's object row is damaged: it is made anew from the version row. */
-  | { readonly op: "mend-object"; readonly bucket: BucketId; readonly key: string }
-  | { readonly op: "unpend"; readonly bucket: BucketId; readonly key: string; readonly claim: ClaimId }
+  | { readonly op: "repair-object"; readonly bucket: BucketId; readonly key: string }
+  | { readonly op: "end-lease"; readonly bucket: BucketId; readonly key: string; readonly claim: ClaimId }
   | CreateUploadCommand
   | PutPartCommand
   | CompleteUploadCommand
@@ -34,9 +37,12 @@ export type PartitionCommand =
       readonly key: string;
       readonly upload: UploadId;
     }
-  /** Verdict (rule 36), asked after the claim's expiry: is it live here? If not it is forbidden for as long as a command with it could come. */
+  /**
+   * Resolves a claim (rule 36), asked after the claim's expiry: is it live here? If not it is fenced for as long as a command
+   * with it could come.
+   */
   | {
-      readonly op: "verdict";
+      readonly op: "resolve-claim";
       readonly bucket: BucketId;
       readonly key: string;
       readonly claim: ClaimId;
@@ -46,7 +52,7 @@ export type PartitionCommand =
     }
   // ---- references: the group of the block's hash
   | { readonly op: "add-refs"; readonly refs: readonly NewReference[] }
-  | { readonly op: "settle-refs"; readonly refs: readonly { readonly hash: Hash; readonly claim: ClaimId }[] }
+  | { readonly op: "confirm-refs"; readonly refs: readonly { readonly hash: Hash; readonly claim: ClaimId }[] }
   | { readonly op: "drop-refs"; readonly refs: readonly { readonly hash: Hash; readonly claim: ClaimId }[] }
   /** A member says that its file of an unreferenced hash is gone: the zero row may go. Refused when a reference came back. */
   | { readonly op: "forget-hash"; readonly hash: Hash }
@@ -55,7 +61,7 @@ export type PartitionCommand =
   | { readonly op: "seal"; readonly bucket: BucketId; readonly attempt: number }
   | { readonly op: "unseal"; readonly bucket: BucketId; readonly attempt: number }
   /** After the control group decided that the bucket is gone: the sealed guard stays until `untilMs` (rule 41), then goes. */
-  | { readonly op: "bury"; readonly bucket: BucketId; readonly attempt: number; readonly untilMs: number }
+  | { readonly op: "set-tombstone"; readonly bucket: BucketId; readonly attempt: number; readonly untilMs: number }
   // ---- outbox
   | { readonly op: "outbox-done"; readonly sequences: readonly number[] };
 
@@ -65,8 +71,8 @@ export interface PutCommand {
   readonly key: string;
   readonly claim: ClaimId;
   readonly condition?: WriteCondition;
-  /** True when the upload took longer than W/2: commit only while its pending row exists. */
-  readonly needsPending?: boolean;
+  /** True when the upload took longer than commandWindow/2: commit only while its upload lease exists. */
+  readonly needsLease?: boolean;
   readonly headers: ObjectHeaders;
   /** Without quotes, lower-case hex; multipart copies keep "…-N". */
   readonly etag: string;
@@ -116,7 +122,7 @@ export interface PutPartCommand {
   /** 1 ..= 10,000 */
   readonly part: number;
   readonly claim: ClaimId;
-  readonly needsPending?: boolean;
+  readonly needsLease?: boolean;
   readonly etag: string;
   readonly checksum?: StoredChecksum;
   readonly body: Body;
@@ -146,7 +152,7 @@ export interface NewReference {
   readonly key: string;
   readonly upload?: UploadId;
   readonly part?: number;
-  /** Log time of the object's group after which a verdict may be asked. */
+  /** Log time of the object's group after which a resolution may be asked. */
   readonly expiryMs: number;
   /** Metadata-only copy: add only where this claim's reference to the hash still is (rule 34). */
   readonly onlyIfClaim?: ClaimId;
@@ -167,7 +173,7 @@ export type PutResult =
   | WrittenVersion
   | {
       readonly ok: false;
-      readonly refused: Refusal | "precondition-failed" | "no-such-key" | "claim-forbidden" | "pending-lost";
+      readonly refused: Refusal | "precondition-failed" | "no-such-key" | "claim-fenced" | "lease-lost";
     };
 export type DeleteResult =
   | { readonly ok: true; readonly existed: boolean }
@@ -180,14 +186,14 @@ export type PutPartResult =
   | { readonly ok: true; readonly stampMs: number }
   | {
       readonly ok: false;
-      readonly refused: Refusal | "no-such-upload" | "claim-forbidden" | "pending-lost" | "checksum-type-mismatch";
+      readonly refused: Refusal | "no-such-upload" | "claim-fenced" | "lease-lost" | "checksum-type-mismatch";
     };
 export type CompleteResult =
   | WrittenVersion
   | { readonly ok: false; readonly refused: Refusal | "no-such-upload" | "precondition-failed" | "no-such-key" | "bad-digest" }
   | { readonly ok: false; readonly refused: "invalid-part" | "part-too-small"; readonly part: number }
   | { readonly ok: false; readonly refused: "wrong-object-size"; readonly sizeBytes: number };
-export type VerdictResult = { readonly live: boolean; readonly wait?: boolean };
+export type ResolveClaimResult = { readonly live: boolean; readonly wait?: boolean };
 export type AddRefsResult = { readonly added: readonly boolean[] };
 export type SealResult =
   | { readonly ok: true }

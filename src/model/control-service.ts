@@ -8,10 +8,15 @@ import type { BucketRef } from "./object-service.ts";
 export interface ControlService {
   /** Access key by id; undefined when unknown or deleted. Expiry is the caller's to check against `expiresMs`. */
   accessKey(id: string): AccessKey | undefined;
-  /** Resolves a name as seen by a key: its local alias, then the global alias, then a 64-hex bucket id. Undefined: no such bucket. */
+  /**
+   * Resolves a name as seen by a key: its local alias, then the global alias, then a 64-hex bucket id. Undefined: no such bucket.
+   */
   resolveBucket(name: string, keyId: string | undefined): Bucket | undefined;
   bucket(id: BucketId): Bucket | undefined;
-  /** Buckets on which the key has any right, with the names by which it sees them (global aliases and its local ones), sorted by name. */
+  /**
+   * Buckets on which the key has any right, with the names by which it sees them (global aliases and its local ones), sorted by
+   * name.
+   */
   bucketsOf(keyId: string): readonly { readonly name: string; readonly bucket: Bucket }[];
 
   /**
@@ -23,7 +28,10 @@ export interface ControlService {
     readonly name: string;
     readonly objectOwnership?: ObjectOwnership;
   }): Promise<CreateBucketOutcome>;
-  /** S3 DeleteBucket under a name: with other aliases left only this alias goes; else the bucket must hold no objects. Unfinished uploads go with it. */
+  /**
+   * S3 DeleteBucket under a name: with other aliases left only this alias goes; else the bucket must hold no objects. Unfinished
+   * uploads go with it.
+   */
   deleteBucketFor(request: {
     readonly keyId: string;
     readonly name: string;

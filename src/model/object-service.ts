@@ -2,8 +2,8 @@ import type { ByteSource } from "../util/byte-source.ts";
 import type { BucketId, UploadId, VersionId } from "../util/ids.ts";
 
 /**
- * The object operations, as the S3 API (and later web and K2V) call them. All are linearizable per key (P2), durable when they settle (P1).
- * Refusals that a client can cause are values; `ServiceError` is for what is the store's trouble (503, 500).
+ * The object operations, as the S3 API (and later web and K2V) call them. All are linearizable per key (P2), durable when they
+ * settle (P1). Refusals that a client can cause are values; `ServiceError` is for what is the store's trouble (503, 500).
  * Implemented in model/objects/ over groups and blocks.
  */
 export interface ObjectService {
@@ -46,7 +46,10 @@ export interface BucketRef {
 
 /** Response headers kept with an object. Names lower-case without "x-amz-meta-"; values as JavaScript strings (UTF-8). */
 export interface ObjectHeaders {
-  /** content-type, cache-control, content-disposition, content-encoding, content-language, expires, x-amz-website-redirect-location. */
+  /**
+   * content-type, cache-control, content-disposition, content-encoding, content-language, expires,
+   * x-amz-website-redirect-location.
+   */
   readonly system: readonly (readonly [name: string, value: string])[];
   /** User metadata. Names and values together ≤ 2 KiB (the API checks). */
   readonly user: readonly (readonly [name: string, value: string])[];
@@ -67,22 +70,33 @@ export type WriteCondition = { readonly ifNoneMatch: "*" } | { readonly ifMatch:
 /** The bytes of an upload, with what must be true of them. */
 export interface Upload {
   readonly source: ByteSource;
-  /** Decoded length when the client announced it: Content-Length or x-amz-decoded-content-length. A body of another length fails. */
+  /**
+   * Decoded length when the client announced it: Content-Length or x-amz-decoded-content-length. A body of another length fails.
+   */
   readonly sizeBytes?: number;
-  /** SHA-256 that the client signed (hex), when x-amz-content-sha256 is a digest: verified here, and reused as block id for a single block. */
+  /**
+   * SHA-256 that the client signed (hex), when x-amz-content-sha256 is a digest: verified here, and reused as block id for a
+   * single block.
+   */
   readonly sha256?: string;
   /** Content-MD5, 16 bytes. */
   readonly md5?: Uint8Array;
-  /** Algorithm to compute and keep; when the client sent nothing: undefined, and none is kept (S3's default CRC64NVME is the API's decision). */
+  /**
+   * Algorithm to compute and keep; when the client sent nothing: undefined, and none is kept (S3's default CRC64NVME is the API's
+   * decision).
+   */
   readonly algorithm?: ChecksumAlgorithm;
-  /** The announced checksum (base64) from a header, or from the trailer: called once, after the source's end. undefined = none announced. */
+  /**
+   * The announced checksum (base64) from a header, or from the trailer: called once, after the source's end. undefined = none
+   * announced.
+   */
   readonly expectedChecksum?: () => string | undefined;
   readonly signal: AbortSignal;
 }
 
 /**
- * Called once, when all bytes are there and right before the write is decided: throws what the caller is told when it may not write any more.
- * Then nothing is written.
+ * Called once, when all bytes are there and right before the write is decided: throws what the caller is told when it may not
+ * write any more. Then nothing is written.
  */
 export type Recheck = () => void;
 
@@ -143,7 +157,10 @@ export interface FoundObject {
   part(number: number): Promise<ObjectPart | null>;
   /** A page of the parts (GetObjectAttributes), numbers > after. */
   parts(after: number, limit: number): Promise<readonly ObjectPart[]>;
-  /** Bytes [start, end) of the object, every block verified. The whole when left out. Rejects with ServiceError object.damaged when a block is. */
+  /**
+   * Bytes [start, end) of the object, every block verified. The whole when left out. Rejects with ServiceError object.damaged
+   * when a block is.
+   */
   open(range?: { readonly start: number; readonly end: number }): ByteSource;
   /** The whole body when it is inline (then no `open` is needed and head and body go out in one write). */
   readonly inline: Uint8Array | undefined;
@@ -173,7 +190,10 @@ export interface ListRequest {
   readonly bucket: BucketRef;
   readonly prefix: string;
   readonly delimiter: string;
-  /** Keys > after (byte order of UTF-8). When `after` ends a common prefix of an earlier page, `skipPrefix` says so: nothing under it comes again. */
+  /**
+   * Keys > after (byte order of UTF-8). When `after` ends a common prefix of an earlier page, `skipPrefix` says so: nothing under
+   * it comes again.
+   */
   readonly after: string;
   readonly skipPrefix: boolean;
   /** Keys and common prefixes together, 0 ..= 1,000. */
@@ -238,7 +258,9 @@ export type PutPartOutcome =
       readonly detail?: string;
     };
 
-/** A part as a completion names it. Every checksum that is named (base64 by algorithm) must be the part's own, under its own name. */
+/**
+ * A part as a completion names it. Every checksum that is named (base64 by algorithm) must be the part's own, under its own name.
+ */
 export interface CompletedPart {
   readonly part: number;
   readonly etag: string;

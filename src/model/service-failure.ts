@@ -6,7 +6,8 @@ import { KvError } from "../platform/kv.ts";
 import { ServiceError, type ServiceErrorCode } from "./object-service.ts";
 
 /**
- * What the layers below reject with, in the words of the services. Anything else passes as it is: a bug, or the client's broken stream.
+ * What the layers below reject with, in the words of the services. Anything else passes as it is: a bug, or the client's broken
+ * stream.
  *
  * @param what  whose rows were asked for; goes into the message of a damaged row.
  */
@@ -53,8 +54,9 @@ export function commandFailure(cause: unknown): unknown {
 }
 
 /**
- * Whether a failed proposal certainly changed nothing, so that its blocks may be let go and its client may be told so. That comes from the seam. A
- * damaged row is certain only as long as groups have one member: a command reads before it writes, and nobody else decides it.
+ * Whether a failed proposal certainly changed nothing, so that its blocks may be let go and its client may be told so. That comes
+ * from the seam. A damaged row is certain only as long as groups have one member: a command reads before it writes, and nobody
+ * else decides it.
  */
 export function isKnownNotDone(error: unknown): boolean {
   return error instanceof GroupError ? error.notDone : error instanceof KvError && error.code === "kv.damaged";

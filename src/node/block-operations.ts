@@ -62,7 +62,7 @@ export function blockOperations({
         list.map(({ kind, hash, claim, detail }) => [kind, hash, claim, detail].filter(Boolean).join(" "));
       return { broken: lines(report.broken), unfinished: lines(report.unfinished) };
     },
-    dropStrayReferences: () => path.dropStrayReferences(),
+    dropDanglingReferences: () => path.dropDanglingReferences(),
     async quarantine() {
       const oldest: QuarantinedFile[] = [];
       for await (const file of blocks.quarantine.files()) if (oldest.push(file) >= MAX_LISTED) break;

@@ -11,7 +11,7 @@ const UNITS = [
   ["minutes", 60_000],
 ] as const;
 
-export interface ClockWatchParts {
+export interface ClockWatchModules {
   /** As of GroupHost. */
   readonly groups: { logTimeLead(beyondMs: number): { readonly mostMs: number; readonly groups: number } };
   readonly clock: Pick<Clock, "monotonicMs" | "wallMs">;
@@ -19,25 +19,26 @@ export interface ClockWatchParts {
 }
 
 /**
- * Tells of groups whose log time is ahead of the wall clock: the clock was once wrong, and commands took its time. A lone voter has no others to ask, so
- * while the clock is wrong nobody can know; afterwards log time goes on at half pace until the clock has caught up.
+ * Tells of groups whose log time is ahead of the wall clock: the clock was once wrong, and commands took its time. A lone voter
+ * has no others to ask, so while the clock is wrong nobody can know; afterwards log time goes on at half pace until the clock has
+ * caught up.
  */
 export class ClockWatch {
-  readonly #parts: ClockWatchParts;
+  readonly #modules: ClockWatchModules;
   #toldAtMs: number | undefined;
 
-  constructor(parts: ClockWatchParts) {
-    this.#parts = parts;
+  constructor(modules: ClockWatchModules) {
+    this.#modules = modules;
   }
 
   /** How far the group that is furthest ahead leads. */
   get leadSeconds(): number {
-    return this.#parts.groups.logTimeLead(0).mostMs / SECOND_MS;
+    return this.#modules.groups.logTimeLead(0).mostMs / SECOND_MS;
   }
 
   /** What an operator should know, in a sentence; undefined when all is well. */
   problem(): string | undefined {
-    const { groups, clock } = this.#parts;
+    const { groups, clock } = this.#modules;
     const { mostMs, groups: count } = groups.logTimeLead(TOLERATED_LEAD_MS);
     if (count === 0) return undefined;
     // Half of what passes is gained.
@@ -47,7 +48,7 @@ export class ClockWatch {
 
   /** To be called now and then: writes a line when such a lead comes, every hour while it lasts, and when it has gone. */
   look(): void {
-    const { clock, log, groups } = this.#parts;
+    const { clock, log, groups } = this.#modules;
     const problem = this.problem();
     if (problem === undefined) {
       if (this.#toldAtMs !== undefined) log.info({}, "the wall clock has caught up with the log time of all groups");

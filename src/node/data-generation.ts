@@ -8,7 +8,10 @@ import type { Log } from "../platform/log.ts";
 /** The file in a data folder that says how far its blocks have got: "GENERATION CLUSTER\n". */
 export const GENERATION_FILE = "hangar-generation";
 
-/** How long blocks may have been written before the generation is raised: copies of the metadata that are at most so much older go unnoticed. */
+/**
+ * How long blocks may have been written before the generation is raised: copies of the metadata that are at most so much older go
+ * unnoticed.
+ */
 const RAISE_AFTER_MS = 60_000;
 
 /** The node's own row in the kv, in the place of a group that there never is. Payload: [codec u8] and JSON. */
@@ -32,13 +35,14 @@ interface GenerationRow {
 type Found = number | "lost";
 
 /**
- * Notices a metadata store that was put back to an older copy beside newer blocks (and the reverse). Both sides carry a number, the generation; it is raised
- * at each start, and within a minute after blocks were written or removed. A folder with a higher one than the kv has seen blocks that no row may know:
- * then nothing is collected until an operator has accepted it.
+ * Notices a metadata store that was put back to an older copy beside newer blocks (and the reverse). Both sides carry a number,
+ * the generation; it is raised at each start, and within a minute after blocks were written or removed. A folder with a higher
+ * one than the kv has seen blocks that no row may know: then nothing is collected until an operator has accepted it.
  *
- * A raise: (1) the kv gets n + 1, durably; (2) so does each folder's file; (3) the kv notes which folders have it. A crash between leaves a folder at what
- * was noted or at the kv's number, never above it, never below what was noted: it looks like neither kind of copy. A copy of the metadata that is
- * older than the last raise has a lower number than the folders, and a copy of a folder that is older than the last raise a lower one than was noted.
+ * A raise: (1) the kv gets n + 1, durably; (2) so does each folder's file; (3) the kv notes which folders have it. A crash
+ * between leaves a folder at what was noted or at the kv's number, never above it, never below what was noted: it looks like
+ * neither kind of copy. A copy of the metadata that is older than the last raise has a lower number than the folders, and a copy
+ * of a folder that is older than the last raise a lower one than was noted.
  */
 export class DataGeneration {
   readonly #cluster: string;
@@ -54,22 +58,22 @@ export class DataGeneration {
   #timer: Timer | undefined;
   #raising: Promise<void> = Promise.resolve();
 
-  private constructor(parts: DataGenerationParts) {
-    this.#cluster = parts.cluster;
-    this.#directories = parts.directories;
-    this.#changes = parts.changes;
-    this.#kv = parts.kv;
-    this.#disk = parts.disk;
-    this.#clock = parts.clock;
-    this.#log = parts.log;
+  private constructor(modules: DataGenerationModules) {
+    this.#cluster = modules.cluster;
+    this.#directories = modules.directories;
+    this.#changes = modules.changes;
+    this.#kv = modules.kv;
+    this.#disk = modules.disk;
+    this.#clock = modules.clock;
+    this.#log = modules.log;
   }
 
   /** Compares what the kv and the folders say, and raises both. To be called before anything is written to a folder. */
-  static async open(parts: DataGenerationParts): Promise<DataGeneration> {
-    const own = new DataGeneration(parts);
+  static async open(modules: DataGenerationModules): Promise<DataGeneration> {
+    const own = new DataGeneration(modules);
     own.#row = await own.#readRow();
     const found = new Map<DataDirectory, Found>();
-    for (const directory of parts.directories.all) found.set(directory, await readGeneration(directory.path, parts));
+    for (const directory of modules.directories.all) found.set(directory, await readGeneration(directory.path, modules));
     own.#judge(found);
     const highest = Math.max(own.#row.generation, ...[...found.values()].filter((one) => one !== "lost"));
     await own.#raise(highest);
@@ -201,7 +205,7 @@ export class DataGeneration {
   }
 }
 
-export interface DataGenerationParts {
+export interface DataGenerationModules {
   /** The cluster's id: a folder's file belongs to it. */
   readonly cluster: string;
   readonly directories: DataDirectories;
@@ -225,7 +229,7 @@ export async function readFolderGeneration(disk: Disk, path: string): Promise<Fo
   return match ? { generation: Number(match[1]), cluster: match[2] as string } : undefined;
 }
 
-async function readGeneration(path: string, { disk, cluster }: DataGenerationParts): Promise<Found> {
+async function readGeneration(path: string, { disk, cluster }: DataGenerationModules): Promise<Found> {
   const found = await readFolderGeneration(disk, path);
   // Another store's says nothing of ours; that there are no blocks of it has been seen to.
   return found?.cluster === cluster ? found.generation : "lost";

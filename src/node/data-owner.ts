@@ -17,9 +17,9 @@ interface Directory {
 }
 
 /**
- * A node takes every block of a data directory that none of its rows names for waste. So before it writes anything it refuses directories whose
- * blocks its rows can't know: another node's or another store's (a copied configuration file), another program's (Garage lays out blocks the same
- * way), or its own from before its metadata was lost or left out.
+ * A node takes every block of a data directory that none of its rows names for waste. So before it writes anything it refuses
+ * directories whose blocks its rows can't know: another node's or another store's (a copied configuration file), another
+ * program's (Garage lays out blocks the same way), or its own from before its metadata was lost or left out.
  *
  * @param node.newborn  its metadata is empty: there is no row at all.
  * @param known         the directories that were in use.
@@ -96,7 +96,10 @@ export interface KnownDirectory {
   readonly id: string;
 }
 
-/** Takes possession of directories that nobody has; after their markers were checked, so that a disk which is not mounted gets no file. */
+/**
+ * Takes possession of directories that nobody has; after their markers were checked, so that a disk which is not mounted gets no
+ * file.
+ */
 export async function ownDirectories(directories: readonly Directory[], own: NodeId, disk: Disk): Promise<void> {
   for (const { path, readOnly } of directories)
     if (!readOnly && (await ownerOf(path, disk)) === undefined)

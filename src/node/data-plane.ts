@@ -4,7 +4,7 @@ import { Rebalance } from "../block/rebalance.ts";
 import { Scrub } from "../block/scrub.ts";
 import type { Config } from "../config/config.ts";
 import type { Groups } from "../group/groups.ts";
-import { createDataPath, type DataPath } from "../model/data/create-data-path.ts";
+import { createDataPath, type DataPath } from "../model/upkeep/create-data-path.ts";
 import type { Placement } from "../model/placement.ts";
 import type { Platform } from "../platform/platform.ts";
 import { WorkerRunner } from "../task/worker-runner.ts";

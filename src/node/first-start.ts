@@ -9,8 +9,8 @@ import { type DefaultKey, type Space, StartError } from "./node-options.ts";
 const FALLBACK_CAPACITY_BYTES = 2 ** 30;
 
 /**
- * `server --single-node`: at layout version 0 this node gets zone dc1, tag default and the size of its data partition; at version 1
- * everything is there. Any other version means that somebody manages the layout by hand.
+ * `server --single-node`: at layout version 0 this node gets zone dc1, tag default and the size of its data partition; at version
+ * 1 everything is there. Any other version means that somebody manages the layout by hand.
  */
 export async function ensureSingleNode(control: Control, id: NodeId, data: Space): Promise<void> {
   const { version } = control.layout();
@@ -33,8 +33,8 @@ export async function ensureSingleNode(control: Control, id: NodeId, data: Space
 }
 
 /**
- * `--default-access-key` and `--default-bucket`: made when absent, left alone when they are there, refused when they are there otherwise.
- * A damaged row of theirs is told and nothing is made over it: the rest of the store goes on.
+ * `--default-access-key` and `--default-bucket`: made when absent, left alone when they are there, refused when they are there
+ * otherwise. A damaged row of theirs is told and nothing is made over it: the rest of the store goes on.
  */
 export async function ensureDefaults(control: Control, wanted: DefaultKey, log: Log): Promise<void> {
   try {

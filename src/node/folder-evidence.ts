@@ -22,8 +22,8 @@ const SAMPLE = 256;
 const PER_FOLDER = 4;
 
 /**
- * What speaks for a folder without markers being this store's. Both ways: that its files are known says that they are ours; that the blocks which
- * rows name are there says that it is the whole folder, and not what a disk that is not mounted has hidden.
+ * What speaks for a folder without markers being this store's. Both ways: that its files are known says that they are ours; that
+ * the blocks which rows name are there says that it is the whole folder, and not what a disk that is not mounted has hidden.
  *
  * @param roots  all data folders; a block may be in any.
  */

@@ -7,7 +7,7 @@ import { GroupHost } from "../group/group-host.ts";
 import { Control } from "../model/control/control.ts";
 import { ControlMachine } from "../model/control/control-machine.ts";
 import { getRow, type SettingsRow } from "../model/control/rows.ts";
-import { lastCommandOf } from "../model/last-command.ts";
+import { lastCommandOf } from "../model/repair/last-command.ts";
 import { createObjectService } from "../model/objects/object-store.ts";
 import { PartitionMachine } from "../model/partition/partition-machine.ts";
 import { Placement } from "../model/placement.ts";
@@ -48,8 +48,8 @@ export interface HangarNode {
 }
 
 /**
- * The composition root: all parts of a node in the order in which they start. What is not deterministic comes with the platform, so that
- * several nodes can live in one process.
+ * The composition root: all parts of a node in the order in which they start. What is not deterministic comes with the platform,
+ * so that several nodes can live in one process.
  *
  * @throws StartError · DoorError · DataDirectoryError, with a sentence for the operator
  */
@@ -269,8 +269,8 @@ function shown({ address }: HttpListener): string {
 }
 
 /**
- * Runs `fn` again and again, with `intervalMs` between two runs. A failure is logged and tried again. `stop` settles when a run under way
- * is through: nothing may work on parts that are being closed.
+ * Runs `fn` again and again, with `intervalMs` between two runs. A failure is logged and tried again. `stop` settles when a run
+ * under way is through: nothing may work on parts that are being closed.
  */
 function repeat({ clock, log }: Platform, intervalMs: number, fn: () => Promise<unknown>): { stop(): Promise<void> } {
   let stopped = false;

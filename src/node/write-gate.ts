@@ -10,20 +10,26 @@ export interface WriteGateOptions {
 }
 
 /**
- * Room of the metadata beyond `lmdb_map_size` that new data may not take, so that deletions, releases and a restart always find some.
- * More than what the largest batch of commands can bring at once.
+ * Room of the metadata beyond `lmdb_map_size` that new data may not take, so that deletions, releases and a restart always find
+ * some. More than what the largest batch of commands can bring at once.
  */
 export const METADATA_RESERVE_BYTES = 64 * 2 ** 20;
-/** Room for the metadata, free space on its disk and what deleted rows left inside the store, below which new data is refused; less on tiny disks. */
+/**
+ * Room for the metadata, free space on its disk and what deleted rows left inside the store, below which new data is refused;
+ * less on tiny disks.
+ */
 const DISK_RESERVE_BYTES = 32 * 2 ** 20;
 const DISK_RESERVE_SHARE = 0.05;
 const CHECK_EVERY_MS = 1000;
 const NO_LAYOUT = "no node has the role to store data yet: `hangar layout assign`, then `hangar layout apply --version 1`";
-/** From this share of the limit on, or below this free space on the disk, every write looks for itself: a second is long for a fast writer. */
+/**
+ * From this share of the limit on, or below this free space on the disk, every write looks for itself: a second is long for a
+ * fast writer.
+ */
 const NEAR = 0.9;
 const NEAR_DISK_RESERVES = 8;
 
-interface GateParts {
+interface GateModules {
   readonly kv: Pick<Kv, "stats">;
   readonly clock: Clock;
   readonly log: Log;
@@ -33,24 +39,24 @@ interface GateParts {
 }
 
 /**
- * Refuses new data (503, with a sentence that says why) while the metadata has no room for it, or no layout says who stores it. What frees room (deleting,
- * aborting, releasing blocks) writes rows too, and goes on in a reserve. Reads always go on.
+ * Refuses new data (503, with a sentence that says why) while the metadata has no room for it, or no layout says who stores it.
+ * What frees room (deleting, aborting, releasing blocks) writes rows too, and goes on in a reserve. Reads always go on.
  */
 export class WriteGate {
   readonly #options: WriteGateOptions;
-  readonly #parts: GateParts;
+  readonly #modules: GateModules;
   #closed: string | undefined;
   #near = false;
   #timer: Timer | undefined;
 
-  constructor(options: WriteGateOptions, parts: GateParts) {
+  constructor(options: WriteGateOptions, modules: GateModules) {
     this.#options = options;
-    this.#parts = parts;
+    this.#modules = modules;
   }
 
   start(): void {
     this.#look();
-    this.#timer = this.#parts.clock.timer(CHECK_EVERY_MS, () => this.start());
+    this.#timer = this.#modules.clock.timer(CHECK_EVERY_MS, () => this.start());
   }
 
   stop(): void {
@@ -63,7 +69,7 @@ export class WriteGate {
       <A, R>(operation: (request: A) => Promise<R>) =>
       (request: A): Promise<R> => {
         if (this.#near) this.#look();
-        const reason = this.#closed ?? (this.#parts.hasLayout() ? undefined : NO_LAYOUT);
+        const reason = this.#closed ?? (this.#modules.hasLayout() ? undefined : NO_LAYOUT);
         return reason === undefined ? operation(request) : Promise.reject(new ServiceError("service.no-space", reason));
       };
     return {
@@ -77,7 +83,7 @@ export class WriteGate {
   }
 
   #look(): void {
-    const { log } = this.#parts;
+    const { log } = this.#modules;
     const reason = this.#fault();
     if (reason !== undefined && this.#closed === undefined) log.error({}, `no new data is taken: ${reason}`);
     if (reason === undefined && this.#closed !== undefined) log.info({}, "there is room again; new data is taken");
@@ -85,7 +91,7 @@ export class WriteGate {
   }
 
   #fault(): string | undefined {
-    const { kv, space } = this.#parts;
+    const { kv, space } = this.#modules;
     const { metadataLimitBytes } = this.#options;
     this.#near = false;
     if (metadataLimitBytes !== undefined) {

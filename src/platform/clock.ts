@@ -2,9 +2,14 @@
 export interface Clock {
   /** Wall clock, milliseconds since 1970; may jump. For stamps shown to people and signature checks only. */
   wallMs(): number;
-  /** Milliseconds from an arbitrary start; never goes back; stands still while the machine sleeps. For durations and deadlines. */
+  /**
+   * Milliseconds from an arbitrary start; never goes back; stands still while the machine sleeps. For durations and deadlines.
+   */
   monotonicMs(): number;
-  /** Calls `fn` once, not before `delayMs` from now; `cancel` makes that never. An unfinished timer does not keep the process alive. */
+  /**
+   * Calls `fn` once, not before `delayMs` from now; `cancel` makes that never. An unfinished timer does not keep the process
+   * alive.
+   */
   timer(delayMs: number, fn: () => void): Timer;
 }
 

@@ -1,9 +1,9 @@
 import type { Hash } from "../util/ids.ts";
 
 /**
- * Heavy work off the event loop: checksums, compression, and the fused passes over a block's file ("compress, write, fsync, rename" and
- * "read, decompress, verify"), so that a block crosses threads once and is copied nowhere. Measured: one hop costs about 30 µs of CPU,
- * SHA-256 of 1 MiB 620 µs, MD5 1,400 µs. The simulated one works at once, on the simulated disk.
+ * Heavy work off the event loop: checksums, compression, and the fused passes over a block's file ("compress, write, fsync,
+ * rename" and "read, decompress, verify"), so that a block crosses threads once and is copied nowhere. Measured: one hop costs
+ * about 30 µs of CPU, SHA-256 of 1 MiB 620 µs, MD5 1,400 µs. The simulated one works at once, on the simulated disk.
  */
 export interface Cpu {
   /**
@@ -14,7 +14,9 @@ export interface Cpu {
   /** Gives memory from `allocate` back (the same view, or any view on it). No call that got it may be under way. */
   free(bytes: Uint8Array): void;
 
-  /** Checksums of one piece; small ones (≤ 16 KiB) are computed on the calling thread. `bytes` stay untouched until it settles. */
+  /**
+   * Checksums of one piece; small ones (≤ 16 KiB) are computed on the calling thread. `bytes` stay untouched until it settles.
+   */
   digest(bytes: Uint8Array, algorithms: readonly DigestAlgorithm[]): Promise<Digests>;
   /** Checksums of a stream, all on one worker so that updates keep their order. */
   digester(algorithms: readonly DigestAlgorithm[]): Digester;
@@ -24,7 +26,9 @@ export interface Cpu {
   /** Reads a block's file and verifies it. @throws DiskError · CpuError cpu.worker-died */
   readBlock(job: ReadBlock): Promise<BlockRead>;
 
-  /** In the name of every file that `writeBlock` has aside: ROOT/xx/yy/NAME.TOKEN-n.tmp. Others' were left by a process that died. */
+  /**
+   * In the name of every file that `writeBlock` has aside: ROOT/xx/yy/NAME.TOKEN-n.tmp. Others' were left by a process that died.
+   */
   readonly asideToken: string;
 
   stats(): CpuStats;
@@ -50,7 +54,10 @@ export interface WriteBlock {
   readonly hash: Hash;
   /** Absolute paths without suffix where the block may lie; a new file goes to the first one. Form: ROOT/xx/yy/NAME. */
   readonly paths: readonly string[];
-  /** The file system (FileStat.device) that a file under each of `paths` must be on: anything else rejects with disk.away. Absent: any. */
+  /**
+   * The file system (FileStat.device) that a file under each of `paths` must be on: anything else rejects with disk.away. Absent:
+   * any.
+   */
   readonly devices?: readonly number[];
   /** Whether the bytes must still be shown to have `hash`. */
   readonly verify: boolean;

@@ -3,10 +3,11 @@
  */
 export interface Disk {
   /**
-   * Writes a file so that it exists whole or not at all: aside in the same directory, fsync, rename over `path`, fsync of the directory
-   * (and of directories it had to create). Settles when that is done; with `sync: false` without the fsyncs.
+   * Writes a file so that it exists whole or not at all: aside in the same directory, fsync, rename over `path`, fsync of the
+   * directory (and of directories it had to create). Settles when that is done; with `sync: false` without the fsyncs.
    * @param pieces          written one after the other; owned by the disk until the promise settles.
-   * @param options.device  the file system (FileStat.device) that the file must be on: another one rejects with disk.away. Absent: any.
+   * @param options.device  the file system (FileStat.device) that the file must be on: another one rejects with disk.away.
+   *             Absent: any.
    */
   writeDurable(path: string, pieces: readonly Uint8Array[], options: WriteOptions): Promise<void>;
   /** The whole file in one buffer owned by the caller; undefined when absent. */
@@ -26,8 +27,8 @@ export interface Disk {
   removeDirectory(path: string): Promise<boolean>;
   space(path: string): Promise<{ readonly availableBytes: number; readonly totalBytes: number }>;
   /**
-   * Takes an exclusive lock on a file, which is made when it is absent. It holds against other processes, by whatever path they reach the file,
-   * and is gone when this process ends, however it ends.
+   * Takes an exclusive lock on a file, which is made when it is absent. It holds against other processes, by whatever path they
+   * reach the file, and is gone when this process ends, however it ends.
    * @returns undefined when another process has it.
    */
   lock(path: string): Promise<FileLock | undefined>;

@@ -9,20 +9,25 @@ export interface HttpListener {
 }
 
 export interface HttpServerFactory {
-  /** `bind`: "ip:port" ("127.0.0.1:0" for any free port, "[::1]:3900") or an absolute path of a unix socket (`socketMode`, octal). */
+  /**
+   * `bind`: "ip:port" ("127.0.0.1:0" for any free port, "[::1]:3900") or an absolute path of a unix socket (`socketMode`, octal).
+   */
   listen(bind: string, handler: HttpHandler, options?: HttpListenOptions): Promise<HttpListener>;
 }
 
 export interface HttpListenOptions {
   readonly socketMode?: number;
-  /** Whom it is for: "clients" (the default) come by the thousand; for "operators" a few connections are kept, whatever clients do. */
+  /**
+   * Whom it is for: "clients" (the default) come by the thousand; for "operators" a few connections are kept, whatever clients
+   * do.
+   */
   readonly audience?: "clients" | "operators";
   readonly renderClientError?: RenderClientError;
 }
 
 /**
- * Renders an answer of the server's own: to bytes that are no HTTP request (400), too large headers (431), a timeout (408), too many
- * connections (503) … `reason`: a sentence for the client. `requestId`: 16 upper-case hex digits, another one each time.
+ * Renders an answer of the server's own: to bytes that are no HTTP request (400), too large headers (431), a timeout (408), too
+ * many connections (503) … `reason`: a sentence for the client. `requestId`: 16 upper-case hex digits, another one each time.
  */
 export type RenderClientError = (
   status: number,
@@ -51,18 +56,24 @@ export interface HttpRequest {
 }
 
 export interface HttpResponse {
-  /** Head and body in one write; sets Content-Length (unless `headers` has it, as HEAD answers do). `headers`: name, value, name, value … (latin1). */
+  /**
+   * Head and body in one write; sets Content-Length (unless `headers` has it, as HEAD answers do). `headers`: name, value, name,
+   * value … (latin1).
+   */
   send(status: number, headers: readonly string[], body?: Uint8Array | string): void;
   /**
-   * Head, then the pieces of `body` with back pressure. A failing source cuts the connection off: a truncated answer must not look whole. A source
-   * with `takenBy` is told who takes it, and may end the answer the same way.
+   * Head, then the pieces of `body` with back pressure. A failing source cuts the connection off: a truncated answer must not
+   * look whole. A source with `takenBy` is told who takes it, and may end the answer the same way.
    */
   stream(status: number, headers: readonly string[], body: ByteSource): Promise<void>;
   /** Whether the head has left. */
   readonly started: boolean;
 }
 
-/** Why a request's body could not be read to its end. The API layer turns it into its own words (408/400 for "timeout" and "malformed"). */
+/**
+ * Why a request's body could not be read to its end. The API layer turns it into its own words (408/400 for "timeout" and
+ * "malformed").
+ */
 export type HttpBodyFailure =
   /** The client vanished: nobody is there to read an answer. */
   | "client-gone"

@@ -6,10 +6,10 @@ export interface Kv {
   /**
    * Runs `fn` in a write transaction and settles when everything it wrote is on disk (fsynced, unless metadata_fsync is off).
    *
-   * Transactions run one after the other in the order of the calls; those that wait together share one commit and one fsync (group commit).
-   * Until the commit is on disk no read outside sees any of it.
-   * `fn` is synchronous, reads its own writes, and must decide before it writes: a throw before the first write rejects this promise
-   * and changes nothing; a throw after the first write is our bug and calls `fatal` (the process stops before the commit).
+   * Transactions run one after the other in the order of the calls; those that wait together share one commit and one fsync
+   * (group commit). Until the commit is on disk no read outside sees any of it. `fn` is synchronous, reads its own writes, and
+   * must decide before it writes: a throw before the first write rejects this promise and changes nothing; a throw after the
+   * first write is our bug and calls `fatal` (the process stops before the commit).
    *
    * @throws  KvError kv.full when the map or disk is full (nothing of the batch is kept; later calls may succeed) ·
    *          kv.damaged when a page that must be changed can't be read, or the tree leads astray at a key that is written
@@ -31,22 +31,26 @@ export interface Kv {
   close(): Promise<void>;
 }
 
-/** Two trees, so that what a list scans stays small: `rows` for short rows, `bodies` for versions with inline bytes and block lists. */
+/**
+ * Two trees, so that what a list scans stays small: `rows` for short rows, `bodies` for versions with inline bytes and block
+ * lists.
+ */
 export type Tree = "rows" | "bodies";
 
 export interface KvRead {
   /**
    * A copy of the value, owned by the caller; undefined when absent.
-   * @throws KvError kv.damaged when the row's checksum is wrong, or it isn't found where its neighbours don't show that it is absent.
+   * @throws KvError kv.damaged when the row's checksum is wrong, or it isn't found where its neighbours don't show that it is
+   *         absent.
    */
   get(tree: Tree, key: Uint8Array): Buffer | undefined;
   /** As `get`, but a view that is valid only until the next call on this transaction. For hot paths that decode at once. */
   view(tree: Tree, key: Uint8Array): Buffer | undefined;
   /**
-   * Visits the rows with start ≤ key < end in order (reverse: from the last below `end` down to `start`).
-   * `visit` gets a RowView whose buffers are valid only during the call, and only until it calls this transaction again; it returns
-   * undefined to go on, STOP to end, or a key to seek to (forward scans: the first row ≥ that key; must lie ahead).
-   * Rows come by their place in the tree: a key that has rotted hides itself only.
+   * Visits the rows with start ≤ key < end in order (reverse: from the last below `end` down to `start`). `visit` gets a RowView
+   * whose buffers are valid only during the call, and only until it calls this transaction again; it returns undefined to go on,
+   * STOP to end, or a key to seek to (forward scans: the first row ≥ that key; must lie ahead). Rows come by their place in the
+   * tree: a key that has rotted hides itself only.
    * @throws KvError kv.damaged at a damaged row that is, or may be, in the range, unless the range has `onDamaged`
    */
   scan(tree: Tree, range: KvRange, visit: (row: RowView) => ScanStep): void;
@@ -64,8 +68,9 @@ export interface KvRange {
   readonly end: Uint8Array;
   readonly reverse?: boolean;
   /**
-   * Is called for each damaged row that is, or may be, in the range, and the scan goes on after it. May read. `key`, a copy, is the row's own where
-   * one flipped bit explains the damage, else what is stored: a hint, which may lie anywhere. The scan may tell of a row again after a seek.
+   * Is called for each damaged row that is, or may be, in the range, and the scan goes on after it. May read. `key`, a copy, is
+   * the row's own where one flipped bit explains the damage, else what is stored: a hint, which may lie anywhere. The scan may
+   * tell of a row again after a seek.
    */
   readonly onDamaged?: (key: Buffer) => void;
 }
@@ -73,7 +78,10 @@ export interface KvRange {
 /** Longest key that every engine takes. */
 export const MAX_KEY_BYTES = 4000;
 
-/** Key and value lie at [keyStart, keyEnd) of `key` and [valueStart, valueEnd) of `value`; no copy is made. The checksum is verified and cut off. */
+/**
+ * Key and value lie at [keyStart, keyEnd) of `key` and [valueStart, valueEnd) of `value`; no copy is made. The checksum is
+ * verified and cut off.
+ */
 export interface RowView {
   key: Buffer;
   keyStart: number;
@@ -112,7 +120,10 @@ export class KvError extends Error {
   }
 }
 
-/** What every engine throws for a row whose checksum is wrong. `key` is copied; `stored` is the key that the row shows, where that has rotted. */
+/**
+ * What every engine throws for a row whose checksum is wrong. `key` is copied; `stored` is the key that the row shows, where that
+ * has rotted.
+ */
 export function damagedRow(tree: Tree, key: Uint8Array, stored: Uint8Array = key): KvError {
   const own = Buffer.from(key);
   const shown = Buffer.compare(own, stored) === 0 ? "" : ` (its key has rotted to ${Buffer.from(stored).toString("hex")})`;
@@ -121,7 +132,10 @@ export function damagedRow(tree: Tree, key: Uint8Array, stored: Uint8Array = key
   });
 }
 
-/** What every engine throws when rows beside the place where `key` should be are out of order: it may be there, and can't be found. */
+/**
+ * What every engine throws when rows beside the place where `key` should be are out of order: it may be there, and can't be
+ * found.
+ */
 export function misledSearch(tree: Tree, key: Uint8Array): KvError {
   const own = Buffer.from(key);
   return new KvError("kv.damaged", `the tree of ${tree} is damaged: the search for row ${own.toString("hex")} goes astray`, {

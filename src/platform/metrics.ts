@@ -1,9 +1,11 @@
 /**
- * Figures for operators, as Prometheus reads them. Everything that counts gets a `Metrics`; the text is made when somebody scrapes.
- * Adding to a counter costs a map look-up and an addition: fit for every request.
+ * Figures for operators, as Prometheus reads them. Everything that counts gets a `Metrics`; the text is made when somebody
+ * scrapes. Adding to a counter costs a map look-up and an addition: fit for every request.
  */
 export interface Metrics {
-  /** Counts events; the same name twice gives the same counter. `labels`: names, in the order in which `add` takes their values. */
+  /**
+   * Counts events; the same name twice gives the same counter. `labels`: names, in the order in which `add` takes their values.
+   */
   counter(description: MetricDescription): Counter;
   /** Counts durations in the buckets 1 ms … 100 s. */
   durations(description: MetricDescription): Durations;

@@ -15,6 +15,9 @@ export interface Platform {
   readonly disk: Disk;
   readonly cpu: Cpu;
   readonly http: HttpServerFactory;
-  /** An invariant is broken: logs and stops the process at once, before anything further is written. In the simulator: crashes the node. */
+  /**
+   * An invariant is broken: logs and stops the process at once, before anything further is written. In the simulator: crashes the
+   * node.
+   */
   fatal(error: unknown): never;
 }

@@ -75,7 +75,9 @@ function conflictHint<C>(core: Core<C>, prevIndex: number): number {
   return index;
 }
 
-/** Is this member dismissed? Only the newest session says: a farewell that comes late, after it was taken in again, says nothing. */
+/**
+ * Is this member dismissed? Only the newest session says: a farewell that comes late, after it was taken in again, says nothing.
+ */
 function heedFarewell<C>(core: Core<C>, { session, leaving }: Append<C>): void {
   if (session < core.session) return;
   core.session = session;
@@ -112,8 +114,8 @@ function truncate<C>(core: Core<C>, from: number): void {
 }
 
 /**
- * rule 6: what the leader says is durable with it, as far as verified here, in this term. (What is verified in a term is not truncated in
- * it, and the next term begins with no flag: so nothing flagged is ever replaced.)
+ * rule 6: what the leader says is durable with it, as far as verified here, in this term. (What is verified in a term is not
+ * truncated in it, and the next term begins with no flag: so nothing flagged is ever replaced.)
  */
 function noteFlag<C>(core: Core<C>, append: Append<C>, verified: number): void {
   if (core.broken("early-unverified")) core.flagged = append.durable;
@@ -162,7 +164,7 @@ export function onSnapshot<C>(core: Core<C>, message: SnapshotMessage, now: Mome
   const { anchor } = message;
   if (anchor.index > core.commit) {
     const kept = log.termAt(anchor.index) === anchor.term;
-    // rule 4: the configuration comes with it (rows, remembered results and log time too: the host's part of the snapshot).
+    // rule 4: the configuration comes with it (rows, the dedup table and log time too: the host's part of the snapshot).
     log.install(core.broken("snap-no-cfg") ? { ...anchor, configuration: log.anchor.configuration } : anchor);
     core.commit = core.handed = anchor.index; // `applied` follows when the host says that the rows are in place
     core.installing = log.anchor;

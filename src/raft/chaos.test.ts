@@ -1,5 +1,5 @@
-// Property: whatever the order of events, the invariants hold (asserted in the code and in testing/chaos.ts), and calm brings progress.
-// CHAOS_RUNS=n for longer runs, CHAOS_SEED=s to begin elsewhere, CHAOS_SHRINK=1 to have a failure made small.
+// Property: whatever the order of events, the invariants hold (asserted in the code and in testing/chaos.ts), and calm brings
+// progress. CHAOS_RUNS=n for longer runs, CHAOS_SEED=s to begin elsewhere, CHAOS_SHRINK=1 to have a failure made small.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

@@ -25,8 +25,9 @@ export function commitTo<C>(core: Core<C>, index: number): void {
 }
 
 /**
- * Follower: leader and self are a quorum that holds the entry durable in the leader's term, so it is committed, whoever knows (rules 6–8):
- * a coordinator that is itself a follower answers after one round trip. The leader then knows less than a client: rule 9.
+ * Follower: leader and self are a quorum that holds the entry durable in the leader's term, so it is committed, whoever knows
+ * (rules 6–8): a coordinator that is itself a follower answers after one round trip. The leader then knows less than a client:
+ * rule 9.
  */
 export function earlyCommit<C>(core: Core<C>): void {
   const { log, leader } = core;

@@ -81,8 +81,8 @@ export function votersChanged(from: readonly MemberId[], to: readonly MemberId[]
 }
 
 /**
- * The configuration that leads from `present` (not joint) towards the wish: itself if at most one voter comes or goes, else the joint
- * one (rules 21, 24). Null if nothing changes.
+ * The configuration that leads from `present` (not joint) towards the wish: itself if at most one voter comes or goes, else the
+ * joint one (rules 21, 24). Null if nothing changes.
  */
 export function nextConfiguration(present: Configuration, wish: Membership): Configuration | null {
   assert(present.old === null, "a joint configuration is left before the next change (rule 21)");

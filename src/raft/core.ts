@@ -1,6 +1,6 @@
-// The state of one group at one member, and the few moves every part makes: send, follow, set timers. The parts (election, replication, …)
-// are functions over this record; `Raft` is its face. Lean on purpose: thousands of groups sit idle in one process, so what only
-// leaders, candidates or readers need is allocated when they need it.
+// The state of one group at one member, and the few moves every part makes: send, follow, set timers. The parts (election,
+// replication, …) are functions over this record; `Raft` is its face. Lean on purpose: thousands of groups sit idle in one
+// process, so what only leaders, candidates or readers need is allocated when they need it.
 import { assert } from "../util/assert.ts";
 import type { Defect } from "./defects.ts";
 import type { Fetch, ReadAnswer, ReadFailure, Role } from "./effects.ts";
@@ -73,7 +73,9 @@ export interface WaitingRead {
   confirmed: boolean;
   /** Leader: the first round of confirmation begun after the request; 0: none yet. */
   round: number;
-  /** Follower: the questions that carried it, alternating ask and place in it: the answer to any of them will do. Null: none yet. */
+  /**
+   * Follower: the questions that carried it, alternating ask and place in it: the answer to any of them will do. Null: none yet.
+   */
   asks: number[] | null;
   /** Follower: when it was last asked. */
   sentAtMs: number;
@@ -81,7 +83,10 @@ export interface WaitingRead {
 }
 export interface Reads {
   waiting: WaitingRead[];
-  /** Leader: the last round of confirmation. Answers count in their own term only, so the numbers may begin anew with each process. */
+  /**
+   * Leader: the last round of confirmation. Answers count in their own term only, so the numbers may begin anew with each
+   * process.
+   */
   rounds: number;
   /** When the last round was sent. */
   roundSentAtMs: number;
@@ -114,7 +119,10 @@ export class Core<C> {
   /** The session of the newest append heeded in this term, and whether it was a farewell. */
   session = -1;
   dismissed = false;
-  /** Highest index that the leader of this term flagged durable, as far as verified here (rule 6). Every term begins with 0 (`enterTerm`). */
+  /**
+   * Highest index that the leader of this term flagged durable, as far as verified here (rule 6). Every term begins with 0
+   * (`enterTerm`).
+   */
   flagged = 0;
   /** When to campaign; NEVER while a promise, or not being a voter, holds it back. */
   electAtMs = NEVER;
@@ -173,7 +181,10 @@ export class Core<C> {
     return this.options.defects !== undefined && this.options.defects.has(defect);
   }
 
-  /** The newest configuration, for a decision that takes a majority of both halves while it is joint (rule 21). @param defect  looks at the new half only. */
+  /**
+   * The newest configuration, for a decision that takes a majority of both halves while it is joint (rule 21). @param defect
+   * looks at the new half only.
+   */
   deciding(defect: Defect): Configuration {
     const { configuration } = this;
     return this.broken(defect) ? { ...configuration, old: null } : configuration;

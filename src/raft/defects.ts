@@ -1,4 +1,5 @@
-// The planted defects that live in this folder: names as in the rules' table. Only a simulator sets them, to prove that it would notice.
+// The planted defects that live in this folder: names as in the rules' table. Only a simulator sets them, to prove that it would
+// notice.
 
 export type Defect =
   // log (rules 1–5)

@@ -11,8 +11,8 @@ export interface Write<C> {
   readonly term: number;
   readonly vote: MemberId | null;
   /**
-   * The staged snapshot at this anchor becomes the rows (report with `Raft.applied(anchor.index)`); the log up to it goes, and what follows
-   * it as well if `truncateFrom` says so. Null: none.
+   * The staged snapshot at this anchor becomes the rows (report with `Raft.applied(anchor.index)`); the log up to it goes, and
+   * what follows it as well if `truncateFrom` says so. Null: none.
    */
   readonly install: Anchor | null;
   /** Entries at and above this index are removed before `entries` are added; 0: nothing to remove. */
@@ -21,7 +21,10 @@ export interface Write<C> {
   readonly entries: readonly Entry<C>[];
 }
 
-/** A message and what must be durable before it leaves: the write with seq `afterSeq` (and all before it); 0: it may leave at once. */
+/**
+ * A message and what must be durable before it leaves: the write with seq `afterSeq` (and all before it); 0: it may leave at
+ * once.
+ */
 export interface Send<C> {
   readonly to: MemberId;
   readonly message: Message<C>;
@@ -31,7 +34,10 @@ export interface Send<C> {
 /** Why a read could not be answered; the host asks again, or another member. */
 export type ReadFailure = "no-leader" | "not-leader" | "timeout" | "busy";
 
-/** The end of a read begun with `Raft.read`. ok: the member's own rows, as applied now (at or above `index`), are linearizable for it. */
+/**
+ * The end of a read begun with `Raft.read`. ok: the member's own rows, as applied now (at or above `index`), are linearizable for
+ * it.
+ */
 export type ReadAnswer =
   | { readonly id: number; readonly ok: true; readonly index: number }
   | { readonly id: number; readonly ok: false; readonly why: ReadFailure };
@@ -48,9 +54,9 @@ export interface Fetch {
 export type Role = "follower" | "pre-candidate" | "candidate" | "leader";
 
 /**
- * What to do after the events handled since the last drain. Order: `write` may be started at once; messages with `afterSeq` 0 may leave
- * at once, before it; `apply` may be applied at once, in order, but its rows must not become durable before the log entries that
- * went out in this or an earlier write (one ordered storage pipeline does that by itself).
+ * What to do after the events handled since the last drain. Order: `write` may be started at once; messages with `afterSeq` 0 may
+ * leave at once, before it; `apply` may be applied at once, in order, but its rows must not become durable before the log entries
+ * that went out in this or an earlier write (one ordered storage pipeline does that by itself).
  */
 export interface Effects<C> {
   readonly write: Write<C> | null;
@@ -58,7 +64,7 @@ export interface Effects<C> {
   /** Committed entries, consecutive, each handed out exactly once a process. Report with `Raft.applied`. */
   readonly apply: readonly Entry<C>[];
   readonly reads: readonly ReadAnswer[];
-  /** Members that need a snapshot: ship rows, remembered results and `Raft.snapshotMessage(index)`; end with `Raft.snapshotDone`. */
+  /** Members that need a snapshot: ship rows, the dedup table and `Raft.snapshotMessage(index)`; end with `Raft.snapshotDone`. */
   readonly snapshots: readonly MemberId[];
   readonly fetches: readonly Fetch[];
   /** True iff term, role, leader or configuration changed since the last drain (read them from the group). */

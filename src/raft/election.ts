@@ -1,4 +1,5 @@
-// Elections: pre-vote, votes, promises that hold them back, becoming leader (Raft §5.2, §5.4.1; dissertation §9.6; rules 12, 15, 16, 20).
+// Elections: pre-vote, votes, promises that hold them back, becoming leader (Raft §5.2, §5.4.1; dissertation §9.6; rules 12, 15,
+// 16, 20).
 import { assert } from "../util/assert.ts";
 import { eachVoter, isQuorum, isVoter } from "./configuration.ts";
 import { type Core, NEVER } from "./core.ts";
@@ -6,8 +7,9 @@ import type { CampaignNow, LeadAnswer, LeadQuestion, MemberId, Moment, VoteReply
 import { beginLeadership, leaseHeld } from "./leadership.ts";
 
 /**
- * May this member campaign? Voters may; so may one whose removal is not committed yet: it may never commit without it (rule 23). What is
- * committed is known only from below, all the more after a restart: any configuration from there on may be the one that counts.
+ * May this member campaign? Voters may; so may one whose removal is not committed yet: it may never commit without it (rule 23).
+ * What is committed is known only from below, all the more after a restart: any configuration from there on may be the one that
+ * counts.
  */
 export function mayCampaign<C>(core: Core<C>): boolean {
   if (isSilent(core)) return false;
@@ -15,12 +17,17 @@ export function mayCampaign<C>(core: Core<C>): boolean {
   return core.log.someConfigurationFrom(core.commit, (at) => isVoter(at, core.self)) && !core.broken("leaver-silent");
 }
 
-/** It forgot what it once had, and is not filled again up to there: its log proves nothing, and its configuration may be an old one. */
+/**
+ * It forgot what it once had, and is not filled again up to there: its log proves nothing, and its configuration may be an old
+ * one.
+ */
 function isSilent<C>(core: Core<C>): boolean {
   return core.log.last < core.silentBelow;
 }
 
-/** A follower or candidate looks at the time: campaign, go on sleeping behind a promise, or ask its leader whether it still leads. */
+/**
+ * A follower or candidate looks at the time: campaign, go on sleeping behind a promise, or ask its leader whether it still leads.
+ */
 export function tickElection<C>(core: Core<C>, now: Moment): void {
   const { leases } = core.options;
   if (core.role === "follower" && core.leader !== null && leases.promisedTo(core.leader, now)) {
@@ -143,7 +150,8 @@ function heldBack<C>(core: Core<C>, now: Moment): boolean {
 export function onVoteReply<C>(core: Core<C>, reply: VoteReply, now: Moment): void {
   core.options.leases.heardWall(reply.from, reply.wallMs, now);
   if (!reply.granted) {
-    // rule 12: a late refusal must not lift a follower's term and so free it from its promise; only candidates and leaders heed it.
+    // rule 12: a late refusal must not lift a follower's term and so free it from its promise; only candidates and leaders heed
+    // it.
     if (reply.term > core.term && (core.role !== "follower" || core.broken("term-by-answer"))) core.follow(reply.term, null, now);
     return;
   }
@@ -165,7 +173,9 @@ function countVote<C>(core: Core<C>, from: MemberId, now: Moment): void {
   else beginLeadership(core, now);
 }
 
-/** The leader hands over (dissertation §3.10): campaign at once, without pre-vote, and promises to it don't hold back the others. */
+/**
+ * The leader hands over (dissertation §3.10): campaign at once, without pre-vote, and promises to it don't hold back the others.
+ */
 export function onCampaignNow<C>(core: Core<C>, order: CampaignNow, now: Moment): void {
   if (order.term !== core.term || core.role !== "follower" || core.leader !== order.from) return;
   if (!mayCampaign(core) || !core.options.leases.mayVote(now)) return; // rule 15

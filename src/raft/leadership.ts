@@ -1,4 +1,5 @@
-// Being leader: beginning a term, the lease, check-quorum, transfer, and "do you still lead?" (rules 14, 16, 19, 20; dissertation §3.10, §6.2).
+// Being leader: beginning a term, the lease, check-quorum, transfer, and "do you still lead?" (rules 14, 16, 19, 20; dissertation
+// §3.10, §6.2).
 import { assert } from "../util/assert.ts";
 import { eachMember, isQuorum, isVoter } from "./configuration.ts";
 import { type Core, type Leadership, NEVER, type Peer } from "./core.ts";

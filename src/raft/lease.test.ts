@@ -1,4 +1,5 @@
-// Promises between two nodes with their own clocks: a property over random delays, rates and stops, and the manners of heartbeats.
+// Promises between two nodes with their own clocks: a property over random delays, rates and stops, and the manners of
+// heartbeats.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
@@ -44,8 +45,9 @@ const world = fc.record({
 });
 
 /**
- * True time goes on; L's and F's clocks run at rates up to 5 % apart, L's ordinary clock sometimes stands still; messages wait as long as they like.
- * Only one other clock of L's tells that it slept: boot time (the wall is being set back), or the wall (the platform has no boot time).
+ * True time goes on; L's and F's clocks run at rates up to 5 % apart, L's ordinary clock sometimes stands still; messages wait as
+ * long as they like. Only one other clock of L's tells that it slept: boot time (the wall is being set back), or the wall (the
+ * platform has no boot time).
  */
 function holderOutlivesGiver(
   draw: { fastL: boolean; fastF: boolean; second: "boot" | "wall"; steps: readonly Step[] },

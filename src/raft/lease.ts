@@ -1,9 +1,10 @@
-// Node leases as a value: promises between pairs of nodes, one heartbeat a pair for all groups. Answers one question:
-// "may this node answer a read of group g from its own rows, now?" (`covers`; `Raft.mayRead` puts it together with the group's side).
+// Node leases as a value: promises between pairs of nodes, one heartbeat a pair for all groups. Answers one question: "may this
+// node answer a read of group g from its own rows, now?" (`covers`; `Raft.mayRead` puts it together with the group's side).
 //
-// A leader L heartbeats the members of its groups. By its reply F promises L, until its own deadline, neither to vote against L nor to
-// campaign where L leads. L trusts the promise for less time, counted from when it *sent*, on every clock it has. Both keep an epoch,
-// so that L notices when F was free in between. Nothing here knows which groups there are: that is what makes it one heartbeat a pair.
+// A leader L heartbeats the members of its groups. By its reply F promises L, until its own deadline, neither to vote against L
+// nor to campaign where L leads. L trusts the promise for less time, counted from when it *sent*, on every clock it has. Both
+// keep an epoch, so that L notices when F was free in between. Nothing here knows which groups there are: that is what makes it
+// one heartbeat a pair.
 import type { Defect } from "./defects.ts";
 import { isQuorum } from "./configuration.ts";
 import type { Configuration, MemberId, Moment } from "./messages.ts";
@@ -38,9 +39,10 @@ export type LeaseMessage = Heartbeat | HeartbeatReply;
 /** Something that idle groups must hear of: tick them (`Roster` knows which). */
 export interface LeaseEvent {
   /**
-   * promise-lapsed: groups that follow `peer` may campaign. generation-grew: groups that follow `peer` must ask whether it still leads (rule 19).
-   * support-changed: groups this node leads with `peer` as member need an append there (rule 14), or may send again: it is back.
-   * support-lost: groups this node leads with `peer` as member must look whether a majority still supports them (rule 20).
+   * promise-lapsed: groups that follow `peer` may campaign. generation-grew: groups that follow `peer` must ask whether it still
+   * leads (rule 19). support-changed: groups this node leads with `peer` as member need an append there (rule 14), or may send
+   * again: it is back. support-lost: groups this node leads with `peer` as member must look whether a majority still supports
+   * them (rule 20).
    */
   readonly kind: "promise-lapsed" | "generation-grew" | "support-changed" | "support-lost";
   readonly peer: MemberId;
@@ -59,7 +61,10 @@ export interface LeaseOptions {
   readonly self: MemberId;
   /** Length of a promise on the promiser's clock, ms. */
   readonly leaseMs: number;
-  /** Bound on how much faster one node's clock may run than another's; the holder counts leaseMs / driftFactor. 1.05 in production (rule 10). */
+  /**
+   * Bound on how much faster one node's clock may run than another's; the holder counts leaseMs / driftFactor. 1.05 in production
+   * (rule 10).
+   */
   readonly driftFactor: number;
   /** Time between heartbeats to a peer that answers; well below leaseMs / driftFactor, so that one may get lost. */
   readonly heartbeatMs: number;
@@ -118,7 +123,10 @@ export class Leases {
 
   // ---- events and effects
 
-  /** Says for which peers this node wants support: the members of the groups it leads (`Roster` does it). New ones get a heartbeat at the next `tick`. */
+  /**
+   * Says for which peers this node wants support: the members of the groups it leads (`Roster` does it). New ones get a heartbeat
+   * at the next `tick`.
+   */
   setPeers(peers: Iterable<MemberId>, now: Moment): void {
     const wanted = new Set(peers);
     wanted.delete(this.#options.self);
@@ -207,12 +215,17 @@ export class Leases {
     });
   }
 
-  /** Has this node promised itself to `peer`, and does that still hold? Then it neither votes against it nor campaigns where it leads (rule 12). */
+  /**
+   * Has this node promised itself to `peer`, and does that still hold? Then it neither votes against it nor campaigns where it
+   * leads (rule 12).
+   */
   promisedTo(peer: MemberId, now: Moment): boolean {
     const promise = this.#given.get(peer);
     return promise !== undefined && promise.untilMs > now.monoMs;
   }
-  /** The epoch of the promise to `peer`: grows whenever it lapsed in between and with every boot (rule 13); −1 before the first. */
+  /**
+   * The epoch of the promise to `peer`: grows whenever it lapsed in between and with every boot (rule 13); −1 before the first.
+   */
   epochFor(peer: MemberId): number {
     const promise = this.#given.get(peer);
     if (promise === undefined) return -1;
@@ -255,7 +268,10 @@ export class Leases {
     support.alive = alive;
   }
 
-  /** rule 11: the deadline holds on the ordinary clock, on one that goes on while the machine sleeps, and, third opinion, on the wall. */
+  /**
+   * rule 11: the deadline holds on the ordinary clock, on one that goes on while the machine sleeps, and, third opinion, on the
+   * wall.
+   */
   #inTime(support: SupportHeld, now: Moment): boolean {
     if (support.untilMonoMs <= now.monoMs) return false;
     return this.#broken("one-clock") || (support.untilBootMs > now.bootMs && support.untilWallMs > now.wallMs);
@@ -271,14 +287,17 @@ export class Leases {
     const support = this.#held.get(peer);
     return support === undefined || !support.alive ? -1 : support.epoch;
   }
-  /** Did `peer` answer when this was last looked at? Groups don't send again to one that does not; 'support-changed' says when it is back. */
+  /**
+   * Did `peer` answer when this was last looked at? Groups don't send again to one that does not; 'support-changed' says when it
+   * is back.
+   */
   reaches(peer: MemberId): boolean {
     return this.#held.get(peer)?.alive === true;
   }
 
   /**
-   * The question: do promises that hold now, in the epochs in which these members acknowledged this term's appends, make a quorum? (rule 14:
-   * a promise covers a group only if its giver is known to follow there in this term since the promise began.)
+   * The question: do promises that hold now, in the epochs in which these members acknowledged this term's appends, make a
+   * quorum? (rule 14: a promise covers a group only if its giver is known to follow there in this term since the promise began.)
    */
   covers(configuration: Configuration, acknowledgedEpoch: (member: MemberId) => number, now: Moment): boolean {
     return isQuorum(configuration, (member) => {
@@ -296,8 +315,8 @@ export class Leases {
     return this.#options.boot * COUNT_SPAN + this.#stepDowns;
   }
   /**
-   * A number for a question to another node, not given before: by no process of this store, and by no group of this process. (A group that was
-   * forgotten and came back must not take the answer to a question of before for one of its own: rule 18.)
+   * A number for a question to another node, not given before: by no process of this store, and by no group of this process. (A
+   * group that was forgotten and came back must not take the answer to a question of before for one of its own: rule 18.)
    */
   nextAsk(): number {
     this.#asks = (this.#asks + 1) % COUNT_SPAN;

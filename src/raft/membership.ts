@@ -49,8 +49,8 @@ export function driveMembership<C>(core: Core<C>, now: Moment): boolean {
 }
 
 /**
- * The leader is no voter any more: it steps down and, so that the others need not wait for its promise to end, tells the one that has
- * most of the log to campaign. It has sent its last append (rule 5), and the commit index with it.
+ * The leader is no voter any more: it steps down and, so that the others need not wait for its promise to end, tells the one that
+ * has most of the log to campaign. It has sent its last append (rule 5), and the commit index with it.
  */
 export function leaveLeadership<C>(core: Core<C>, now: Moment): void {
   const { leadership, configuration, term } = core;

@@ -1,15 +1,16 @@
-// What travels between the members of one group, and the words all of src/raft shares. Plain data: no class, no method, safe to encode.
-// The envelope (which group, to whom) is the host's; a message names its sender, because a member id names a store, not a connection.
+// What travels between the members of one group, and the words all of src/raft shares. Plain data: no class, no method, safe to
+// encode. The envelope (which group, to whom) is the host's; a message names its sender, because a member id names a store, not a
+// connection.
 
 /**
- * Names one store of one node: node and incarnation (rule 26). A wiped or restored-old store gets a new one and never reuses the old.
- * The same id stands for the node in every group it is a member of, and in `Leases`.
+ * Names one store of one node: node and incarnation (rule 26). A wiped or restored-old store gets a new one and never reuses the
+ * old. The same id stands for the node in every group it is a member of, and in `Leases`.
  */
 export type MemberId = string;
 
 /**
- * The instant of an event, read by the host *after* the event has come: a lease looked at before a request came is worthless (rule 17).
- * One object may serve many events that are handled together if it was read after the last of them had come.
+ * The instant of an event, read by the host *after* the event has come: a lease looked at before a request came is worthless
+ * (rule 17). One object may serve many events that are handled together if it was read after the last of them had come.
  */
 export interface Moment {
   /** The ordinary monotonic clock, ms. May stand still while the machine sleeps. */
@@ -31,7 +32,9 @@ export type Scope = number | readonly number[];
 export const SCOPE_ALL = -1;
 export const SCOPE_NONE = -2;
 
-/** Who is a member. `old` is null, or the voters being left while the change is joint: then both halves must agree. Never mutated. */
+/**
+ * Who is a member. `old` is null, or the voters being left while the change is joint: then both halves must agree. Never mutated.
+ */
 export interface Configuration {
   readonly voters: readonly MemberId[];
   readonly old: readonly MemberId[] | null;
@@ -54,7 +57,9 @@ export interface Entry<C> {
   readonly data: C | null;
 }
 
-/** A position and all that must be known about what lies at or before it (rule 4; rows and remembered results are the host's part). */
+/**
+ * A position and all that must be known about what lies at or before it (rule 4; rows and the dedup table are the host's part).
+ */
 export interface Anchor {
   readonly index: number;
   readonly term: number;
@@ -90,7 +95,10 @@ export interface Append<C> {
   readonly term: number;
   /** The sender's generation: (boot, step-downs) of the node, see `Leases.gen` (rule 19). */
   readonly gen: number;
-  /** Since when the receiver is a member, as the leader numbers it; echoed. Who left, forgot and came back is not held to what it said before. */
+  /**
+   * Since when the receiver is a member, as the leader numbers it; echoed. Who left, forgot and came back is not held to what it
+   * said before.
+   */
   readonly session: number;
   /** As of the leader's whole log, the receiver is no member any more: this is its farewell. */
   readonly leaving: boolean;
@@ -108,7 +116,9 @@ export interface AppendReply {
   /** Of the append or snapshot that this answers. */
   readonly session: number;
   readonly ok: boolean;
-  /** ok: everything up to here is durable at the sender and equals the leader's log. Else a hint: no agreement above this index. */
+  /**
+   * ok: everything up to here is durable at the sender and equals the leader's log. Else a hint: no agreement above this index.
+   */
   readonly match: number;
   /** Not ok: the prevIndex refused. */
   readonly refused: number;
@@ -126,7 +136,10 @@ export interface SnapshotMessage {
   readonly session: number;
   readonly anchor: Anchor;
 }
-/** "Do you still follow me?" Answered by `confirm-reply`; a majority of answers proves leadership at a moment after `round` began (rule 18). */
+/**
+ * "Do you still follow me?" Answered by `confirm-reply`; a majority of answers proves leadership at a moment after `round` began
+ * (rule 18).
+ */
 export interface Confirm {
   readonly kind: "confirm";
   readonly from: MemberId;

@@ -1,5 +1,5 @@
-// Remembered command results (rules 28–30): a retry is answered, not repeated. A value that the group's apply owns; deterministic, so that
-// replicas that have applied the same entries hold the same results. Works in log time only.
+// Remembered command results (rules 28–30): a retry is answered, not repeated. A value that the group's apply owns;
+// deterministic, so that replicas that have applied the same entries hold the same results. Works in log time only.
 import { assert } from "../util/assert.ts";
 import type { Defect } from "./defects.ts";
 
@@ -10,7 +10,9 @@ export interface OnceOptions {
   readonly maxResults: number;
   readonly defects?: ReadonlySet<Defect>;
 }
-/** new: apply it, then `remember`. known: answer with the result, apply nothing. refused: apply nothing, answer 'unknown' (503). */
+/**
+ * new: apply it, then `remember`. known: answer with the result, apply nothing. refused: apply nothing, answer 'unknown' (503).
+ */
 export type Verdict<R> =
   | { readonly kind: "new" }
   | { readonly kind: "known"; readonly result: R }
@@ -58,7 +60,10 @@ export class Once<R> {
     return this.#results.size;
   }
 
-  /** Call first for every applied entry, with its stamp: log time goes on (never back, rule 28), results whose expiry has passed go. */
+  /**
+   * Call first for every applied entry, with its stamp: log time goes on (never back, rule 28), results whose expiry has passed
+   * go.
+   */
   advance(stampMs: number): void {
     if (stampMs <= this.#timeMs) return;
     this.#timeMs = stampMs;
@@ -91,7 +96,9 @@ export class Once<R> {
     return this.#results.size >= this.#options.maxResults ? FULL : NEW; // rule 30: memory has a bound, the command's fate is known: not applied
   }
 
-  /** After applying a new command: its result, failures too (rule 29). @param ok only for the planted defect 'ids-success-only'. */
+  /**
+   * After applying a new command: its result, failures too (rule 29). @param ok only for the planted defect 'ids-success-only'.
+   */
   remember(id: string, expiresMs: number, result: R, ok = true): void {
     if (!ok && this.#broken("ids-success-only")) return;
     if (this.#broken("ids-fixed-window")) expiresMs = this.#timeMs + this.#options.windowMs / 4;
@@ -105,7 +112,10 @@ export class Once<R> {
     return known !== undefined && known.expiresMs >= this.#timeMs ? known.result : undefined;
   }
 
-  /** For a snapshot or a copy (rule 4): the same on all replicas at the same position, also what expired within the last second ('full' counts it). */
+  /**
+   * For a snapshot or a copy (rule 4): the same on all replicas at the same position, also what expired within the last second
+   * ('full' counts it).
+   */
   export(): OnceState<R> {
     const results: [string, number, R][] = [];
     for (const [id, { expiresMs, result }] of this.#results) results.push([id, expiresMs, result]);

@@ -7,7 +7,7 @@ import { SCOPE_NONE } from "./messages.ts";
 import { concerns } from "./read-index.ts";
 import { Leases } from "./lease.ts";
 import { raftOptions } from "./options.ts";
-import { emptyGroup, newbornGroup, Raft } from "./raft.ts";
+import { emptyGroup, bootstrapGroup, Raft } from "./raft.ts";
 import { type Member, Rig } from "./testing/rig.ts";
 
 function elected(ids: readonly string[] = ["a", "b", "c"], manual = false): { rig: Rig; a: Member } {
@@ -29,7 +29,8 @@ test("rule 5: a leader that steps down within a batch sends none of what was pro
   const effects = a.raft.drain(now)!;
   assert.equal(a.raft.role, "follower");
   assert.ok(!effects.messages.some(({ message }) => message.kind === "append"));
-  // The entry stays in its log, of the old term, until a leader says otherwise; it goes to disk in the same write as the new term.
+  // The entry stays in its log, of the old term, until a leader says otherwise; it goes to disk in the same write as the new
+  // term.
   assert.deepEqual([effects.write?.term, effects.write?.vote, effects.write?.entries.length], [9, "b", 1]);
 });
 
@@ -182,7 +183,7 @@ test("limits: flight, uncommitted entries, reads", () => {
     tune: { maxFlightEntries: 4, maxAppendEntries: 2, maxUncommittedEntries: 8, maxReads: 3, earlyCommit: false },
   });
   const configuration = { voters: ["a", "b"], old: null, learners: [] };
-  for (const id of ["a", "b"]) rig.drain(rig.add(id, newbornGroup(configuration)));
+  for (const id of ["a", "b"]) rig.drain(rig.add(id, bootstrapGroup(configuration)));
   const a = rig.get("a");
   rig.nowMs = 1000;
   rig.tick(a);
@@ -206,7 +207,7 @@ test("limits: flight, uncommitted entries, reads", () => {
 test("flight is bounded by bytes, and one entry always goes", () => {
   const rig = new Rig({ tune: { maxFlightBytes: 100, maxAppendBytes: 50 } });
   const configuration = { voters: ["a", "b"], old: null, learners: [] };
-  for (const id of ["a", "b"]) rig.drain(rig.add(id, newbornGroup(configuration)));
+  for (const id of ["a", "b"]) rig.drain(rig.add(id, bootstrapGroup(configuration)));
   const a = rig.get("a");
   rig.nowMs = 1000;
   rig.tick(a);

@@ -1,5 +1,5 @@
-// One group's consensus as a value: events in, effects out. No clock, no randomness, no I/O. This is the face of `Core`: it hands each
-// event to the part that knows it (election, replication, commit, membership, reads) and gathers what is to be done.
+// One group's consensus as a value: events in, effects out. No clock, no randomness, no I/O. This is the face of `Core`: it hands
+// each event to the part that knows it (election, replication, commit, membership, reads) and gathers what is to be done.
 import { assert, unreachable } from "../util/assert.ts";
 import { onAppend, onSnapshot } from "./acceptance.ts";
 import { advanceCommit, earlyCommit } from "./commit.ts";
@@ -36,7 +36,7 @@ import type { Remains, Restored } from "./restored.ts";
 
 export type { Membership } from "./configuration.ts";
 export type { ReconfigureRefusal } from "./membership.ts";
-export { emptyGroup, newbornGroup, type Remains, type Restored } from "./restored.ts";
+export { emptyGroup, bootstrapGroup, type Remains, type Restored } from "./restored.ts";
 
 export interface Command<C> {
   readonly data: C;
@@ -68,7 +68,10 @@ export class Raft<C> {
 
   // ---- events. None returns effects: handle as many as have come together, then `drain` once (that makes the batches).
 
-  /** A message of another member has come. Late, repeated and reordered ones are fine. A snapshot message: only once its bytes are staged. */
+  /**
+   * A message of another member has come. Late, repeated and reordered ones are fine. A snapshot message: only once its bytes are
+   * staged.
+   */
   step(message: Message<C>, now: Moment): void {
     const core = this.#core;
     switch (message.kind) {
@@ -113,7 +116,10 @@ export class Raft<C> {
     }
   }
 
-  /** Time has passed. Needed at `nextWakeMs()` and after the lease events that concern the group (`Roster` knows); harmless at any time. */
+  /**
+   * Time has passed. Needed at `nextWakeMs()` and after the lease events that concern the group (`Roster` knows); harmless at any
+   * time.
+   */
   tick(now: Moment): void {
     const core = this.#core;
     tickReads(core, now);
@@ -121,7 +127,10 @@ export class Raft<C> {
     else if (tickLeadership(core, now)) tickReplication(core, now);
   }
 
-  /** Appends a command at the leader. Returns its index (its term is `term`), or why not. Whether it commits shows in `Effects.apply`. */
+  /**
+   * Appends a command at the leader. Returns its index (its term is `term`), or why not. Whether it commits shows in
+   * `Effects.apply`.
+   */
   propose(command: Command<C>, now: Moment): number | Refusal {
     const core = this.#core;
     const { leadership, log, options } = core;
@@ -133,8 +142,9 @@ export class Raft<C> {
   }
 
   /**
-   * Begins a linearizable read; ends in `Effects.reads` with the caller's `id` once the own rows may answer (leader: by lease or a majority's
-   * confirmation; other members: index from the leader). The host must read its rows after the answer, as applied then or later.
+   * Begins a linearizable read; ends in `Effects.reads` with the caller's `id` once the own rows may answer (leader: by lease or
+   * a majority's confirmation; other members: index from the leader). The host must read its rows after the answer, as applied
+   * then or later.
    */
   read(id: number, scope: Scope, now: Moment): void {
     beginRead(this.#core, id, scope, now);
@@ -164,8 +174,8 @@ export class Raft<C> {
   }
 
   /**
-   * Lets go of old entries: those at or below `memoryIndex` leave memory (they must be applied), those at or below `storageIndex` (≤ memoryIndex)
-   * are gone from storage too, or soon will be: who needs them gets a snapshot.
+   * Lets go of old entries: those at or below `memoryIndex` leave memory (they must be applied), those at or below `storageIndex`
+   * (≤ memoryIndex) are gone from storage too, or soon will be: who needs them gets a snapshot.
    */
   trim(memoryIndex: number, storageIndex: number): void {
     const { log, applied } = this.#core;
@@ -199,20 +209,26 @@ export class Raft<C> {
     onSnapshotDone(this.#core, to, ok, now);
   }
 
-  /** Answers `Effects.fetches`: consecutive entries from storage and the term of the one before them; none: they are gone, a snapshot is due. */
+  /**
+   * Answers `Effects.fetches`: consecutive entries from storage and the term of the one before them; none: they are gone, a
+   * snapshot is due.
+   */
   fetched(to: MemberId, prevTerm: number, entries: readonly Entry<C>[], now: Moment): void {
     onFetched(this.#core, to, prevTerm, entries, now);
   }
 
   /**
-   * Leader: hand leadership to this voter as soon as it has the whole log. Until then, at most `transferMs`, no proposals are taken.
-   * False if that can't be.
+   * Leader: hand leadership to this voter as soon as it has the whole log. Until then, at most `transferMs`, no proposals are
+   * taken. False if that can't be.
    */
   transfer(to: MemberId, now: Moment): boolean {
     return beginTransfer(this.#core, to, now);
   }
 
-  /** Leader: change the membership (one learner or voter, or any set of voters by way of a joint configuration). Returns the entry's index or why not. */
+  /**
+   * Leader: change the membership (one learner or voter, or any set of voters by way of a joint configuration). Returns the
+   * entry's index or why not.
+   */
   reconfigure(wish: Membership, now: Moment): number | ReconfigureRefusal {
     return reconfigure(this.#core, wish, now);
   }
@@ -224,7 +240,10 @@ export class Raft<C> {
     return drain(this.#core, now);
   }
 
-  /** When `tick` is next needed, on the clock of `Moment.monoMs`; Infinity while only a message, a call or a lease event can matter. */
+  /**
+   * When `tick` is next needed, on the clock of `Moment.monoMs`; Infinity while only a message, a call or a lease event can
+   * matter.
+   */
   nextWakeMs(): number {
     const core = this.#core;
     const { leadership, options } = core;
@@ -244,7 +263,10 @@ export class Raft<C> {
 
   // ---- what is known (no effects)
 
-  /** May this member answer a read of this scope from its own rows, now, without a message? True only at a leader with a lease, rows applied far enough. */
+  /**
+   * May this member answer a read of this scope from its own rows, now, without a message? True only at a leader with a lease,
+   * rows applied far enough.
+   */
   mayRead(scope: Scope, now: Moment): boolean {
     const core = this.#core;
     if (core.leadership === null || core.applied < leaderReadIndex(core, core.leadership, scope)) return false;
@@ -310,9 +332,10 @@ export class Raft<C> {
     return isVoter(this.#core.configuration, this.#core.self);
   }
   /**
-   * Has the leader of this term said farewell, and is that committed here? Only then, and before it steps the next message, may the host
-   * forget the group (delete rows and log): it keeps `Remains`, and a later `emptyGroup(remains)` waits to be filled. That an applied
-   * configuration lacks this member is not enough: it may be an old one, replayed to a member that was taken in again.
+   * Has the leader of this term said farewell, and is that committed here? Only then, and before it steps the next message, may
+   * the host forget the group (delete rows and log): it keeps `Remains`, and a later `emptyGroup(remains)` waits to be filled.
+   * That an applied configuration lacks this member is not enough: it may be an old one, replayed to a member that was taken in
+   * again.
    */
   get dismissed(): boolean {
     const { dismissed, log, commit } = this.#core;

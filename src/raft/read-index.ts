@@ -16,8 +16,9 @@ export function concerns(entry: Scope, read: Scope): boolean {
 }
 
 /**
- * rule 9: the leader may know less than a client, because a follower may have answered up to what this leader flagged durable. So a read
- * waits for the commit index, the term's own first entry, and the last entry of its key at or below the highest index flagged durable.
+ * rule 9: the leader may know less than a client, because a follower may have answered up to what this leader flagged durable. So
+ * a read waits for the commit index, the term's own first entry, and the last entry of its key at or below the highest index
+ * flagged durable.
  */
 export function leaderReadIndex<C>(core: Core<C>, leadership: Leadership, scope: Scope): number {
   const { log } = core;
@@ -87,8 +88,8 @@ function placeIn(read: WaitingRead, ask: number): number {
 }
 
 /**
- * "Do you still follow me?" Adopting the term and answering is all. It need not wait for the disk: it says that this member, until now, has
- * not voted in a later term; and votes leave once durable (rule 1), so it is true of what a restart finds as well.
+ * "Do you still follow me?" Adopting the term and answering is all. It need not wait for the disk: it says that this member,
+ * until now, has not voted in a later term; and votes leave once durable (rule 1), so it is true of what a restart finds as well.
  */
 export function onConfirm<C>(core: Core<C>, confirm: Confirm, now: Moment): void {
   if (confirm.term < core.term) {

@@ -8,7 +8,10 @@ import type { Append, AppendReply, Entry, MemberId, Moment } from "./messages.ts
 
 const NO_ENTRIES: readonly never[] = Object.freeze([]);
 
-/** Sends every peer what it lacks, within the bounds on flight. Called once a drain, so everything proposed together goes together. */
+/**
+ * Sends every peer what it lacks, within the bounds on flight. Called once a drain, so everything proposed together goes
+ * together.
+ */
 export function replicate<C>(core: Core<C>, now: Moment): void {
   const { leadership } = core;
   if (leadership === null) return; // rule 5: who stepped down sends no further append
@@ -51,7 +54,9 @@ function feed<C>(core: Core<C>, peer: Peer, shared: { from: number; entries: rea
   sendAppend(core, peer, peer.next - 1, log.termAt(peer.next - 1), NO_ENTRIES, now);
 }
 
-/** A bare durable flag is worth a message only to a voter that could commit by it, and has not been acknowledged yet (rules 6, 8). */
+/**
+ * A bare durable flag is worth a message only to a voter that could commit by it, and has not been acknowledged yet (rules 6, 8).
+ */
 function profitsFromFlag<C>(core: Core<C>, peer: Peer): boolean {
   if (!core.options.earlyCommit || peer.match >= core.log.durable || core.commit >= core.log.durable) return false;
   return isQuorum(core.configuration, (member) => member === core.self || member === peer.id);
@@ -111,8 +116,8 @@ export function onFetched<C>(core: Core<C>, to: MemberId, prevTerm: number, entr
     return;
   }
   peer.state = "stream";
-  // Storage was read a while ago, perhaps under an earlier leadership of this member: what was not committed then may have been replaced since.
-  // At or below the anchor nothing ever is; what follows it is sent from memory.
+  // Storage was read a while ago, perhaps under an earlier leadership of this member: what was not committed then may have been
+  // replaced since. At or below the anchor nothing ever is; what follows it is sent from memory.
   const kept = entries.filter((entry) => entry.index <= core.log.anchor.index);
   if (kept[0]?.index !== peer.next) {
     peer.due = true; // it has moved on meanwhile
@@ -132,19 +137,25 @@ export function onSnapshotDone<C>(core: Core<C>, to: MemberId, ok: boolean, now:
   peer.sentAtMs = ok ? now.monoMs : now.monoMs + core.options.retryMs;
 }
 
-/** Does this peer still lack something: entries, the commit index, or an append in the epoch in which it supports us now (rule 14)? */
+/**
+ * Does this peer still lack something: entries, the commit index, or an append in the epoch in which it supports us now (rule
+ * 14)?
+ */
 export function isBehind<C>(core: Core<C>, peer: Peer): boolean {
   if (peer.leaving) return peer.commit < core.log.configurationIndex;
   return peer.match < core.log.last || peer.commit < core.commit || peer.epoch < core.options.leases.supportEpoch(peer.id);
 }
 
-/** When a peer that is behind is to be sent to again. One that does not answer heartbeats is not: 'support-changed' says when it is back. */
+/**
+ * When a peer that is behind is to be sent to again. One that does not answer heartbeats is not: 'support-changed' says when it
+ * is back.
+ */
 export function retryAtMs<C>(core: Core<C>, peer: Peer): number {
   if (peer.state === "snapshot" || peer.state === "fetch" || !core.options.leases.reaches(peer.id) || !isBehind(core, peer)) {
     return Number.POSITIVE_INFINITY;
   }
-  // rule 14: its promise is a new one: the group is woken by one append at once, so that the lease covers it again. (An epoch acknowledged
-  // before the heartbeat that tells of it has come back needs no append, but that heartbeat.)
+  // rule 14: its promise is a new one: the group is woken by one append at once, so that the lease covers it again. (An epoch
+  // acknowledged before the heartbeat that tells of it has come back needs no append, but that heartbeat.)
   if (core.options.leases.supportEpoch(peer.id) > Math.max(peer.epoch, peer.wokenEpoch)) return Number.NEGATIVE_INFINITY;
   return peer.sentAtMs + core.options.retryMs;
 }

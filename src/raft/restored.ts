@@ -1,13 +1,16 @@
-// What a group is made from: at birth, at a process start, or as a member that knows nothing yet.
-// rules 25–27 are kept before this: a host makes a group from storage only after its store's (incarnation, tick) was accepted by the control
-// group (rule 25; a member of the control group asks the others, rule 27); a refused store begins as a new, empty member (rule 26, `emptyGroup`).
+// What a group is made from: at bootstrap, at a process start, or as a member that knows nothing yet. rules 25–27 are kept before
+// this: a host makes a group from storage only after its store's (incarnation, tick) was accepted by the control group (rule 25;
+// a member of the control group asks the others, rule 27); a refused store begins as a new, empty member (rule 26, `emptyGroup`).
 import type { Anchor, Configuration, Entry, MemberId } from "./messages.ts";
 
 /** What storage holds of a group when the process starts. */
 export interface Restored<C> {
   readonly term: number;
   readonly vote: MemberId | null;
-  /** The position just before `entries`, with what is known there. Index 0, term 0 and the birth configuration for a newborn group. */
+  /**
+   * The position just before `entries`, with what is known there. Index 0, term 0 and the bootstrap configuration for a newborn
+   * group.
+   */
   readonly anchor: Anchor;
   /** Oldest index still in storage (for members that are behind); `anchor.index + 1` if storage holds no more than `entries`. */
   readonly oldestStored: number;
@@ -16,9 +19,10 @@ export interface Restored<C> {
   /** Up to where the rows are applied, durable; at least `anchor.index`. */
   readonly applied: number;
   /**
-   * For a group this store once left and forgot (`Raft.dismissed`): its commit index then. Until its log reaches there again the member
-   * neither votes nor campaigns, for what it is filled with passes through old configurations, in which it had a say. Kept for good
-   * (what leaders fill it with holds everything committed up to there, so the log's end is measure enough, also after restarts). Default 0.
+   * For a group this store once left and forgot (`Raft.dismissed`): its commit index then. Until its log reaches there again the
+   * member neither votes nor campaigns, for what it is filled with passes through old configurations, in which it had a say. Kept
+   * for good (what leaders fill it with holds everything committed up to there, so the log's end is measure enough, also after
+   * restarts). Default 0.
    */
   readonly silentBelow?: number;
 }
@@ -37,12 +41,12 @@ export interface Remains {
  * @param remains  iff this store was a member before and forgot the group.
  */
 export function emptyGroup<C>(remains: Remains | null = null): Restored<C> {
-  const empty = newbornGroup<C>({ voters: [], old: null, learners: [] });
+  const empty = bootstrapGroup<C>({ voters: [], old: null, learners: [] });
   return remains === null ? empty : { ...empty, ...remains };
 }
 
-/** A group at birth: all its first voters start from this same value. */
-export function newbornGroup<C>(configuration: Configuration): Restored<C> {
+/** A group at bootstrap: all its first voters start from this same value. */
+export function bootstrapGroup<C>(configuration: Configuration): Restored<C> {
   return {
     term: 0,
     vote: null,

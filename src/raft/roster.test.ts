@@ -1,11 +1,12 @@
-// The roster against the plain way of ticking everything: a fleet of groups on three nodes, driven only by what the roster says is due.
+// The roster against the plain way of ticking everything: a fleet of groups on three nodes, driven only by what the roster says
+// is due.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { LeaseEvent } from "./lease.ts";
 import { Leases, type LeaseMessage } from "./lease.ts";
 import type { MemberId, Message, Moment } from "./messages.ts";
 import { raftOptions } from "./options.ts";
-import { newbornGroup, Raft } from "./raft.ts";
+import { bootstrapGroup, Raft } from "./raft.ts";
 import { Roster } from "./roster.ts";
 
 const IDS: readonly MemberId[] = ["a", "b", "c"];
@@ -25,7 +26,7 @@ class Node {
     const options = raftOptions(id, this.leases);
     for (let k = 0; k < count; k++) {
       const at = { ...now, jitter: ((k * 7 + IDS.indexOf(id) * 3) % 10) / 10 };
-      const group = new Raft<string>(options, newbornGroup({ voters: IDS, old: null, learners: [] }), at);
+      const group = new Raft<string>(options, bootstrapGroup({ voters: IDS, old: null, learners: [] }), at);
       this.groups.push(group);
       this.roster.add(group, now);
     }

@@ -1,5 +1,5 @@
-// How one node drives thousands of groups: which of them to tick, and when. No timer per group, no round over all groups: idle groups are
-// found by the lease events that concern them, busy ones by a heap of wake times.
+// How one node drives thousands of groups: which of them to tick, and when. No timer per group, no round over all groups: idle
+// groups are found by the lease events that concern them, busy ones by a heap of wake times.
 //
 // The host's loop, once for all groups of a node:
 //   on a group's message, proposal, stored, applied …:  group.step(…); later in the same turn: effects = group.drain(now); carry them out; roster.touched(group, now)

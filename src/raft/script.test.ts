@@ -1,4 +1,5 @@
-// Each testdata/*.txt is a script: what happens, and below it what the members did. SCRIPT_REWRITE=1 writes what they do now: review the diff.
+// Each testdata/*.txt is a script: what happens, and below it what the members did. SCRIPT_REWRITE=1 writes what they do now:
+// review the diff.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";

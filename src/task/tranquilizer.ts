@@ -1,6 +1,6 @@
 /**
- * Paces background work by its own cost: after a unit that took d it rests for tranquility · d, so that tranquility 0 is full speed and
- * 4 uses a fifth of what the disk has. Measured over the last units, because single ones vary.
+ * Paces background work by its own cost: after a unit that took d it rests for tranquility · d, so that tranquility 0 is full
+ * speed and 4 uses a fifth of what the disk has. Measured over the last units, because single ones vary.
  */
 export class Tranquilizer {
   readonly #costs: number[] = [];

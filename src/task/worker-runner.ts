@@ -41,7 +41,7 @@ const FIRST_BACK_OFF_MS = 1000;
 const LONGEST_BACK_OFF_MS = 5 * 60 * 1000;
 const IDLE_MS = 10 * 60 * 1000;
 
-interface RunningParts {
+interface RunningModules {
   readonly clock: Clock;
   readonly log: Log;
   readonly signal: AbortSignal;
@@ -50,7 +50,7 @@ interface RunningParts {
 class Running {
   readonly #id: number;
   readonly #worker: Worker;
-  readonly #parts: RunningParts;
+  readonly #modules: RunningModules;
   #state: WorkerInfo["state"] = "idle";
   #errors = 0;
   #consecutive = 0;
@@ -59,15 +59,15 @@ class Running {
   #unit: Promise<void> | undefined;
   #woken = false;
 
-  constructor(id: number, worker: Worker, parts: RunningParts) {
+  constructor(id: number, worker: Worker, modules: RunningModules) {
     this.#id = id;
     this.#worker = worker;
-    this.#parts = parts;
+    this.#modules = modules;
   }
 
   /** A unit begins now, or right after the one under way. Errors are waited out all the same. */
   wake(): void {
-    if (this.#parts.signal.aborted || this.#state === "done") return;
+    if (this.#modules.signal.aborted || this.#state === "done") return;
     if (this.#unit) {
       this.#woken = true;
       return;
@@ -96,14 +96,17 @@ class Running {
       state: this.#state,
       errors: this.#errors,
       consecutiveErrors: this.#consecutive,
-      lastError: last && { message: last.message, secondsAgo: Math.round((this.#parts.clock.monotonicMs() - last.atMs) / 1000) },
+      lastError: last && {
+        message: last.message,
+        secondsAgo: Math.round((this.#modules.clock.monotonicMs() - last.atMs) / 1000),
+      },
       ...this.#worker.status(),
     };
   }
 
   /** Units until there is a reason to wait. */
   async #run(): Promise<void> {
-    const { clock, log, signal } = this.#parts;
+    const { clock, log, signal } = this.#modules;
     while (!signal.aborted) {
       this.#state = "busy";
       let step: WorkStep;
@@ -129,8 +132,8 @@ class Running {
 
   #sleep(state: "throttled" | "idle", delayMs: number): void {
     this.#state = state;
-    if (this.#parts.signal.aborted) return;
-    this.#timer = this.#parts.clock.timer(delayMs, () => {
+    if (this.#modules.signal.aborted) return;
+    this.#timer = this.#modules.clock.timer(delayMs, () => {
       this.#timer = undefined;
       this.wake();
     });

@@ -1,4 +1,7 @@
-/** Our own bug: a condition that must hold by construction did not. Outside bytes (clients, peers, disk) are validated, never asserted. */
+/**
+ * Our own bug: a condition that must hold by construction did not. Outside bytes (clients, peers, disk) are validated, never
+ * asserted.
+ */
 export class AssertionError extends Error {
   constructor(message: string) {
     super(`assertion failed: ${message}`);

@@ -1,6 +1,6 @@
 /**
- * A bound on bytes held in memory at once, shared by all requests. First come, first served: a big wish is not overtaken by small ones.
- * A wish above the whole limit is granted when nothing else is held.
+ * A bound on bytes held in memory at once, shared by all requests. First come, first served: a big wish is not overtaken by small
+ * ones. A wish above the whole limit is granted when nothing else is held.
  */
 export class ByteBudget {
   readonly limitBytes: number;

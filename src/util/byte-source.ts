@@ -4,26 +4,34 @@
  */
 export interface ByteSource {
   /**
-   * The next piece (at least one byte), owned by the caller until it calls `read` again; null at the end.
-   * Rejects when the stream broke (client vanished, bad framing, wrong checksum …); after that, and after null, it is not called again.
+   * The next piece (at least one byte), owned by the caller until it calls `read` again; null at the end. Rejects when the stream
+   * broke (client vanished, bad framing, wrong checksum …); after that, and after null, it is not called again.
    */
   read(): Promise<Uint8Array | null>;
   /** Gives up: nothing more will be read. Frees what stands behind it; harmless when repeated or after the end. */
   cancel(): void;
-  /** Told by who streams it to a client, for sources that hold much memory: whom they may ask, and cut off when memory runs out. */
+  /**
+   * Told by who streams it to a client, for sources that hold much memory: whom they may ask, and cut off when memory runs out.
+   */
   takenBy?(taker: StreamClient): void;
-  /** The client that sends the bytes, where one does: whoever holds memory for them may ask it, and cut it off. Sources over sources pass it on. */
+  /**
+   * The client that sends the bytes, where one does: whoever holds memory for them may ask it, and cut it off. Sources over
+   * sources pass it on.
+   */
   readonly sender?: StreamClient | undefined;
 }
 
 /** The client at the far end of a stream. */
 export interface StreamClient {
   /**
-   * For how long it has taken, or sent, (almost) nothing though it could; 0 when it does, or when the stream waits for this side (no piece is
-   * out, nobody reads). Coarse: a second or so.
+   * For how long it has taken, or sent, (almost) nothing though it could; 0 when it does, or when the stream waits for this side
+   * (no piece is out, nobody reads). Coarse: a second or so.
    */
   readonly stalledMs: number;
-  /** Ends the stream, also when the client is only slow: soon after, a source that it takes is cancelled, and one that it sends rejects. */
+  /**
+   * Ends the stream, also when the client is only slow: soon after, a source that it takes is cancelled, and one that it sends
+   * rejects.
+   */
   cutOff(): void;
 }
 

@@ -1,10 +1,11 @@
 /**
- * CRCs of concatenations: crc(A ‖ B) from crc(A), crc(B) and the length of B. S3's full-object checksums of multipart uploads need it,
- * since the parts arrive apart and in any order.
+ * CRCs of concatenations: crc(A ‖ B) from crc(A), crc(B) and the length of B. S3's full-object checksums of multipart uploads
+ * need it, since the parts arrive apart and in any order.
  *
- * A CRC is the remainder of a polynomial over GF(2); appending n bits multiplies by x^n. So crc(A ‖ B) = crc(A) · x^(8·|B|) + crc(B) mod P
- * (initial and final inversions cancel out). Polynomials are held reflected, as the algorithms define them: the top bit is x^0.
- * 64 bits as two halves: BigInt is ten times slower, and a completion may combine 10,000 parts inside a state machine.
+ * A CRC is the remainder of a polynomial over GF(2); appending n bits multiplies by x^n. So crc(A ‖ B) = crc(A) · x^(8·|B|) +
+ * crc(B) mod P (initial and final inversions cancel out). Polynomials are held reflected, as the algorithms define them: the top
+ * bit is x^0. 64 bits as two halves: BigInt is ten times slower, and a completion may combine 10,000 parts inside a state
+ * machine.
  */
 export class CrcCombiner {
   readonly #field: Field;

@@ -8,7 +8,10 @@ export type Hash = Brand<string, "Hash">;
 export type NodeId = Brand<string, "NodeId">;
 /** 64 hex; never reused. */
 export type BucketId = Brand<string, "BucketId">;
-/** A stored version of an object: 32 hex = log index of its put (16 hex, big-endian) and 16 hex of its claim. Order = order of commits. */
+/**
+ * A stored version of an object: 32 hex = log index of its put (16 hex, big-endian) and 16 hex of its claim. Order = order of
+ * commits.
+ */
 export type VersionId = Brand<string, "VersionId">;
 /** A multipart upload: 32 hex, as clients see it. */
 export type UploadId = Brand<string, "UploadId">;

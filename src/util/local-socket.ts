@@ -5,8 +5,8 @@ export const LOCAL_SOCKET = "hangar.sock";
 const MAX_SOCKET_PATH_BYTES = 100;
 
 /**
- * Where the daemon's private socket is. When the whole path is too long for a socket, `path` is the bare name and `base` the whole
- * path: server and client then go into its directory for the moment of binding or connecting.
+ * Where the daemon's private socket is. When the whole path is too long for a socket, `path` is the bare name and `base` the
+ * whole path: server and client then go into its directory for the moment of binding or connecting.
  */
 export function localSocketPath(metadataDir: string): { readonly path: string; readonly base: string | undefined } {
   const whole = `${metadataDir.replace(/\/+$/, "")}/${LOCAL_SOCKET}`;

@@ -4,16 +4,18 @@ import { crc32 } from "node:zlib";
 export const CHECKSUM_BYTES = 4;
 
 /**
- * Up to here a value is mixed in JavaScript, beyond it by zlib. Measured, CPU of one checksum: 100 B 54 ns against 270 ns, 260 B 156 / 261,
- * 1,300 B 502 / 362, 16 KiB 6.2 µs / 2.9 µs; a CRC in JavaScript costs twice the mixing. Part of the stored format: never change it.
+ * Up to here a value is mixed in JavaScript, beyond it by zlib. Measured, CPU of one checksum: 100 B 54 ns against 270 ns, 260 B
+ * 156 / 261, 1,300 B 502 / 362, 16 KiB 6.2 µs / 2.9 µs; a CRC in JavaScript costs twice the mixing. Part of the stored format:
+ * never change it.
  */
 const MIXED_BYTES = 1024;
 
 /**
- * Checksum (32 bits) over a row's key and value, so that flipped, missing or misplaced bytes are found (promise P6).
- * MurmurHash3 (x86, 32 bits) over the key; then over the value too, or CRC-32 of a value longer than 1 KiB seeded with the key's hash.
- * Both find every damage within four neighbouring aligned bytes, and any other with odds of 1 to 2^32. It protects against accidents, not attackers.
- * Takes positions instead of views: the rows lie in reused read buffers, and a view costs more than the sum of a short row.
+ * Checksum (32 bits) over a row's key and value, so that flipped, missing or misplaced bytes are found (promise P6). MurmurHash3
+ * (x86, 32 bits) over the key; then over the value too, or CRC-32 of a value longer than 1 KiB seeded with the key's hash. Both
+ * find every damage within four neighbouring aligned bytes, and any other with odds of 1 to 2^32. It protects against accidents,
+ * not attackers. Takes positions instead of views: the rows lie in reused read buffers, and a view costs more than the sum of a
+ * short row.
  */
 export function rowChecksum(
   key: Uint8Array,

@@ -21,7 +21,8 @@ export function uriEncodePath(text: string): string {
 }
 
 /**
- * Decodes percent escapes as strict UTF-8; "+" stays "+". A string with characters above 0x7F is taken as raw latin1 bytes off the wire.
+ * Decodes percent escapes as strict UTF-8; "+" stays "+". A string with characters above 0x7F is taken as raw latin1 bytes off
+ * the wire.
  * @returns undefined for a lone "%", a broken escape, or bytes that are no UTF-8.
  */
 export function uriDecode(text: string): string | undefined {

@@ -56,7 +56,10 @@ export interface SampleFiles {
   readonly treeNames: readonly string[];
 }
 
-/** Names that clients and servers have got wrong. Those that no file can have (trailing slash, `..` as a segment) are in `awkwardKeys`. */
+/**
+ * Names that clients and servers have got wrong. Those that no file can have (trailing slash, `..` as a segment) are in
+ * `awkwardKeys`.
+ */
 export const AWKWARD_NAMES = [
   "sp ace",
   " lead and trail ",

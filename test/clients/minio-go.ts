@@ -7,9 +7,10 @@ import { startTlsFront } from "./tls-front.ts";
 const MODULE = "github.com/minio/minio-go/v7";
 const VERSION = "v7.4.1";
 /**
- * The module's functional cases for the calls that docs/s3.md lists as there. Left out is what needs, somewhere on its way, versions, object
- * lock, tags, CORS, policies, encryption, signature V2, a second region, a second storage class, or a listing with user metadata (which AWS has not either); and
- * testPutObjectWithAutomaticChecksums, which waits for a checksum that this version announces, but does not send.
+ * The module's functional cases for the calls that docs/s3.md lists as there. Left out is what needs, somewhere on its way,
+ * versions, object lock, tags, CORS, policies, encryption, signature V2, a second region, a second storage class, or a listing
+ * with user metadata (which AWS has not either); and testPutObjectWithAutomaticChecksums, which waits for a checksum that this
+ * version announces, but does not send.
  */
 const CASES = [
   "testPutObjectWithMetadata",

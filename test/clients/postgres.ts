@@ -30,7 +30,9 @@ process.on("exit", () => {
   }
 });
 
-/** A database server in a folder of its own, reached by a Unix socket only. It refuses to run as root: then it runs as `postgres`. */
+/**
+ * A database server in a folder of its own, reached by a Unix socket only. It refuses to run as root: then it runs as `postgres`.
+ */
 export class Postgres {
   readonly #kit: Kit;
   readonly #programs: string;

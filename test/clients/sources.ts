@@ -1,5 +1,5 @@
-// Where the clients' programs come from. What is installed lands under node_modules/.cache/hangar-clients and is found there the next
-// time; package managers keep their own caches of downloads, so that a second installation is quick.
+// Where the clients' programs come from. What is installed lands under node_modules/.cache/hangar-clients and is found there the
+// next time; package managers keep their own caches of downloads, so that a second installation is quick.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -87,7 +87,10 @@ export function all(first: Source, ...others: readonly Source[]): Source {
   });
 }
 
-/** A source of a client's own: `make` fills the folder and says where in it the programs are. `made` changes when it must be made anew. */
+/**
+ * A source of a client's own: `make` fills the folder and says where in it the programs are. `made` changes when it must be made
+ * anew.
+ */
 export function built(name: string, made: string, make: (folder: string) => Promise<string>): Source {
   return once(() => kept(name, made, make));
 }

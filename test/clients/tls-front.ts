@@ -4,7 +4,10 @@ import { join } from "node:path";
 import { createServer } from "node:tls";
 import type { Kit } from "./client.ts";
 
-/** What operators put before the store: ends TLS on an address of its own and passes the bytes on. Its certificate is in `folder`/tls. */
+/**
+ * What operators put before the store: ends TLS on an address of its own and passes the bytes on. Its certificate is in
+ * `folder`/tls.
+ */
 export async function startTlsFront({
   daemon,
   folder,

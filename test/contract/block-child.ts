@@ -1,5 +1,6 @@
-// A process that stores blocks as the daemon does, for the test that watches its system calls: block-child.ts DIRECTORY
-// After each block it syncs DIRECTORY/meta/commit, in place of the commit that would point to the block, and says which block it was and when.
+// A process that stores blocks as the daemon does, for the test that watches its system calls: block-child.ts DIRECTORY After
+// each block it syncs DIRECTORY/meta/commit, in place of the commit that would point to the block, and says which block it was
+// and when.
 import { createHash, randomBytes } from "node:crypto";
 import { fsyncSync, mkdirSync, openSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";

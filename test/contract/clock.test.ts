@@ -1,4 +1,5 @@
-// What every clock promises (src/platform/clock.ts), on the machine's and on the simulated one; then what only the simulated one can do.
+// What every clock promises (src/platform/clock.ts), on the machine's and on the simulated one; then what only the simulated one
+// can do.
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { SimulatedClock } from "../../sim/platform/simulated-clock.ts";

@@ -1,5 +1,5 @@
-// The order of system calls by which a block comes to be durable, as strace sees it: a kill can't tell a missing fsync, and nothing but the flags of
-// its file tells that each of its writes is durable.
+// The order of system calls by which a block comes to be durable, as strace sees it: a kill can't tell a missing fsync, and
+// nothing but the flags of its file tells that each of its writes is durable.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";

@@ -694,7 +694,8 @@ describe("slow and vanishing clients", () => {
   });
 
   test("… but not one that takes it steadily, for longer than any of its limits", async (t) => {
-    // The kernel shows progress in steps of more than a megabyte: even a busy machine's client must take one within the idle limit.
+    // The kernel shows progress in steps of more than a megabyte: even a busy machine's client must take one within the idle
+    // limit.
     const limitMs = 5_000;
     const { listener } = await serve(
       t,

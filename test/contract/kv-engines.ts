@@ -21,8 +21,8 @@ export interface EngineUnderTest {
   readonly directory: string | undefined;
   open(options?: EngineOptions): Promise<Kv>;
   /**
-   * Flips a bit of one stored copy of a key while the store is closed: in its row, or where it divides a tree's pages, or in a page that is free.
-   * What was flipped before is right again. @returns false when there is no such copy (any more).
+   * Flips a bit of one stored copy of a key while the store is closed: in its row, or where it divides a tree's pages, or in a
+   * page that is free. What was flipped before is right again. @returns false when there is no such copy (any more).
    */
   spoilKey(tree: Tree, key: Uint8Array, options: { readonly copy: number; readonly bit: number }): boolean;
   /** Damages one stored byte of the row while the store is closed. `value` must occur once in it. */

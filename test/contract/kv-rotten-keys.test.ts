@@ -1,6 +1,6 @@
-// A bit flips in a stored key, in its row or where it divides a tree's pages: what then is read is exact, or refused as damaged. Never is a row
-// that exists told to be absent, never is a list short without a word.
-// HANGAR_KV_ROT sets how many keys rot per engine (8), HANGAR_SEED repeats a run's choices.
+// A bit flips in a stored key, in its row or where it divides a tree's pages: what then is read is exact, or refused as damaged.
+// Never is a row that exists told to be absent, never is a list short without a word. HANGAR_KV_ROT sets how many keys rot per
+// engine (8), HANGAR_SEED repeats a run's choices.
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { seededRandom } from "../../sim/engine/random.ts";

@@ -1,5 +1,5 @@
-// kill -9 while a bucket with unfinished uploads is deleted: after the next start it is there with all of them, or gone with them all; and in the end no
-// reference and no file is left of them.
+// kill -9 while a bucket with unfinished uploads is deleted: after the next start it is there with all of them, or gone with them
+// all; and in the end no reference and no file is left of them.
 //   HANGAR_DELETE_KILLS=20   number of kills for each engine (4)
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";

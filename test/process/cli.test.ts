@@ -1,4 +1,5 @@
-// Every verb of the command-line tool against a real daemon: what it prints, what it refuses, its exit code. Times are reported, not judged.
+// Every verb of the command-line tool against a real daemon: what it prints, what it refuses, its exit code. Times are reported,
+// not judged.
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// kill -9 at random moments under 32 writers: every acknowledged state is there bit for bit after each restart, listings agree with it, no start
-// needs a repair, and in the end no file and no reference is left that nothing needs.
+// kill -9 at random moments under 32 writers: every acknowledged state is there bit for bit after each restart, listings agree
+// with it, no start needs a repair, and in the end no file and no reference is left that nothing needs.
 //   HANGAR_KILLS=50   number of kills (5)      HANGAR_SEED=n   the same choices again      HANGAR_ENGINES=lmdb,sqlite
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";

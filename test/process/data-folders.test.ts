@@ -1,4 +1,5 @@
-// Mistakes of operators and disks that go: copies put back, folders used twice, disks that vanish, lost markers. What was acknowledged is never lost by the daemon's own doing.
+// Mistakes of operators and disks that go: copies put back, folders used twice, disks that vanish, lost markers. What was
+// acknowledged is never lost by the daemon's own doing.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";

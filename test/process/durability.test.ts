@@ -1,7 +1,7 @@
-// Nothing is answered, and nothing is shown, before it is on disk. `kill -9` can't tell a missing fsync (the page cache survives it), so every
-// fsync, fdatasync and msync of the daemon is delayed by strace: what shows earlier than the delay after its last byte was sent can't be durable.
-// Files whose every write is durable (O_DSYNC) can't be delayed so; the trace itself shows them, and in which order a block's bytes, its name and
-// the commit that points to it were synced.
+// Nothing is answered, and nothing is shown, before it is on disk. `kill -9` can't tell a missing fsync (the page cache survives
+// it), so every fsync, fdatasync and msync of the daemon is delayed by strace: what shows earlier than the delay after its last
+// byte was sent can't be durable. Files whose every write is durable (O_DSYNC) can't be delayed so; the trace itself shows them,
+// and in which order a block's bytes, its name and the commit that points to it were synced.
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -85,7 +85,8 @@ const CHANGES: readonly Change[] = [
   put("PUT of an empty object", "empty", 1, undefined, Buffer.alloc(0)),
   put("PUT of an inline object", "inline", 1, undefined, content(1, 2000)),
   put("PUT over an inline object", "inline-again", 1, content(2, 2000), content(3, 3000)),
-  // The name may point to the blocks only once they are on disk. Three waits in a row: a block's bytes, its file's name, the commit.
+  // The name may point to the blocks only once they are on disk. Three waits in a row: a block's bytes, its file's name, the
+  // commit.
   put("PUT of one block", "block", 3, undefined, content(4, 400_000)),
   put("PUT of a block that gets smaller", "text-block", 3, undefined, textContent(4, 300_000)),
   put("PUT of three blocks", "blocks", 3, undefined, content(5, 2_500_000)),
@@ -162,7 +163,9 @@ const CHANGES: readonly Change[] = [
   },
 ];
 
-/** Carries out the change with its last byte held back until everything before it has settled, and watches from when that leaves. */
+/**
+ * Carries out the change with its last byte held back until everything before it has settled, and watches from when that leaves.
+ */
 async function watch(s3: S3Client, change: Awaited<ReturnType<Change["prepare"]>>): Promise<Seen> {
   const fromMs = Date.now();
   const headers = { "content-length": String(change.body?.byteLength ?? 0) };

@@ -1,5 +1,6 @@
-// The metadata's disk fails under a running daemon: it stops at once with the exit code that docs/configuration.md names, acknowledges nothing
-// that it can't vouch for, and the next start has everything that was acknowledged. strace makes the system calls fail.
+// The metadata's disk fails under a running daemon: it stops at once with the exit code that docs/configuration.md names,
+// acknowledges nothing that it can't vouch for, and the next start has everything that was acknowledged. strace makes the system
+// calls fail.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";

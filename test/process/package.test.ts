@@ -1,4 +1,5 @@
-// What users install: the `npm pack` tarball in a folder of its own starts and serves; `bin/hangar` runs from anywhere and through links.
+// What users install: the `npm pack` tarball in a folder of its own starts and serves; `bin/hangar` runs from anywhere and
+// through links.
 //   HANGAR_NPM_INSTALL=1   installs the tarball with its dependencies from the registry (else they are linked from this clone)
 import assert from "node:assert/strict";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -127,7 +128,10 @@ test("the tarball, installed elsewhere, serves", { timeout: 180_000 }, async (t)
   t.diagnostic(`${names.length} files in the tarball`);
 });
 
-/** As `npm install` would lay it out, without the network: the packages that the lock names for production, linked from this clone. */
+/**
+ * As `npm install` would lay it out, without the network: the packages that the lock names for production, linked from this
+ * clone.
+ */
 async function linkInstall(tarball: string, folder: string): Promise<void> {
   const modules = join(folder, "node_modules");
   mkdirSync(join(modules, "hangar-s3"), { recursive: true });

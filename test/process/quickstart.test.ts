@@ -1,4 +1,5 @@
-// `npm start` twice: the first makes key and bucket and prints what to paste, the second finds everything as it was. Ctrl-C stops it.
+// `npm start` twice: the first makes key and bucket and prints what to paste, the second finds everything as it was. Ctrl-C stops
+// it.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";

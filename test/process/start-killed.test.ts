@@ -1,4 +1,5 @@
-// kill -9 while the daemon starts, the first time and later: the next start goes on from there, with the same key and bucket, and no repair.
+// kill -9 while the daemon starts, the first time and later: the next start goes on from there, with the same key and bucket, and
+// no repair.
 //   HANGAR_START_KILLS=40   number of kills for each engine (8)
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";

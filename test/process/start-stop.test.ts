@@ -24,7 +24,8 @@ import { waitFor, within } from "./support/wait-for.ts";
 
 const NOBODY = 65534;
 
-// No deadline for a whole file or group: how long many starts take says nothing on a machine with other work. Each wait has its own.
+// No deadline for a whole file or group: how long many starts take says nothing on a machine with other work. Each wait has its
+// own.
 describe("stopping", () => {
   for (const signal of ["SIGTERM", "SIGINT"] as const)
     test(`${signal} while requests are under way`, async () => {
@@ -283,7 +284,7 @@ describe("what keeps it from starting is said in one sentence", () => {
     await daemon.start();
   });
 
-  test("a configuration file with secrets that every user may read is warned of, with the command that mends it", async () => {
+  test("a configuration file with secrets that every user may read is warned of, with the command that repairs it", async () => {
     const daemon = await prepared();
     chmodSync(daemon.configFile, 0o644);
     await daemon.start();
@@ -372,7 +373,7 @@ describe("what keeps it from starting is said in one sentence", () => {
     const database = join(daemon.metadataDir, "db.lmdb");
     renameSync(database, `${database}.away`);
     assertSentence(await server(daemon), /blocks that this store knows nothing of.*metadata_dir is new or empty/);
-    // A second look changes nothing: the refused start has not given birth to a store.
+    // A second look changes nothing: the refused start has not given bootstrap to a store.
     assertSentence(await server(daemon), /metadata_dir is new or empty/);
     rmSync(database, { recursive: true });
     renameSync(`${database}.away`, database);

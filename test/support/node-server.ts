@@ -24,7 +24,10 @@ export interface NodeServer extends S3TestServer {
 
 const SPACE = { availableBytes: 1e12, totalBytes: 1e12 };
 
-/** A whole node in this process, as the daemon composes it: lmdb, files and sockets in a directory of its own, removed when it stops. */
+/**
+ * A whole node in this process, as the daemon composes it: lmdb, files and sockets in a directory of its own, removed when it
+ * stops.
+ */
 export async function startNodeServer({ settings = "" }: { settings?: string } = {}): Promise<NodeServer> {
   const home = mkdtempSync(join(tmpdir(), "hangar-wire-"));
   try {

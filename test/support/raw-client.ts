@@ -1,4 +1,5 @@
-// An HTTP client that sends exactly the bytes it is told, and shows exactly what came back. For tests of what no client library would send.
+// An HTTP client that sends exactly the bytes it is told, and shows exactly what came back. For tests of what no client library
+// would send.
 import { connect, type Socket } from "node:net";
 
 export interface RawAnswer {

@@ -2,7 +2,9 @@ import { S3Client, type S3ClientConfig } from "@aws-sdk/client-s3";
 import type { S3TestServer } from "./server.ts";
 import type { SigningIdentity } from "./sign.ts";
 
-/** The official SDK with its newest defaults, but for the endpoint, path style and retries (a failure must be seen, not repeated). */
+/**
+ * The official SDK with its newest defaults, but for the endpoint, path style and retries (a failure must be seen, not repeated).
+ */
 export function sdkClient(
   server: S3TestServer,
   { as = server.identity, ...config }: S3ClientConfig & { as?: SigningIdentity } = {},

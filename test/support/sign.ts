@@ -1,6 +1,6 @@
-// A Signature Version 4 signer for tests and benchmarks: header and query form, streaming chunks with and without trailers, POST policies.
-// Written from AWS's description, apart from the verifier in src/api/common (which it is tested against), so that one error can't hide in both.
-// https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
+// A Signature Version 4 signer for tests and benchmarks: header and query form, streaming chunks with and without trailers, POST
+// policies. Written from AWS's description, apart from the verifier in src/api/common (which it is tested against), so that one
+// error can't hide in both. https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
 import { createHash, createHmac } from "node:crypto";
 
 export interface SigningIdentity {

@@ -24,8 +24,8 @@ export interface SimulatedNodeServer extends S3TestServer {
 const SPACE = { availableBytes: 1e12, totalBytes: 1e12 };
 
 /**
- * A whole node on simulated disks and metadata (in memory, no worker threads), behind a real HTTP door, in real time. Starts in milliseconds;
- * its object service can be made to fail.
+ * A whole node on simulated disks and metadata (in memory, no worker threads), behind a real HTTP door, in real time. Starts in
+ * milliseconds; its object service can be made to fail.
  */
 export async function startSimulatedNodeServer({ metrics }: { metrics?: Metrics } = {}): Promise<SimulatedNodeServer> {
   const errors: string[] = [];

@@ -1,4 +1,5 @@
-// Bad input of every kind (bounded; HANGAR_FUZZ_RUNS=20000 runs longer): no 500, no crash, no hang, and every refusal is an S3 error document.
+// Bad input of every kind (bounded; HANGAR_FUZZ_RUNS=20000 runs longer): no 500, no crash, no hang, and every refusal is an S3
+// error document.
 import assert from "node:assert/strict";
 import process from "node:process";
 import { after, before, describe, it } from "node:test";

@@ -1,5 +1,5 @@
-// Several multipart uploads of one key: the one that is completed last wins, whenever it was created, as a PUT that comes last does. (AWS ranks them by
-// their creation, and answers 200 to completions that nobody will ever see.)
+// Several multipart uploads of one key: the one that is completed last wins, whenever it was created, as a PUT that comes last
+// does. (AWS ranks them by their creation, and answers 200 to completions that nobody will ever see.)
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { ask, type Reply } from "../support/request.ts";

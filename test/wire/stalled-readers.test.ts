@@ -1,4 +1,5 @@
-// Clients that stop reading in the middle of a download hold its memory. When it has run out, a new download must find room all the same.
+// Clients that stop reading in the middle of a download hold its memory. When it has run out, a new download must find room all
+// the same.
 import assert from "node:assert/strict";
 import { createConnection, type Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
@@ -64,7 +65,8 @@ describe("downloads whose clients have stopped reading", () => {
   it("don't keep new ones out: those that have stalled longest are cut off", async () => {
     for (let n = 0; n < BLOCKS; n++) await stall();
     const deadlineMs = Date.now() + DEADLINE_MS;
-    // An early "come back" is right while it is not clear yet that they have stalled; for the 60 s that a stalled answer is kept it is not.
+    // An early "come back" is right while it is not clear yet that they have stalled; for the 60 s that a stalled answer is kept
+    // it is not.
     let reply = await ask(server, { target: "/house/big", payload: "UNSIGNED-PAYLOAD" });
     while (reply.status === 503 && Date.now() < deadlineMs)
       reply = await ask(server, { target: "/house/big", payload: "UNSIGNED-PAYLOAD" });

@@ -1,4 +1,5 @@
-// Clients that stop in the middle of an upload hold memory for its block. When it has run out, a new upload must find room all the same.
+// Clients that stop in the middle of an upload hold memory for its block. When it has run out, a new upload must find room all
+// the same.
 import assert from "node:assert/strict";
 import { createConnection, type Socket } from "node:net";
 import { after, before, beforeEach, afterEach, describe, it } from "node:test";

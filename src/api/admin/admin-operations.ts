@@ -60,8 +60,8 @@ export async function runOperation(
 }
 
 /**
- * Parts of `hangar json-api NAME JSON`: {"id": …, "body": …} says outright what is what; else the fields that the operation takes as
- * query parameters go there and the rest is the body. Operations on nodes default to this node.
+ * Parts of `hangar json-api NAME JSON`: {"id": …, "body": …} says outright what is what; else the fields that the operation takes
+ * as query parameters go there and the rest is the body. Operations on nodes default to this node.
  */
 export function splitInput(operation: Operation, input: unknown): { query: Record<string, string>; body: unknown } {
   const query: Record<string, string> = operation.perNode ? { node: "self" } : {};

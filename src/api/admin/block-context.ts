@@ -1,6 +1,6 @@
 import type { BlockDamage } from "../../block/damage-list.ts";
 import type { QuarantinedFile, QuarantineTotals } from "../../block/quarantine.ts";
-import type { StrayOutcome } from "../../model/data/stray-references.ts";
+import type { DanglingOutcome } from "../../model/upkeep/dangling-references.ts";
 import type { WorkerInfo } from "../../task/worker.ts";
 
 /** What the admin operations need of blocks and background work; filled in by the composition root. */
@@ -11,15 +11,20 @@ export interface BlockOperations {
   scrub(command: "start" | "pause" | "resume" | "cancel"): Promise<void>;
   /** Moves files to the directories where the present capacities put them. */
   rebalance(): void;
-  /** What does not fit together, and what is allowed while work is under way; both empty on a quiet store whose janitor has run. */
+  /**
+   * What does not fit together, and what is allowed while work is under way; both empty on a quiet store whose janitor has run.
+   */
   audit(): Promise<{ readonly broken: readonly string[]; readonly unfinished: readonly string[] }>;
   /** Drops references that nothing names, left by damaged rows that were overwritten or deleted; not while rows are damaged. */
-  dropStrayReferences(): Promise<StrayOutcome>;
+  dropDanglingReferences(): Promise<DanglingOutcome>;
   /** Files that no row knows of: how many there are, and the first of them. */
   quarantine(): Promise<QuarantineReport>;
   /** Puts quarantined blocks back where they lay. @returns how many. */
   restoreQuarantined(which: "all" | readonly string[]): Promise<number>;
-  /** Takes the metadata and the data folders as they are, though one may be an older copy. @returns what was accepted: a sentence each. */
+  /**
+   * Takes the metadata and the data folders as they are, though one may be an older copy. @returns what was accepted: a sentence
+   * each.
+   */
   acceptRestoredCopy(): Promise<readonly string[]>;
   variables(): Readonly<Record<string, string>>;
   /** Undefined: done; else a sentence that says why not. */

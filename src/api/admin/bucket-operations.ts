@@ -24,7 +24,10 @@ const bucketInfo = z.object({
   unfinishedMultipartUploadParts: z.number(),
   unfinishedMultipartUploadBytes: z.number(),
   quotas: z.object({ maxSize: z.number().nullable(), maxObjects: z.number().nullable() }),
-  /** Hangar's own: the latest canned ACL that was sent since this node started, taken and granting nothing; absent when there was none. */
+  /**
+   * Hangar's own: the latest canned ACL that was sent since this node started, taken and granting nothing; absent when there was
+   * none.
+   */
   ignoredCannedAcl: z.string().optional(),
 });
 type BucketInfo = z.input<typeof bucketInfo>;

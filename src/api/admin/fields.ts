@@ -11,8 +11,8 @@ export const permissionChange = z.object({
 export const optionalText = z.string().optional();
 
 /**
- * Ids of buckets and of admin tokens, and of access keys. What can't be an id is a mistake of the caller (400): tools take 404 for "it was
- * deleted" and forget what they manage.
+ * Ids of buckets and of admin tokens, and of access keys. What can't be an id is a mistake of the caller (400): tools take 404
+ * for "it was deleted" and forget what they manage.
  */
 export const bucketId = hexId(64);
 export const tokenId = hexId(24);
@@ -25,7 +25,9 @@ function hexId(digits: number): z.ZodType<string, string> {
     .toLowerCase();
 }
 
-/** The release of Garage whose Admin API this is: tools read it to know which calls there are, and some stop at versions below 2. */
+/**
+ * The release of Garage whose Admin API this is: tools read it to know which calls there are, and some stop at versions below 2.
+ */
 export const GARAGE_VERSION = "v2.3.0";
 
 /** RFC 3339, or null. */

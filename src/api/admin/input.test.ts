@@ -1,4 +1,5 @@
-// What tools send besides what they mean: fields of other versions, null or empty text for what they leave out. None of it may change an answer.
+// What tools send besides what they mean: fields of other versions, null or empty text for what they leave out. None of it may
+// change an answer.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import fc from "fast-check";

@@ -6,9 +6,9 @@ import type { Operation } from "./operation.ts";
 const MAX_FAULTS = 5;
 
 /**
- * What an operation is given of what came over the wire, for all operations alike: fields and query parameters that it doesn't know are
- * ignored, and optional ones that are null or empty text count as left out. Tools are written in languages where that is how a missing
- * value is spelt, and Garage takes it so.
+ * What an operation is given of what came over the wire, for all operations alike: fields and query parameters that it doesn't
+ * know are ignored, and optional ones that are null or empty text count as left out. Tools are written in languages where that is
+ * how a missing value is spelt, and Garage takes it so.
  *
  * @throws AdminError InvalidRequest, with each field and what is wrong with it
  */

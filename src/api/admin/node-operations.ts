@@ -107,7 +107,7 @@ export const NODE_OPERATIONS: readonly Operation[] = [
     run: async ({ blocks }, { body }) => {
       if (typeof body.repairType === "object") await blocks.scrub(body.repairType.scrub);
       else if (body.repairType === "rebalance") blocks.rebalance();
-      else if (body.repairType === "blockRefs") await dropStrayReferences(blocks);
+      else if (body.repairType === "blockRefs") await dropDanglingReferences(blocks);
       else if (body.repairType === "acceptRestoredCopy") await acceptRestoredCopy(blocks);
       else
         throw new AdminError(
@@ -150,8 +150,8 @@ async function acceptRestoredCopy(blocks: AdminContext["blocks"]): Promise<void>
 /** Rows that are told of one refusal; the audit tells all. */
 const MAX_ROWS_TOLD = 5;
 
-async function dropStrayReferences(blocks: AdminContext["blocks"]): Promise<void> {
-  const outcome = await blocks.dropStrayReferences();
+async function dropDanglingReferences(blocks: AdminContext["blocks"]): Promise<void> {
+  const outcome = await blocks.dropDanglingReferences();
   if (outcome.ok) return;
   const { inDoubt } = outcome;
   const told = inDoubt.slice(0, MAX_ROWS_TOLD).map(({ kind, detail }) => `${kind}: ${detail}`);

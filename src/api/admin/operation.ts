@@ -59,8 +59,8 @@ export interface Space {
 }
 
 /**
- * One admin operation: served as /v2/<name> over HTTP, by the CLI, and by `json-api`. `perNode` ones take `node` (an id prefix, "self" or "*")
- * and answer {success, error} by node id.
+ * One admin operation: served as /v2/<name> over HTTP, by the CLI, and by `json-api`. `perNode` ones take `node` (an id prefix,
+ * "self" or "*") and answer {success, error} by node id.
  */
 export interface Operation<Q extends z.ZodType = z.ZodType, B extends z.ZodType = z.ZodType, R extends z.ZodType = z.ZodType> {
   readonly name: string;

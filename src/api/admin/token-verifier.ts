@@ -4,19 +4,24 @@ import type { Clock } from "../../platform/clock.ts";
 import { AdminError } from "./admin-error.ts";
 import { tokenFits } from "./tokens.ts";
 
-/** Different bearers that wait for their turn, the one being hashed included. One at a time: at most one thread of the pool is taken. */
+/**
+ * Different bearers that wait for their turn, the one being hashed included. One at a time: at most one thread of the pool is
+ * taken.
+ */
 const MAX_WAITING = 32;
-/** Wrong bearers that may be hashed in a row, and how long it takes until one more may: of one token from one address, and in all. */
+/**
+ * Wrong bearers that may be hashed in a row, and how long it takes until one more may: of one token from one address, and in all.
+ */
 const PER_SENDER = { burst: 8, refillMs: 2_000 };
 const OVERALL = { burst: 24, refillMs: 250 };
 /** Tokens whose right bearer is remembered, and senders of wrong ones. The least recently used goes first. */
 const MAX_REMEMBERED = 1000;
 
 /**
- * Tells whether a bearer is the one of a stored token, without letting wrong ones cost more than a little: each is an Argon2 hash.
- * After a right one was seen, any other bearer of that token is wrong without hashing; before that, hashes are done one at a time, off
- * the event loop, and only so many wrong ones per time. Who then comes is told to try again, right or wrong. Allowances are by token and
- * address, so that who guesses does not lock out the owner elsewhere.
+ * Tells whether a bearer is the one of a stored token, without letting wrong ones cost more than a little: each is an Argon2
+ * hash. After a right one was seen, any other bearer of that token is wrong without hashing; before that, hashes are done one at
+ * a time, off the event loop, and only so many wrong ones per time. Who then comes is told to try again, right or wrong.
+ * Allowances are by token and address, so that who guesses does not lock out the owner elsewhere.
  */
 export class TokenVerifier {
   readonly #clock: Clock;
@@ -47,10 +52,10 @@ export class TokenVerifier {
     if (known) return known;
     const sender = `${token.id} ${from}`;
     if (this.#pending.size >= MAX_WAITING || !this.#allowed(sender)) throw busy();
-    const verdict = this.#last.then(() => this.#hash(token, bearer, digest, sender));
-    this.#pending.set(name, verdict);
-    this.#last = verdict.catch(() => undefined).finally(() => this.#pending.delete(name));
-    return verdict;
+    const resolution = this.#last.then(() => this.#hash(token, bearer, digest, sender));
+    this.#pending.set(name, resolution);
+    this.#last = resolution.catch(() => undefined).finally(() => this.#pending.delete(name));
+    return resolution;
   }
 
   #allowed(sender: string): boolean {

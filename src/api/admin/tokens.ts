@@ -2,8 +2,8 @@ import { argon2, timingSafeEqual } from "node:crypto";
 
 /**
  * Hashes of admin tokens. Tokens carry 256 random bits, so the hash need not be slow for safety; Argon2id all the same, with the
- * smallest parameters of OWASP's list, because that is what operators expect to find in a copy of the metadata. It takes some 15 ms of
- * a core: always on a thread of libuv's pool, never on the event loop, which has everybody's requests to serve.
+ * smallest parameters of OWASP's list, because that is what operators expect to find in a copy of the metadata. It takes some 15
+ * ms of a core: always on a thread of libuv's pool, never on the event loop, which has everybody's requests to serve.
  */
 const MEMORY_KIB = 7168;
 const PASSES = 5;

@@ -1,4 +1,7 @@
-/** What the protocol layer itself refuses, in AWS's words. Every API's own table must cover these: `satisfies ErrorTable<…>` proves it. */
+/**
+ * What the protocol layer itself refuses, in AWS's words. Every API's own table must cover these: `satisfies ErrorTable<…>`
+ * proves it.
+ */
 export type ProtocolErrorCode =
   | "AccessDenied"
   | "AuthorizationHeaderMalformed"
@@ -29,7 +32,10 @@ export type ProtocolErrorCode =
   | "SignatureDoesNotMatch"
   | "XAmzContentSHA256Mismatch";
 
-/** Status and default message of each code. Each API has exactly one such table, in one file; nothing else names a status for an error. */
+/**
+ * Status and default message of each code. Each API has exactly one such table, in one file; nothing else names a status for an
+ * error.
+ */
 export type ErrorTable<Code extends string> = Readonly<Record<Code, { readonly status: number; readonly message: string }>>;
 
 /** Further elements of an error's XML (ArgumentName, Expires, StringToSign …), in order. */
@@ -43,8 +49,8 @@ export interface ApiErrorOptions {
 }
 
 /**
- * A refusal on its way to the client: code, and a message that says what to change ("" = the table's message). The HTTP status comes from
- * the API's table. Never carries secrets: what is in it is shown to the client.
+ * A refusal on its way to the client: code, and a message that says what to change ("" = the table's message). The HTTP status
+ * comes from the API's table. Never carries secrets: what is in it is shown to the client.
  */
 export class ApiError<Code extends string = string> extends Error {
   readonly code: Code;

@@ -3,7 +3,10 @@ import type { ByteSource, StreamClient } from "../../util/byte-source.ts";
 import { protocolError } from "./api-error.ts";
 import type { ChunkSignatures } from "./payload-mode.ts";
 
-/** Limits of the framing. A signed chunk is buffered nowhere: its bytes go out before its signature is known to be right, but the end fails. */
+/**
+ * Limits of the framing. A signed chunk is buffered nowhere: its bytes go out before its signature is known to be right, but the
+ * end fails.
+ */
 export const CHUNK_LIMITS = {
   /** Size, extensions and signature of one chunk. */
   headerLineBytes: 1024,
@@ -35,8 +38,9 @@ const LF = 0x0a;
  *
  *     hex-size [;name[=value]]… CRLF  data CRLF  …  0 [;chunk-signature=…] CRLF  [name:value CRLF …]  CRLF
  *
- * The end (null) is given only when the last chunk, the trailer and every signature were right; till then the caller must not rely on a byte.
- * Grammar: https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html and …/sigv4-streaming-trailers.html
+ * The end (null) is given only when the last chunk, the trailer and every signature were right; till then the caller must not
+ * rely on a byte. Grammar: https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html and
+ * …/sigv4-streaming-trailers.html
  *
  * @throws (read) ApiError InvalidChunkSizeError, SignatureDoesNotMatch, MalformedTrailerError, IncompleteBody.
  */
@@ -113,7 +117,8 @@ export class AwsChunkedSource implements ByteSource {
       case "trailer":
         if (line === "" && this.#bareLf) throw trailerError("it has an empty line that does not end in CRLF.");
         if (line !== "") this.#takeTrailer(line);
-        // AWS's description ends a trailer's line in LF CRLF: then this is the rest of that, and the signature or the end follows.
+        // AWS's description ends a trailer's line in LF CRLF: then this is the rest of that, and the signature or the end
+        // follows.
         else if (this.#lineEndsInLf && this.#trailerSignature === undefined) this.#lineEndsInLf = false;
         else this.#finish();
         break;

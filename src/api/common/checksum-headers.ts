@@ -52,11 +52,11 @@ export function algorithmOfHeader(lowerName: string): ChecksumAlgorithm | undefi
 }
 
 /**
- * Reads x-amz-checksum-*, x-amz-sdk-checksum-algorithm, x-amz-trailer and Content-MD5. (x-amz-checksum-algorithm, -type and -mode belong
- * to operations, not to bodies.)
+ * Reads x-amz-checksum-*, x-amz-sdk-checksum-algorithm, x-amz-trailer and Content-MD5. (x-amz-checksum-algorithm, -type and -mode
+ * belong to operations, not to bodies.)
  *
- * @throws ApiError InvalidRequest for two checksums, an unknown algorithm, one that contradicts the header, a wrong length or no base64;
- *         InvalidDigest for such a Content-MD5.
+ * @throws ApiError InvalidRequest for two checksums, an unknown algorithm, one that contradicts the header, a wrong length or no
+ *         base64; InvalidDigest for such a Content-MD5.
  */
 export function parseChecksums(request: Pick<HttpRequest, "header" | "rawHeaders">): AnnouncedChecksums {
   const header = findHeader(request.rawHeaders);

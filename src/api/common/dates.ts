@@ -10,7 +10,10 @@ export class DateFormats {
   readonly #iso = new Map<number, string>();
   readonly #http = new Map<number, string>();
 
-  /** "2009-10-12T17:50:30.000Z": dates in XML. Whole seconds, as AWS has them, so that they equal Last-Modified: clients compare the two. */
+  /**
+   * "2009-10-12T17:50:30.000Z": dates in XML. Whole seconds, as AWS has them, so that they equal Last-Modified: clients compare
+   * the two.
+   */
   iso(ms: number): string {
     const second = Math.floor(ms / 1000);
     let text = this.#iso.get(second);
@@ -72,7 +75,10 @@ const IMF = /^[a-z]{3},? (\d{1,2})[ -]([a-z]{3})[ -](\d{4}) (\d{2}):(\d{2}):(\d{
 const RFC850 = /^[a-z]{6,9}, (\d{2})-([a-z]{3})-(\d{2}) (\d{2}):(\d{2}):(\d{2}) GMT$/i;
 const ASCTIME = /^[a-z]{3} ([a-z]{3}) ([ \d]\d) (\d{2}):(\d{2}):(\d{2}) (\d{4})$/i;
 
-/** The three forms of RFC 9110 §5.6.7 (If-Modified-Since and the like), and ISO 8601, which some clients send. Undefined: no date, to be ignored. */
+/**
+ * The three forms of RFC 9110 §5.6.7 (If-Modified-Since and the like), and ISO 8601, which some clients send. Undefined: no date,
+ * to be ignored.
+ */
 export function parseHttpDate(text: string): number | undefined {
   let match = IMF.exec(text);
   if (match !== null) return utc([Number(match[3]), month(match[2]), Number(match[1]), ...match.slice(4).map(Number)]);

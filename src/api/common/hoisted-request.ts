@@ -15,8 +15,8 @@ const OF_THE_SIGNATURE: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Headers that a presigner has put into the query (x-amz-acl, x-amz-meta-…, x-amz-checksum-…), by lower-case name, as latin1 byte strings like
- * any header's value. Undefined when there are none.
+ * Headers that a presigner has put into the query (x-amz-acl, x-amz-meta-…, x-amz-checksum-…), by lower-case name, as latin1 byte
+ * strings like any header's value. Undefined when there are none.
  *
  * @throws ApiError InvalidRequest when one is given twice, or a header of the same name says something else.
  */

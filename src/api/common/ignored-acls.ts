@@ -4,8 +4,8 @@ import type { BucketId } from "../../util/ids.ts";
 const MAX_BUCKETS = 10_000;
 
 /**
- * For which buckets canned ACLs were sent since this node started: they are taken and grant nothing, which the log and the bucket's
- * information say. One per node, shared by the S3 API, which notes, and the admin API, which tells.
+ * For which buckets canned ACLs were sent since this node started: they are taken and grant nothing, which the log and the
+ * bucket's information say. One per node, shared by the S3 API, which notes, and the admin API, which tells.
  */
 export class IgnoredAcls {
   /** The latest of each bucket. */

@@ -9,10 +9,10 @@ import type { PayloadMode } from "./payload-mode.ts";
 import { type SmallChecksum, startChecksum } from "./small-checksum.ts";
 
 /**
- * The body of a request as the object operations take it: aws-chunked taken off, chunk signatures checked while it is read, announced
- * checksums parsed. Nothing is read yet (so a refusal here comes before "100 Continue").
- * `source` rejects with ApiError (IncompleteBody, InvalidChunkSizeError, SignatureDoesNotMatch, MalformedTrailerError …) or HttpBodyError
- * (`bodyErrorAnswer` says what to answer to that).
+ * The body of a request as the object operations take it: aws-chunked taken off, chunk signatures checked while it is read,
+ * announced checksums parsed. Nothing is read yet (so a refusal here comes before "100 Continue"). `source` rejects with ApiError
+ * (IncompleteBody, InvalidChunkSizeError, SignatureDoesNotMatch, MalformedTrailerError …) or HttpBodyError (`bodyErrorAnswer`
+ * says what to answer to that).
  *
  * @throws ApiError InvalidRequest, InvalidDigest, InvalidArgument for headers that contradict themselves.
  */
@@ -38,8 +38,8 @@ export function openUpload(request: HttpRequest, mode: PayloadMode): Upload {
  * Reads a small body (XML) whole and verifies what was announced of it: length, SHA-256, Content-MD5, checksum.
  *
  * @returns `checked`: whether an MD5 or checksum was announced (DeleteObjects asks for one).
- * @throws ApiError MaxMessageLengthExceeded beyond `limitBytes`, IncompleteBody, BadDigest, XAmzContentSHA256Mismatch, and what `openUpload`
- *         throws; HttpBodyError.
+ * @throws ApiError MaxMessageLengthExceeded beyond `limitBytes`, IncompleteBody, BadDigest, XAmzContentSHA256Mismatch, and what
+ *         `openUpload` throws; HttpBodyError.
  */
 export async function readSmallBody(
   request: HttpRequest,

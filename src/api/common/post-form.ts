@@ -19,12 +19,18 @@ const FILENAME_VARIABLE = "$" + "{filename}";
 
 /** A browser's upload form, read up to the beginning of its file. */
 export interface PostForm {
-  /** Fields before the file: names lower-case, values as UTF-8 strings, "${filename}" already put in. Fields behind the file are ignored (as on S3). */
+  /**
+   * Fields before the file: names lower-case, values as UTF-8 strings, "${filename}" already put in. Fields behind the file are
+   * ignored (as on S3).
+   */
   readonly fields: ReadonlyMap<string, string>;
   readonly file: {
     /** "" when the part has none. */
     readonly filename: string;
-    /** Content-Type of the part without parameters ("text/plain" when it has none). S3 takes an object's type from the form's field instead. */
+    /**
+     * Content-Type of the part without parameters ("text/plain" when it has none). S3 takes an object's type from the form's
+     * field instead.
+     */
     readonly contentType: string | undefined;
     /** Its bytes. Rejects with ApiError MalformedPOSTRequest when the form breaks off. */
     readonly source: ByteSource;
@@ -58,7 +64,10 @@ function expandFilename(value: string, filename: string): string {
   return expanded;
 }
 
-/** Pushes the body into the form parser, piece by piece as its reader asks, and hands out what comes out. Then it is the file's bytes. */
+/**
+ * Pushes the body into the form parser, piece by piece as its reader asks, and hands out what comes out. Then it is the file's
+ * bytes.
+ */
 class FormReader implements ByteSource {
   readonly #body: ByteSource;
   readonly #parser: BusboyInstance;

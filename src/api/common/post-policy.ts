@@ -22,8 +22,8 @@ type Condition =
 
 /**
  * Decides a POST policy: document well-formed, not expired, every condition true of the form, every field covered by a condition
- * (except policy, x-amz-signature, file and x-ignore-*). The bucket is one, whether or not the form names it: a policy that does not say
- * which one it is for would be good for every bucket of its key.
+ * (except policy, x-amz-signature, file and x-ignore-*). The bucket is one, whether or not the form names it: a policy that does
+ * not say which one it is for would be good for every bucket of its key.
  * https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
  *
  * @param policy  the field as received (base64).

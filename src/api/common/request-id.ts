@@ -3,7 +3,10 @@ import type { Random } from "../../platform/random.ts";
 const POOL_IDS = 256;
 const ID_BYTES = 8;
 
-/** Request ids: 16 upper-case hex digits, unpredictable enough that logs of many nodes don't collide. One per server; randomness is drawn in bulk. */
+/**
+ * Request ids: 16 upper-case hex digits, unpredictable enough that logs of many nodes don't collide. One per server; randomness
+ * is drawn in bulk.
+ */
 export class RequestIds {
   readonly #random: Random;
   #pool: Buffer = Buffer.alloc(0);

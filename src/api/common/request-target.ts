@@ -1,7 +1,9 @@
 import { formDecode, uriDecode } from "../../util/uri-encoding.ts";
 import { protocolError } from "./api-error.ts";
 
-/** A request target, split but not normalized: WHATWG URL classes would turn /b/a/../k into /b/k and break keys and signatures. */
+/**
+ * A request target, split but not normalized: WHATWG URL classes would turn /b/a/../k into /b/k and break keys and signatures.
+ */
 export interface RequestTarget {
   /** Path as received, percent escapes and all; begins with "/" ("*" for OPTIONS *). */
   readonly rawPath: string;
@@ -66,7 +68,10 @@ export function decodePath(rawPath: string): string {
   return path;
 }
 
-/** @param decode  `uriDecode` reads "+" as itself. @throws ApiError InvalidURI when an escape is broken or no UTF-8, and for too many. */
+/**
+ * @param decode  `uriDecode` reads "+" as itself. @throws ApiError InvalidURI when an escape is broken or no UTF-8, and for too
+ * many.
+ */
 export function parseQuery(rawQuery: string, decode: Decode = formDecode): QueryParameter[] {
   const parameters: QueryParameter[] = [];
   let at = 0;

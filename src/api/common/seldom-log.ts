@@ -11,8 +11,8 @@ interface Kind {
 }
 
 /**
- * A log for trouble that every request may meet: a store whose disk is full answers thousands of requests a second with an error, and must not
- * fill what is left of the disk with lines about it.
+ * A log for trouble that every request may meet: a store whose disk is full answers thousands of requests a second with an error,
+ * and must not fill what is left of the disk with lines about it.
  */
 export class SeldomLog {
   readonly #log: Log;

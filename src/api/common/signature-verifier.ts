@@ -28,9 +28,12 @@ export interface VerifierOptions {
   readonly strictRegion: boolean;
 }
 
-export interface VerifierParts {
+export interface VerifierModules {
   readonly clock: Clock;
-  /** This node's copy; undefined = unknown here. (A caller that must confirm a negative answer elsewhere does so and verifies again.) */
+  /**
+   * This node's copy; undefined = unknown here. (A caller that must confirm a negative answer elsewhere does so and verifies
+   * again.)
+   */
   readonly accessKey: (id: string) => AccessKey | undefined;
 }
 
@@ -63,17 +66,17 @@ export interface AuthFailure {
 const ANONYMOUS_PAYLOAD: PayloadMode = { kind: "unsigned" };
 
 /**
- * Verifies AWS Signature Version 4 (header and query form) before a body byte is read. Synchronous, bounded memory; one per API server.
- * Rules: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
+ * Verifies AWS Signature Version 4 (header and query form) before a body byte is read. Synchronous, bounded memory; one per API
+ * server. Rules: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
  */
 export class SignatureVerifier {
   readonly #options: VerifierOptions;
-  readonly #parts: VerifierParts;
+  readonly #modules: VerifierModules;
   readonly #keys = new SigningKeys();
 
-  constructor(options: VerifierOptions, parts: VerifierParts) {
+  constructor(options: VerifierOptions, modules: VerifierModules) {
     this.#options = options;
-    this.#parts = parts;
+    this.#modules = modules;
   }
 
   /** `target` is the parsed `request.target`. */
@@ -86,7 +89,9 @@ export class SignatureVerifier {
     }
   }
 
-  /** A POST form's policy signature over the policy field as received. `fields`: names lower-case. Without credentials: anonymous. */
+  /**
+   * A POST form's policy signature over the policy field as received. `fields`: names lower-case. Without credentials: anonymous.
+   */
   verifyPolicy(fields: ReadonlyMap<string, string>): Authenticated | AuthFailure {
     try {
       if (fields.has("awsaccesskeyid")) throw signatureVersion2();
@@ -189,12 +194,12 @@ export class SignatureVerifier {
   }
 
   #findKey(keyId: string): AccessKey {
-    const key = this.#parts.accessKey(keyId);
+    const key = this.#modules.accessKey(keyId);
     if (key === undefined)
       throw protocolError("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", {
         elements: [["AWSAccessKeyId", keyId]],
       });
-    if (key.expiresMs !== undefined && key.expiresMs <= this.#parts.clock.wallMs())
+    if (key.expiresMs !== undefined && key.expiresMs <= this.#modules.clock.wallMs())
       throw protocolError("AccessDenied", "The access key has expired.");
     return key;
   }
@@ -214,7 +219,7 @@ export class SignatureVerifier {
   }
 
   #checkTime({ timeMs, amzDate, expiresSeconds }: SignatureClaim): void {
-    const nowMs = this.#parts.clock.wallMs();
+    const nowMs = this.#modules.clock.wallMs();
     if (expiresSeconds === undefined) {
       if (Math.abs(nowMs - timeMs) <= MAX_SKEW_MS) return;
       throw protocolError("RequestTimeTooSkewed", "The difference between the request time and the current time is too large.", {

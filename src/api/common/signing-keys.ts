@@ -5,7 +5,10 @@ import { ALGORITHM, type Credential, type SignatureClaim } from "./sigv4-credent
 const CACHED_KEYS = 1024;
 const EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/** Signing keys per access key, day, region and service: four HMACs saved on every request. Bounded; the one not used for longest goes. */
+/**
+ * Signing keys per access key, day, region and service: four HMACs saved on every request. Bounded; the one not used for longest
+ * goes.
+ */
 export class SigningKeys {
   readonly #cache = new Map<string, { secret: string; key: Buffer }>();
 
@@ -45,7 +48,9 @@ export function equalSignatures(given: string, right: string): boolean {
   return timingSafeEqual(Buffer.from(given, "latin1"), Buffer.from(right, "latin1"));
 }
 
-/** The chain of chunk signatures behind a verified request. https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html */
+/**
+ * The chain of chunk signatures behind a verified request. https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html
+ */
 export class ChunkChain implements ChunkSignatures {
   readonly #key: Buffer;
   readonly #place: string;

@@ -22,9 +22,9 @@ export interface CanonicalRequest {
 }
 
 /**
- * Canonical requests that this request may have been signed as, the documented one first. Clients disagree about what they escape ("~", "@",
- * "+", "*") and about spaces inside header values. All forms below describe the same request but for "+" in the query, which is a space or a
- * plus: the parameters that count are those of the form that fits.
+ * Canonical requests that this request may have been signed as, the documented one first. Clients disagree about what they escape
+ * ("~", "@", "+", "*") and about spaces inside header values. All forms below describe the same request but for "+" in the query,
+ * which is a space or a plus: the parameters that count are those of the form that fits.
  */
 export function* canonicalRequests(input: CanonicalInput): Generator<CanonicalRequest> {
   const { request, claim } = input;
@@ -84,7 +84,8 @@ function compare(a: string, b: string): number {
 function headerForms(request: HttpRequest, signedHeaders: string): string[] {
   let folded = "";
   let trimmed = "";
-  // Made once, and only where a header may be repeated: looking each of thousands of names up in thousands of headers would take half a second.
+  // Made once, and only where a header may be repeated: looking each of thousands of names up in thousands of headers would take
+  // half a second.
   let repeated: ReadonlyMap<string, readonly string[]> | undefined;
   for (const name of signedHeaders.split(";")) {
     const lower = name.toLowerCase();

@@ -37,8 +37,8 @@ export interface XmlRules {
 const require = createRequire(import.meta.url);
 
 /**
- * Parses a request's document strictly: well-formed, UTF-8, no DOCTYPE, no unknown entities, at most `XML_LIMITS.depth` deep. Long documents are
- * parsed in slices, with a timer between them, so that no document keeps others waiting.
+ * Parses a request's document strictly: well-formed, UTF-8, no DOCTYPE, no unknown entities, at most `XML_LIMITS.depth` deep.
+ * Long documents are parsed in slices, with a timer between them, so that no document keeps others waiting.
  *
  * @throws ApiError MalformedXML with a message that says what is wrong; what `each` throws.
  */
@@ -185,8 +185,8 @@ function localName(name: string): string {
 }
 
 /**
- * Takes an element's children by name and finds what nobody asked for: `done()` refuses it (P8: never ignore what you don't understand).
- * Every method throws ApiError MalformedXML naming the element.
+ * Takes an element's children by name and finds what nobody asked for: `done()` refuses it (P8: never ignore what you don't
+ * understand). Every method throws ApiError MalformedXML naming the element.
  */
 export class XmlReader {
   readonly element: XmlElement;

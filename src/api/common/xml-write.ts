@@ -7,9 +7,9 @@ const SPECIAL = /[&<>"\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]/;
 const SPECIAL_ALL = /[&<>"]|[\x00-\x1f\x7f-\x9f]|[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff\ufffe\uffff]/g;
 
 /**
- * Text for element content and double-quoted attributes. Control characters become references ("&#x1;"), as S3 writes them: XML 1.0 has no
- * way to say U+0001–U+001F, U+FFFE and U+FFFF, so strict parsers refuse a list with such a key; clients that store them ask for
- * encoding-type=url. U+0000 becomes "&#x0;" likewise. Lone surrogates become U+FFFD.
+ * Text for element content and double-quoted attributes. Control characters become references ("&#x1;"), as S3 writes them: XML
+ * 1.0 has no way to say U+0001–U+001F, U+FFFE and U+FFFF, so strict parsers refuse a list with such a key; clients that store
+ * them ask for encoding-type=url. U+0000 becomes "&#x0;" likewise. Lone surrogates become U+FFFD.
  */
 export function escapeXml(text: string): string {
   return SPECIAL.test(text) ? text.replace(SPECIAL_ALL, escapeOne) : text;

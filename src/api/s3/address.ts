@@ -12,8 +12,8 @@ export interface Address {
 const SLASH = 0x2f;
 
 /**
- * Bucket and key from the raw path. Path style: slashes in front of the bucket are skipped (clients join "http://host/" and "/bucket", as
- * Garage accepts it); every further slash belongs to the key.
+ * Bucket and key from the raw path. Path style: slashes in front of the bucket are skipped (clients join "http://host/" and
+ * "/bucket", as Garage accepts it); every further slash belongs to the key.
  * @throws ApiError InvalidURI
  */
 export function addressOf(rawPath: string, vhostBucket: string | undefined): Address {
@@ -30,8 +30,8 @@ export function addressOf(rawPath: string, vhostBucket: string | undefined): Add
 }
 
 /**
- * The bucket of a virtual-host request: what stands before `.rootDomain` in Host; undefined when the host is the root domain itself or
- * another (then path style). Bucket names may hold dots.
+ * The bucket of a virtual-host request: what stands before `.rootDomain` in Host; undefined when the host is the root domain
+ * itself or another (then path style). Bucket names may hold dots.
  * @param rootDomain  normalized by `rootDomainOf`.
  */
 export function vhostBucketOf(host: string | undefined, rootDomain: string | undefined): string | undefined {

@@ -11,7 +11,10 @@ import { regionHeader } from "./location.ts";
 import { ownerXml } from "./owner.ts";
 import { MAX_XML_BYTES } from "./limits.ts";
 
-/** Calls on buckets as a whole. A bucket made through S3 gets a name that only its key sees, until an operator gives it a global one. */
+/**
+ * Calls on buckets as a whole. A bucket made through S3 gets a name that only its key sees, until an operator gives it a global
+ * one.
+ */
 
 const MAX_BUCKETS = 10_000;
 

@@ -48,8 +48,8 @@ export interface BucketCall extends Call {
 }
 
 /**
- * The way out: adds the request id to what an operation answers and notes the status. Exactly one of its methods is called per request.
- * Header arrays are owned by the answer once handed over.
+ * The way out: adds the request id to what an operation answers and notes the status. Exactly one of its methods is called per
+ * request. Header arrays are owned by the answer once handed over.
  */
 export class Answer {
   readonly #response: HttpResponse;

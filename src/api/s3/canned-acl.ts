@@ -16,7 +16,10 @@ const CANNED: ReadonlySet<string> = new Set([
 /** What every object has anyway. */
 const GRANTS_NOTHING: ReadonlySet<string> = new Set(["private", "bucket-owner-read", "bucket-owner-full-control"]);
 
-/** The value of x-amz-acl, or of a form's field acl; "" when there is none. @throws ApiError InvalidArgument when AWS has no such one */
+/**
+ * The value of x-amz-acl, or of a form's field acl; "" when there is none. @throws ApiError InvalidArgument when AWS has no such
+ * one
+ */
 export function cannedAcl(value: string | undefined): string {
   const acl = value?.trim() ?? "";
   if (acl !== "" && !CANNED.has(acl)) throw invalidArgument("", "x-amz-acl", acl);
@@ -24,8 +27,8 @@ export function cannedAcl(value: string | undefined): string {
 }
 
 /**
- * Notes a canned ACL that would grant something on AWS. There are no ACLs here: it is taken, because applications send public-read by
- * default (Mastodon), and grants nothing; one line a bucket in the log says so.
+ * Notes a canned ACL that would grant something on AWS. There are no ACLs here: it is taken, because applications send
+ * public-read by default (Mastodon), and grants nothing; one line a bucket in the log says so.
  */
 export function noteIgnoredAcl(acl: string, bucket: { readonly id: BucketId; readonly name: string }, services: Services): void {
   if (acl === "" || GRANTS_NOTHING.has(acl) || !services.ignoredAcls.note(bucket.id, acl)) return;

@@ -47,7 +47,9 @@ export async function completeMultipartUpload(call: BucketCall, services: Servic
   );
 }
 
-/** What AWS tells of the part for which a completion is refused: the ETag that the document names, and a size that is too small. */
+/**
+ * What AWS tells of the part for which a completion is refused: the ETag that the document names, and a size that is too small.
+ */
 async function blamedPart(
   outcome: Exclude<CompleteOutcome, { readonly ok: true }>,
   { parts, ...upload }: CompleteRequest,
@@ -79,7 +81,9 @@ function objectChecksum(request: HttpRequest): { algorithm: ChecksumAlgorithm; v
   return found;
 }
 
-/** What the request says of checksums must be what the upload was created with: another algorithm's value could never be verified. */
+/**
+ * What the request says of checksums must be what the upload was created with: another algorithm's value could never be verified.
+ */
 async function checkAgainstUpload(call: BucketCall, services: Services, algorithm: ChecksumAlgorithm | undefined): Promise<void> {
   const type = call.request.header("x-amz-checksum-type")?.toUpperCase();
   if (type === undefined && algorithm === undefined) return;

@@ -4,7 +4,10 @@ import type { HttpRequest } from "../../platform/http.ts";
 import { parseHttpDate } from "../common/dates.ts";
 import { s3Error } from "./errors.ts";
 
-/** Preconditions of reads and copy sources (RFC 9110 §13.2.2, in its order), and conditions of writes, which the state machine decides. */
+/**
+ * Preconditions of reads and copy sources (RFC 9110 §13.2.2, in its order), and conditions of writes, which the state machine
+ * decides.
+ */
 
 export interface ReadConditions {
   readonly ifMatch: string | undefined;
@@ -68,8 +71,8 @@ export function allowedCondition(call: Comparer & { readonly request: Pick<HttpR
 }
 
 /**
- * Comparing an ETag tells something of what is stored: AWS asks for the right to read as well, but not where the condition is only that there
- * is something, or nothing. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+ * Comparing an ETag tells something of what is stored: AWS asks for the right to read as well, but not where the condition is
+ * only that there is something, or nothing. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
  *
  * @throws ApiError AccessDenied
  */

@@ -64,7 +64,10 @@ function metadataReplaced({ request }: BucketCall): boolean {
   throw invalidArgument("Unknown metadata directive.", "x-amz-metadata-directive", directive);
 }
 
-/** With directive COPY all is the source's but the website redirect, which AWS never copies. @returns undefined: exactly the source's. */
+/**
+ * With directive COPY all is the source's but the website redirect, which AWS never copies. @returns undefined: exactly the
+ * source's.
+ */
 function copiedHeaders({ object }: CopySource, given: ObjectHeaders): ObjectHeaders | undefined {
   const redirect = given.system.find(([name]) => name === REDIRECT);
   if (redirect === undefined && !object.headers.system.some(([name]) => name === REDIRECT)) return undefined;

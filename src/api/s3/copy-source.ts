@@ -64,8 +64,9 @@ export async function findCopySource(call: BucketCall, services: Services): Prom
 }
 
 /**
- * "[/]bucket/key[?versionId=id]", percent-encoded (a "?" of the key itself is %3F). A "+" that is not escaped is a plus for most clients; AWS
- * reads a space, which is what those meant that encode as forms do: so the key with a plus is looked for first, then the one with a space.
+ * "[/]bucket/key[?versionId=id]", percent-encoded (a "?" of the key itself is %3F). A "+" that is not escaped is a plus for most
+ * clients; AWS reads a space, which is what those meant that encode as forms do: so the key with a plus is looked for first, then
+ * the one with a space.
  */
 export function parseCopySource(header: string): SourceName {
   const mark = header.indexOf("?");

@@ -20,7 +20,10 @@ import {
   type UnsetOperation,
 } from "./settings.ts";
 
-/** Which function runs an operation. A missing operation does not compile. PostObject stands apart: its caller is known only from its body. */
+/**
+ * Which function runs an operation. A missing operation does not compile. PostObject stands apart: its caller is known only from
+ * its body.
+ */
 
 type Run<C extends Call> = (call: C, services: Services) => Promise<void> | void;
 

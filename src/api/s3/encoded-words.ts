@@ -1,6 +1,6 @@
 /**
- * User metadata beyond ASCII as headers carry it: encoded words of RFC 2047, as AWS sends them, since clients that take headers for ASCII
- * (Rust's, Python's) can't read anything else. In come both spellings: encoded words, and the UTF-8 bytes themselves.
+ * User metadata beyond ASCII as headers carry it: encoded words of RFC 2047, as AWS sends them, since clients that take headers
+ * for ASCII (Rust's, Python's) can't read anything else. In come both spellings: encoded words, and the UTF-8 bytes themselves.
  * https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
  */
 
@@ -42,8 +42,8 @@ function word(text: string): string {
 }
 
 /**
- * The text that a value of encoded words stands for. What is ASCII without them, can't be decoded, or would hold control characters stays as
- * it is: it then comes back as it was sent.
+ * The text that a value of encoded words stands for. What is ASCII without them, can't be decoded, or would hold control
+ * characters stays as it is: it then comes back as it was sent.
  */
 export function decodeWords(value: string): string {
   if (!value.includes("=?") || NOT_ASCII.test(value)) return value;

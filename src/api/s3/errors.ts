@@ -19,8 +19,8 @@ import {
 import { MIN_PART_BYTES } from "./limits.ts";
 
 /**
- * The one place that decides HTTP status and S3 code of every failure: refusals of the protocol layer, refusals of this API, the store's own
- * trouble, and the unknown. Codes and texts: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+ * The one place that decides HTTP status and S3 code of every failure: refusals of the protocol layer, refusals of this API, the
+ * store's own trouble, and the unknown. Codes and texts: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
  */
 export const ERRORS = {
   AccessDenied: { status: 403, message: "Access Denied" },
@@ -207,8 +207,8 @@ type Refused<T> = Exclude<T, { readonly ok: true }>;
 /**
  * Why the store did not do what an operation on an object or upload asked.
  *
- * @param about  what AWS names beside the key, where the operation has it: the upload, the header that held the condition, and the part that is
- *               to blame, with the ETag that the client gave for it and the size that it has.
+ * @param about  what AWS names beside the key, where the operation has it: the upload, the header that held the condition, and
+ *             the part that is to blame, with the ETag that the client gave for it and the size that it has.
  */
 export function refusal(
   outcome: Refused<PutOutcome | DeleteOutcome | PutPartOutcome | CompleteOutcome>,
@@ -334,8 +334,9 @@ export interface FinalError {
 const CAUSE_DEPTH = 4;
 
 /**
- * @param conditional  the request carried a write condition: where it may have been applied and nobody knows, the answer is 409, so that no
- *                     client repeats it blindly. What was certainly not applied is 503 like any other: clients take 409 for a lost race.
+ * @param conditional  the request carried a write condition: where it may have been applied and nobody knows, the answer is 409,
+ *             so that no client repeats it blindly. What was certainly not applied is 503 like any other: clients take 409 for a
+ *             lost race.
  */
 export function finalErrorOf(thrown: unknown, { conditional }: { readonly conditional: boolean }): FinalError {
   let error: unknown = thrown;

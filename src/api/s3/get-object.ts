@@ -9,7 +9,10 @@ import { overridesOf } from "./overrides.ts";
 import { parseRange, type ByteRange } from "./ranges.ts";
 import { checkVersionId } from "./version-id.ts";
 
-/** GetObject and HeadObject: preconditions, range or part, headers, bytes. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html */
+/**
+ * GetObject and HeadObject: preconditions, range or part, headers, bytes.
+ * https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+ */
 
 export function getObject(call: BucketCall, services: Services): Promise<void> {
   return readObject(call, services, false);

@@ -33,8 +33,8 @@ export function urlEncoded(query: Query): boolean {
 }
 
 /**
- * Where a marker that a client sends goes on. A marker that is itself a common prefix of this listing (v1 hands those out as NextMarker)
- * means that everything under it has been told.
+ * Where a marker that a client sends goes on. A marker that is itself a common prefix of this listing (v1 hands those out as
+ * NextMarker) means that everything under it has been told.
  */
 export function endsCommonPrefix(marker: string, prefix: string, delimiter: string): boolean {
   if (delimiter === "" || !marker.endsWith(delimiter) || !marker.startsWith(prefix)) return false;
@@ -42,7 +42,8 @@ export function endsCommonPrefix(marker: string, prefix: string, delimiter: stri
 }
 
 /**
- * Continuation tokens: opaque to clients, "1" and base64url of a flag and the place. Not signed: a forged one only moves the caller's own page.
+ * Continuation tokens: opaque to clients, "1" and base64url of a flag and the place. Not signed: a forged one only moves the
+ * caller's own page.
  */
 export function continuationToken(place: { readonly after: string; readonly skipPrefix: boolean }): string {
   return "1" + Buffer.from((place.skipPrefix ? "p" : "k") + place.after, "utf8").toString("base64url");

@@ -4,8 +4,8 @@ import { escapeXml } from "../common/xml-write.ts";
 import { uriEncodePath } from "../../util/uri-encoding.ts";
 
 /**
- * Entries of listings as XML, by hand: string building with cached dates. Measured over pages of 1,000 keys: 0.2 µs of CPU a key, 0.5 µs
- * where a key must be percent-encoded.
+ * Entries of listings as XML, by hand: string building with cached dates. Measured over pages of 1,000 keys: 0.2 µs of CPU a key,
+ * 0.5 µs where a key must be percent-encoded.
  */
 export interface ListStyle {
   /** encoding-type=url: keys and prefixes percent-encoded. */

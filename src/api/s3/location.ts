@@ -14,8 +14,8 @@ interface LocatedCall {
 }
 
 /**
- * URL of an object by the host that the client used, as CompleteMultipartUpload and PostObject answer it (AWS encodes the slashes of the key too).
- * A proxy that speaks TLS says so in X-Forwarded-Proto.
+ * URL of an object by the host that the client used, as CompleteMultipartUpload and PostObject answer it (AWS encodes the slashes
+ * of the key too). A proxy that speaks TLS says so in X-Forwarded-Proto.
  */
 export function objectLocation(call: LocatedCall): string {
   const host = call.request.header("host") ?? "";

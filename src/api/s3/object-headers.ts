@@ -5,12 +5,15 @@ import { decodeWords, encodeWords } from "./encoded-words.ts";
 import { invalidArgument, s3Error } from "./errors.ts";
 
 /**
- * Headers that are kept with an object: in from a request, out to an answer.
- * Node hands header bytes over as latin1 strings. What a client sent as UTF-8 is kept as text; system headers go out as the same bytes, user
- * metadata beyond ASCII as encoded words (encoded-words.ts), which it may also come in as.
+ * Headers that are kept with an object: in from a request, out to an answer. Node hands header bytes over as latin1 strings. What
+ * a client sent as UTF-8 is kept as text; system headers go out as the same bytes, user metadata beyond ASCII as encoded words
+ * (encoded-words.ts), which it may also come in as.
  */
 
-/** User metadata: sum of the bytes of names (without "x-amz-meta-") and values. https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html */
+/**
+ * User metadata: sum of the bytes of names (without "x-amz-meta-") and values.
+ * https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+ */
 export const MAX_USER_METADATA_BYTES = 2048;
 /** All other kept headers together. */
 export const MAX_SYSTEM_METADATA_BYTES = 8192;
@@ -128,7 +131,8 @@ function textOf(name: string, value: string): string {
   if (!NOT_ASCII.test(value)) return value;
   const bytes = Buffer.from(value, "latin1");
   const text = bytes.toString("utf8");
-  // A replacement character that the client did not send: the bytes were no UTF-8, and what comes back would not be what was sent.
+  // A replacement character that the client did not send: the bytes were no UTF-8, and what comes back would not be what was
+  // sent.
   if (!Buffer.from(text, "utf8").equals(bytes)) throw invalidArgument(`The value of ${name} must be UTF-8.`, name, value);
   return text;
 }

@@ -1,13 +1,16 @@
 /**
  * Every operation of S3, by AWS's name, with what the door must know of it before it runs: where it acts, which right it needs,
- * whether it changes anything, and how far Hangar answers it. The union is closed: a table typed over it that misses an operation does not compile.
- * docs/s3.md lists exactly these (a test compares).
+ * whether it changes anything, and how far Hangar answers it. The union is closed: a table typed over it that misses an operation
+ * does not compile. docs/s3.md lists exactly these (a test compares).
  */
 
 /** What a caller must hold. `signed`: any valid key · `create`: the key's flag · the others: the key's right on the bucket. */
 export type Right = "signed" | "create" | "read" | "write" | "owner";
 
-/** done: implemented · not-set: a read of a feature that can't be set yet, answered as AWS answers when it is not set · absent: 501 NotImplemented. */
+/**
+ * done: implemented · not-set: a read of a feature that can't be set yet, answered as AWS answers when it is not set · absent:
+ * 501 NotImplemented.
+ */
 export type Support = "done" | "not-set" | "absent";
 
 export interface OperationFacts {

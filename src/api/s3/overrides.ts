@@ -14,7 +14,8 @@ export const OVERRIDABLE: readonly string[] = [
 const PREFIX = "response-";
 
 /**
- * The response-* parameters of a read, by header name; undefined when there are none. (Only signed requests come here, as AWS demands.)
+ * The response-* parameters of a read, by header name; undefined when there are none. (Only signed requests come here, as AWS
+ * demands.)
  * @throws ApiError InvalidArgument for one that sets another header, or that is written in another case: AWS refuses both.
  */
 export function overridesOf(query: Query): ReadonlyMap<string, string> | undefined {

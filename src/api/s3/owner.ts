@@ -9,8 +9,8 @@ export function ownerXml(name: "Owner" | "Initiator", key: AccessKey): string {
 }
 
 /**
- * Compares a header that names the owner a client expects with the one that the client is shown: its own key's id. An empty one asks nothing.
- * https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
+ * Compares a header that names the owner a client expects with the one that the client is shown: its own key's id. An empty one
+ * asks nothing. https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
  *
  * @throws ApiError AccessDenied
  */

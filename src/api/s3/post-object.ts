@@ -21,8 +21,8 @@ import { stillAllowed } from "./still-allowed.ts";
 import { wantedChecksum } from "./wanted-checksum.ts";
 
 /**
- * PostObject: an upload by a browser's form. The only call whose caller is known only from its body: the fields in front of the file (20 KiB at
- * most) are read first, then signature, policy and rights are judged, and only then the file.
+ * PostObject: an upload by a browser's form. The only call whose caller is known only from its body: the fields in front of the
+ * file (20 KiB at most) are read first, then signature, policy and rights are judged, and only then the file.
  * https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html
  */
 export interface PostCall {

@@ -13,9 +13,9 @@ const OF_NOTHING: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * A presigned request without the checksum of nothing in its query. The JavaScript SDK (since 3.729) presigns a PUT whose body it does not know
- * with x-amz-checksum-crc32=AAAAAA==, so no upload could ever match; AWS ignores checksums in the query of presigned URLs. Any other value was
- * put there on purpose and is verified.
+ * A presigned request without the checksum of nothing in its query. The JavaScript SDK (since 3.729) presigns a PUT whose body it
+ * does not know with x-amz-checksum-crc32=AAAAAA==, so no upload could ever match; AWS ignores checksums in the query of
+ * presigned URLs. Any other value was put there on purpose and is verified.
  * @param received  as it came, without what the query adds.
  */
 export function withoutChecksumOfNothing(request: HttpRequest, received: HttpRequest): HttpRequest {

@@ -1,7 +1,8 @@
 /**
- * The request headers that ask for a guarantee, or for a wider effect, that isn't given here (P8): refused by name with 501, unless the
- * operation understands them or their value asks for nothing. Any other unknown header is ignored, as AWS does. docs/s3.md lists exactly
- * these names (a test compares); ADR 9 says why. What a query parameter may ask for stands in screen.ts, next to what operations read.
+ * The request headers that ask for a guarantee, or for a wider effect, that isn't given here (P8): refused by name with 501,
+ * unless the operation understands them or their value asks for nothing. Any other unknown header is ignored, as AWS does.
+ * docs/s3.md lists exactly these names (a test compares); ADR 9 says why. What a query parameter may ask for stands in screen.ts,
+ * next to what operations read.
  */
 export interface RefusedFamily {
   /** As docs/s3.md shows it. */
@@ -14,7 +15,9 @@ export interface RefusedFamily {
   readonly passes: (value: string) => boolean;
 }
 
-/** Algorithms that AWS has and that aren't here yet. Names that AWS does not have either are 400 where an operation reads them. */
+/**
+ * Algorithms that AWS has and that aren't here yet. Names that AWS does not have either are 400 where an operation reads them.
+ */
 export const NEWER_CHECKSUM = /^(?:MD5|SHA512|XXHASH(?:3|64|128))$/i;
 
 const never = (): boolean => false;

@@ -35,7 +35,7 @@ export interface S3Options {
   readonly hostId: string;
 }
 
-export interface S3Parts {
+export interface S3Modules {
   readonly objects: ObjectService;
   readonly control: ControlService;
   readonly clock: Clock;
@@ -46,11 +46,12 @@ export interface S3Parts {
 }
 
 /**
- * The S3 API as a request handler: route → authenticate → authorize → screen → run. Every answer, also an error, carries a request id.
+ * The S3 API as a request handler: route → authenticate → authorize → screen → run. Every answer, also an error, carries a
+ * request id.
  * Nothing of a body is read before the caller is known (but for browser forms, see post-object.ts). Never rejects.
  */
-export function createS3Handler(options: S3Options, parts: S3Parts): HttpHandler {
-  const server = new S3Server(options, parts);
+export function createS3Handler(options: S3Options, modules: S3Modules): HttpHandler {
+  const server = new S3Server(options, modules);
   return (request, response) => server.handle(request, response);
 }
 
@@ -70,9 +71,9 @@ class S3Server {
   readonly #errors: Counter | undefined;
   readonly #durations: Durations | undefined;
 
-  constructor(options: S3Options, parts: S3Parts) {
+  constructor(options: S3Options, modules: S3Modules) {
     const { region, strictRegion } = options;
-    const { objects, control, clock, random, log, ignoredAcls, metrics } = parts;
+    const { objects, control, clock, random, log, ignoredAcls, metrics } = modules;
     const verifier = new SignatureVerifier(
       { service: "s3", region, strictRegion },
       { clock, accessKey: (id) => control.accessKey(id) },
@@ -135,7 +136,8 @@ class S3Server {
     const caller = this.#authenticate(request, target);
     return this.#authorized(operation, {
       request: caller.form === "presigned" ? withoutChecksumOfNothing(caller.request, request) : caller.request,
-      // Where "+" was signed as a plus it is one here; the route is the same, as no name or value that it looks for holds "+" or a space.
+      // Where "+" was signed as a plus it is one here; the route is the same, as no name or value that it looks for holds "+" or
+      // a space.
       query: caller.query,
       operation,
       bucketName: address.bucket,

@@ -7,9 +7,9 @@ import { isRefused } from "./refused-families.ts";
 import { isSubResource } from "./route.ts";
 
 /**
- * Refuses what asks for a guarantee or a wider effect that an operation does not give (P8): headers of `REFUSED_FAMILIES` and, on writes,
- * query parameters that choose another operation, another version or another part. Any other unknown header or parameter is ignored, as AWS
- * does: whole families of clients send them. Reads with unknown ones are always answered.
+ * Refuses what asks for a guarantee or a wider effect that an operation does not give (P8): headers of `REFUSED_FAMILIES` and, on
+ * writes, query parameters that choose another operation, another version or another part. Any other unknown header or parameter
+ * is ignored, as AWS does: whole families of clients send them. Reads with unknown ones are always answered.
  */
 export function screen(operation: LiveOperation, request: Pick<HttpRequest, "rawHeaders">, query: Query): void {
   const rules = RULES[operation];
@@ -39,7 +39,10 @@ const I = 0x69;
 
 /** Of other operations; a write that ignored them would change more than was asked for. */
 const NARROWING: ReadonlySet<string> = new Set(["versionId", "partNumber"]);
-/** How AWS names sub-resources (acl, object-lock, renameObject): without a value such a name may choose an operation that isn't known here. */
+/**
+ * How AWS names sub-resources (acl, object-lock, renameObject): without a value such a name may choose an operation that isn't
+ * known here.
+ */
 const SUB_RESOURCE = /^[a-z][A-Za-z0-9-]*$/;
 
 function screenQuery(operation: LiveOperation, rules: Rules, query: Query): void {

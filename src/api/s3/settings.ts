@@ -5,8 +5,8 @@ import type { OPERATIONS, Operation } from "./operations.ts";
 import { checkVersionId } from "./version-id.ts";
 
 /**
- * Reads of bucket and object settings. What can't be set yet is answered as AWS answers what is not set: real clients ask (awscli's multipart
- * copies read the tags of their source) and fail on 501.
+ * Reads of bucket and object settings. What can't be set yet is answered as AWS answers what is not set: real clients ask
+ * (awscli's multipart copies read the tags of their source) and fail on 501.
  */
 
 /** Operations whose table entry says "not-set". */

@@ -3,8 +3,9 @@ import type { BucketCall, Services } from "./call.ts";
 import { s3Error } from "./errors.ts";
 
 /**
- * For the moment before a write is decided: its rights were judged by its head, and its body may have taken hours since. Throws AccessDenied when
- * the key has gone, expired or lost its right to write meanwhile. A bucket that has gone is left to the write itself.
+ * For the moment before a write is decided: its rights were judged by its head, and its body may have taken hours since. Throws
+ * AccessDenied when the key has gone, expired or lost its right to write meanwhile. A bucket that has gone is left to the write
+ * itself.
  */
 export function stillAllowed(
   { accessKey: { id }, bucket }: Pick<BucketCall, "accessKey" | "bucket">,

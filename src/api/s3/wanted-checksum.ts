@@ -3,8 +3,8 @@ import { parseChecksumAlgorithm } from "../common/checksum-headers.ts";
 import { s3Error } from "./errors.ts";
 
 /**
- * The algorithm that x-amz-checksum-algorithm (a header, or a form's field) names; undefined when it is absent or empty. AWS's newer ones
- * don't come here: the screen refuses them by name.
+ * The algorithm that x-amz-checksum-algorithm (a header, or a form's field) names; undefined when it is absent or empty. AWS's
+ * newer ones don't come here: the screen refuses them by name.
  *
  * @throws ApiError InvalidRequest
  */

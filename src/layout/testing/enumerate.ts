@@ -10,7 +10,10 @@ export interface SmallCluster {
   readonly kept: Uint8Array;
 }
 
-/** What counts, in order of importance: size most, moved least, imbalance least (Σ load² / capacity, times the product of all capacities). */
+/**
+ * What counts, in order of importance: size most, moved least, imbalance least (Σ load² / capacity, times the product of all
+ * capacities).
+ */
 export interface Quality {
   readonly size: number;
   readonly moved: number;

@@ -1,5 +1,5 @@
-// Minimum-cost maximum flow as in a textbook: explicit edges, Bellman–Ford, one augmenting path after the other. Slow and plain; the solver's judge
-// where enumeration would take too long. Shares no code with it.
+// Minimum-cost maximum flow as in a textbook: explicit edges, Bellman–Ford, one augmenting path after the other. Slow and plain;
+// the solver's judge where enumeration would take too long. Shares no code with it.
 import type { SmallCluster } from "./enumerate.ts";
 
 interface Edge {
@@ -14,7 +14,10 @@ export interface FlowResult {
   readonly cost: number;
 }
 
-/** The network at one partition size. `sinkCost(node, k)`: the cost of a node's k-th copy, k ≥ 1, not falling with k; `moveCost`: of a copy not kept. */
+/**
+ * The network at one partition size. `sinkCost(node, k)`: the cost of a node's k-th copy, k ≥ 1, not falling with k; `moveCost`:
+ * of a copy not kept.
+ */
 export function flowAt(
   cluster: SmallCluster,
   size: number,

@@ -5,7 +5,7 @@ import type { Kind, SettingsRow, TokenRow } from "./rows.ts";
 
 /** Commands of the control group: plain data, decided one after the other, so that of several rivals at most one wins (P3). */
 export type ControlCommand =
-  | { readonly op: "birth"; readonly settings: SettingsRow }
+  | { readonly op: "bootstrap"; readonly settings: SettingsRow }
   | {
       readonly op: "create-bucket";
       readonly id: BucketId;
@@ -18,14 +18,14 @@ export type ControlCommand =
   /** All partitions of the bucket have its guard. */
   | { readonly op: "bucket-ready"; readonly id: BucketId }
   /**
-   * Refused when the bucket has several names, unless `evenSeveral` (then all go with it), or, with `name`, when that is not its only one:
-   * a rival may have given the name away.
+   * Refused when the bucket has several names, unless `evenSeveral` (then all go with it), or, with `name`, when that is not its
+   * only one: a rival may have given the name away.
    */
   | { readonly op: "begin-delete"; readonly id: BucketId; readonly name?: AliasName; readonly evenSeveral?: boolean }
   | { readonly op: "finish-delete"; readonly id: BucketId; readonly attempt: number }
   | { readonly op: "cancel-delete"; readonly id: BucketId; readonly attempt: number }
   | { readonly op: "unsealed"; readonly id: BucketId; readonly attempt: number }
-  | { readonly op: "buried"; readonly id: BucketId }
+  | { readonly op: "remove-bucket"; readonly id: BucketId }
   | { readonly op: "add-alias"; readonly bucket: BucketId; readonly alias: string; readonly keyId?: string }
   /** Refused when it is the bucket's last name, unless `evenLast`. */
   | {
@@ -94,7 +94,7 @@ export type ControlResult =
   | { readonly ok: false; readonly code: ControlRefusal; readonly detail?: string };
 
 export type ControlRefusal =
-  | "already-born"
+  | "already-bootstrapped"
   | "no-such-bucket"
   | "no-such-key"
   | "no-such-token"

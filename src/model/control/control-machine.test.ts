@@ -64,7 +64,7 @@ const command: fc.Arbitrary<ControlCommand> = fc.oneof(
     weight: 2,
     arbitrary: record({ op: op(name), id: bucket, attempt }, ["op", "id", "attempt"]),
   })),
-  { weight: 2, arbitrary: record({ op: op("buried"), id: bucket }, ["op", "id"]) },
+  { weight: 2, arbitrary: record({ op: op("remove-bucket"), id: bucket }, ["op", "id"]) },
   { weight: 4, arbitrary: record({ op: op("add-alias"), bucket, alias, keyId: key }, ["op", "bucket", "alias"]) },
   {
     weight: 3,
@@ -116,7 +116,7 @@ const command: fc.Arbitrary<ControlCommand> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ op: op("set-layout"), expectedRevision: fc.nat(3), layout: fc.constant(LAYOUT) }) },
   {
     weight: 1,
-    arbitrary: fc.constant({ op: "birth", settings: { clusterId: "again", partitions: 64, replicationFactor: 1 } } as const),
+    arbitrary: fc.constant({ op: "bootstrap", settings: { clusterId: "again", partitions: 64, replicationFactor: 1 } } as const),
   },
 );
 
@@ -127,7 +127,7 @@ test("rivals' commands in any order: decisions and rows are those of the plain m
       async (rounds) => {
         const world = await ControlWorld.open();
         const model = new PlainControl();
-        model.born = true;
+        model.bootstrapped = true;
         const { control } = world;
         const first: ControlCommand[] = [
           ...(["key-1", "constructor", "__proto__"] as const).map(

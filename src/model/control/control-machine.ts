@@ -7,13 +7,13 @@ import { allRows, type BucketRow, getRow, type Kind, localAliasId, putRow, remov
 
 /**
  * The state machine of the control group. Decides on rows alone; every change names the rows it touched.
- * Bucket life (rules 38–41): creating → live → deleting(attempt) → burying → gone, or back over unsealing → live.
+ * Bucket life (rules 38–41): creating → live → deleting(attempt) → removing → gone, or back over unsealing → live.
  */
 export class ControlMachine implements StateMachine<ControlCommand, ControlResult> {
   apply(rows: KvWrite, command: ControlCommand, entry: Entry): ControlResult {
     switch (command.op) {
-      case "birth":
-        if (getRow(rows, "settings", "")) return refuse("already-born");
+      case "bootstrap":
+        if (getRow(rows, "settings", "")) return refuse("already-bootstrapped");
         putRow(rows, "settings", "", command.settings);
         return done(["settings", ""]);
       case "create-bucket":
@@ -28,8 +28,8 @@ export class ControlMachine implements StateMachine<ControlCommand, ControlResul
         return endAttempt(rows, command.id, command.attempt, "deleting", "unsealing");
       case "unsealed":
         return endAttempt(rows, command.id, command.attempt, "unsealing", "live");
-      case "buried":
-        if (getRow(rows, "bucket", command.id)?.phase !== "burying") return refuse("no-such-bucket");
+      case "remove-bucket":
+        if (getRow(rows, "bucket", command.id)?.phase !== "removing") return refuse("no-such-bucket");
         removeRow(rows, "bucket", command.id);
         return done(["bucket", command.id]);
       case "add-alias":
@@ -78,10 +78,10 @@ function refuse(code: ControlRefusal, detail?: string): ControlResult {
   return detail === undefined ? { ok: false, code } : { ok: false, code, detail };
 }
 
-/** A bucket that has a name and takes part in administration; deleting and burying ones do not. */
-function settledBucket(rows: KvWrite, id: BucketId): BucketRow | ControlResult {
+/** A bucket that has a name and takes part in administration; deleting and removing ones do not. */
+function stableBucket(rows: KvWrite, id: BucketId): BucketRow | ControlResult {
   const bucket = getRow(rows, "bucket", id);
-  if (!bucket || bucket.phase === "burying") return refuse("no-such-bucket");
+  if (!bucket || bucket.phase === "removing") return refuse("no-such-bucket");
   return bucket.phase === "deleting" ? refuse("busy") : bucket;
 }
 
@@ -142,7 +142,7 @@ function movePhase(rows: KvWrite, id: BucketId, from: BucketRow["phase"], to: Bu
 
 function beginDelete(rows: KvWrite, command: CommandOf<"begin-delete">): ControlResult {
   const bucket = getRow(rows, "bucket", command.id);
-  if (!bucket || bucket.phase === "burying") return refuse("no-such-bucket");
+  if (!bucket || bucket.phase === "removing") return refuse("no-such-bucket");
   if (bucket.phase !== "live") return refuse("busy");
   if (command.name && !hasName(bucket, command.name)) return refuse("no-such-alias");
   const names = bucket.globalAliases.length + bucket.localAliases.length;
@@ -176,7 +176,7 @@ function finishDelete(rows: KvWrite, id: BucketId, attempt: number): ControlResu
     removeRow(rows, "localAlias", localId);
     changed.push(["localAlias", localId]);
   }
-  putRow(rows, "bucket", id, { ...bucket, phase: "burying", globalAliases: [], localAliases: [], rights: [] });
+  putRow(rows, "bucket", id, { ...bucket, phase: "removing", globalAliases: [], localAliases: [], rights: [] });
   return { ok: true, rows: changed };
 }
 
@@ -195,7 +195,7 @@ function endAttempt(
 }
 
 function addAlias(rows: KvWrite, command: CommandOf<"add-alias">): ControlResult {
-  const bucket = settledBucket(rows, command.bucket);
+  const bucket = stableBucket(rows, command.bucket);
   if (isRefusal(bucket)) return bucket;
   const { alias, keyId } = command;
   if (keyId === undefined) {
@@ -215,7 +215,7 @@ function addAlias(rows: KvWrite, command: CommandOf<"add-alias">): ControlResult
 }
 
 function removeAlias(rows: KvWrite, command: CommandOf<"remove-alias">): ControlResult {
-  const bucket = settledBucket(rows, command.bucket);
+  const bucket = stableBucket(rows, command.bucket);
   if (isRefusal(bucket)) return bucket;
   const { alias, keyId } = command;
   if (!hasName(bucket, command)) return refuse("no-such-alias");
@@ -235,7 +235,7 @@ function removeAlias(rows: KvWrite, command: CommandOf<"remove-alias">): Control
 }
 
 function changeRights(rows: KvWrite, command: CommandOf<"change-rights">): ControlResult {
-  const bucket = settledBucket(rows, command.bucket);
+  const bucket = stableBucket(rows, command.bucket);
   if (isRefusal(bucket)) return bucket;
   if (getRow(rows, "key", command.keyId)?.deleted !== false) return refuse("no-such-key", command.keyId);
   const have = bucket.rights.find(([keyId]) => keyId === command.keyId)?.[1] ?? "";
@@ -246,7 +246,7 @@ function changeRights(rows: KvWrite, command: CommandOf<"change-rights">): Contr
 }
 
 function updateBucket(rows: KvWrite, command: CommandOf<"update-bucket">): ControlResult {
-  const bucket = settledBucket(rows, command.id);
+  const bucket = stableBucket(rows, command.id);
   if (isRefusal(bucket)) return bucket;
   const { website: hadWebsite, quotas, ...rest } = bucket;
   const website = command.website === undefined ? hadWebsite : (command.website ?? undefined);

@@ -30,7 +30,8 @@ export class ControlView {
   layout: LayoutRow | undefined;
 
   /**
-   * Loads everything that can be read; returns what can't, for the log. Names stand in their bucket's row too and are taken from there.
+   * Loads everything that can be read; returns what can't, for the log. Names stand in their bucket's row too and are taken from
+   * there.
    *
    * @throws KvError kv.damaged for the settings and the layout, without which nothing works: with a sentence for the operator.
    */

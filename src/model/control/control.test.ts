@@ -15,7 +15,10 @@ async function worldWithKey(): Promise<ControlWorld> {
   return world;
 }
 
-/** Lets `count` commands through, one after the other so that each is on disk before the next begins; the one behind them waits for ever. */
+/**
+ * Lets `count` commands through, one after the other so that each is on disk before the next begins; the one behind them waits
+ * for ever.
+ */
 function stopAfter(world: ControlWorld, count: number): { readonly stopped: Promise<void> } {
   let passed = 0;
   let turn = Promise.resolve();
@@ -38,7 +41,9 @@ async function settle(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Every bucket is in a stable phase and its partitions agree: puts are taken everywhere, or refused everywhere as to no bucket. */
+/**
+ * Every bucket is in a stable phase and its partitions agree: puts are taken everywhere, or refused everywhere as to no bucket.
+ */
 async function assertSettled(world: ControlWorld, id: BucketId): Promise<"live" | "gone"> {
   const row = world.control.view.buckets.get(id)?.row;
   const place = row ?? { id, indexShards: 4 };
@@ -54,7 +59,7 @@ async function assertSettled(world: ControlWorld, id: BucketId): Promise<"live" 
   return row === undefined ? "gone" : "live";
 }
 
-describe("birth and end of a bucket, power cut before every step", () => {
+describe("creation and end of a bucket, power cut before every step", () => {
   for (let steps = 0; steps < 7; steps++)
     for (const inFlight of ["lost", "kept"] as const)
       test(`creation cut after ${steps} commands (${inFlight}): it is there, or it can be made`, async () => {
@@ -161,7 +166,7 @@ describe("deletion against puts and against itself", () => {
           if (gone > 0) {
             seen.gone++;
             assert.equal(await assertSettled(world, made.id), "gone");
-            assert.equal(world.control.view.buckets.size, 0, "buried");
+            assert.equal(world.control.view.buckets.size, 0, "remove-bucket");
           } else {
             assert.ok(outcomes.every((one) => one === undefined || (!one.ok && one.code !== "no-such-bucket")));
             if (outcomes.some((one) => one && !one.ok && one.code === "not-empty")) seen["not-empty"]++;
@@ -333,8 +338,8 @@ describe("while a bucket is on its way", () => {
         "begin-delete seen",
         "seal seen",
         "finish-delete seen",
-        "bury not seen",
-        "buried not seen",
+        "set-tombstone not seen",
+        "remove-bucket not seen",
       ],
     );
   });

@@ -17,9 +17,12 @@ import { type BucketRow, damagedRow, type SettingsRow } from "./rows.ts";
 
 /** How often a change is tried again when rivals are faster. */
 const MAX_RIVALS = 16;
-/** Steps of one bucket's birth or end; more mean that something turns in circles. */
+/** Steps of one bucket's creation or end; more mean that something turns in circles. */
 const MAX_STEPS = 64;
-/** Uploads of a deleted bucket that are dropped together, in each of its partitions: four of them hold the event loop for some 10 ms (measured: 85 µs an upload, all threads). */
+/**
+ * Uploads of a deleted bucket that are dropped together, in each of its partitions: four of them hold the event loop for some 10
+ * ms (measured: 85 µs an upload, all threads).
+ */
 const UPLOADS_TOGETHER = 32;
 /** Parts that they have together, or a little more: dropping an upload counts them. */
 const PARTS_TOGETHER = 1000;
@@ -30,11 +33,11 @@ export interface ControlOptions {
   /** Shards of new buckets' listings, 1 ..= 64. */
   readonly indexShards: number;
   readonly allowPunycode: boolean;
-  /** Longest life of a command: a buried seal stays this long, twice (rule 41). */
+  /** Longest life of a command: a tombstone's seal stays this long, twice (rule 41). */
   readonly commandWindowMs: number;
 }
 
-export interface ControlParts {
+export interface ControlModules {
   readonly groups: Groups;
   readonly placement: Placement;
   readonly random: Random;
@@ -50,36 +53,42 @@ export type DeleteBucketOutcome =
     };
 
 /**
- * Buckets, names, keys and rights: commands to the control group and the steps that a bucket's birth and end need in its partitions.
- * What a crash left half done is taken up again by `recover` (level-triggered from the rows, rule 40).
+ * Buckets, names, keys and rights: commands to the control group and the steps that a bucket's creation and end need in its
+ * partitions. What a crash left half done is taken up again by `recover` (level-triggered from the rows, rule 40).
  */
 export class Control implements ControlService {
   readonly view = new ControlView();
   readonly #options: ControlOptions;
-  readonly #parts: ControlParts;
-  /** Buckets that this node drives right now and how often: recovery leaves them alone. Driving twice at once is wasteful, not wrong. */
+  readonly #modules: ControlModules;
+  /**
+   * Buckets that this node drives right now and how often: recovery leaves them alone. Driving twice at once is wasteful, not
+   * wrong.
+   */
   readonly #driving = new Map<BucketId, number>();
   /** Where the next look for damaged guards begins among the buckets that live. */
   #guardsFrom = 0;
 
-  constructor(options: ControlOptions, parts: ControlParts) {
+  constructor(options: ControlOptions, modules: ControlModules) {
     this.#options = options;
-    this.#parts = parts;
+    this.#modules = modules;
   }
 
   /**
-   * Loads the view; gives birth to a new store when there is none. Damaged rows of single buckets, names, keys and tokens are logged.
+   * Loads the view; bootstraps a new store when there is none. Damaged rows of single buckets, names, keys and tokens are logged.
    *
    * @throws KvError kv.damaged when the settings or the layout can't be read: with a sentence for the operator.
    */
-  async start(birth: () => SettingsRow): Promise<void> {
-    const { groups, log } = this.#parts;
+  async start(bootstrap: () => SettingsRow): Promise<void> {
+    const { groups, log } = this.#modules;
     const damaged = await groups.read(CONTROL_GROUP, (rows) => this.view.load(rows));
     for (const { kind, id } of damaged) log.error({ kind, id }, damagedRow(kind, id).message);
-    if (!this.view.settings) await this.command({ op: "birth", settings: birth() });
+    if (!this.view.settings) await this.command({ op: "bootstrap", settings: bootstrap() });
   }
 
-  /** Drives every bucket that is between two phases to its end, and mends guards. Returns how many buckets could not be finished now. */
+  /**
+   * Drives every bucket that is between two phases to its end, and repairs guards. Returns how many buckets could not be finished
+   * now.
+   */
   async recover(): Promise<number> {
     let left = 0;
     for (const bucket of [...this.view.buckets.values()]) {
@@ -88,24 +97,24 @@ export class Control implements ControlService {
         await this.#drive(bucket.id);
       } catch (error) {
         left++;
-        this.#parts.log.warn(
+        this.#modules.log.warn(
           { err: error, bucket: bucket.id, phase: bucket.row.phase },
           "bucket not settled yet, will try again",
         );
       }
     }
-    await this.#mendGuards().catch((error: unknown) => {
-      this.#parts.log.warn({ err: error }, "guards could not be looked at, will try again");
+    await this.#repairGuards().catch((error: unknown) => {
+      this.#modules.log.warn({ err: error }, "guards could not be looked at, will try again");
     });
     return left;
   }
 
   /**
-   * Damaged guards are set anew for buckets that live: what they hold stands in the bucket's row, and all attempts to delete it are over.
-   * Until then their partitions refuse its commands. Some buckets a call, the others with the next ones.
+   * Damaged guards are set anew for buckets that live: what they hold stands in the bucket's row, and all attempts to delete it
+   * are over. Until then their partitions refuse its commands. Some buckets a call, the others with the next ones.
    */
-  async #mendGuards(): Promise<void> {
-    const { groups, placement, log } = this.#parts;
+  async #repairGuards(): Promise<void> {
+    const { groups, placement, log } = this.#modules;
     const everyone = [...this.view.buckets.values()].filter(({ row }) => row.phase === "live");
     const from = this.#guardsFrom < everyone.length ? this.#guardsFrom : 0;
     const live = everyone.slice(from, from + GUARDS_TOGETHER);
@@ -124,9 +133,9 @@ export class Control implements ControlService {
 
   /** Has a command decided; on success the view shows it before this settles. */
   async command(command: ControlCommand): Promise<ControlResult> {
-    const result = await this.#parts.groups.propose<ControlCommand, ControlResult>(CONTROL_GROUP, command);
+    const result = await this.#modules.groups.propose<ControlCommand, ControlResult>(CONTROL_GROUP, command);
     if (result.ok && result.rows.length > 0)
-      await this.#parts.groups.read(CONTROL_GROUP, (rows) => this.view.refresh(rows, result.rows));
+      await this.#modules.groups.read(CONTROL_GROUP, (rows) => this.view.refresh(rows, result.rows));
     return result;
   }
 
@@ -140,7 +149,10 @@ export class Control implements ControlService {
     return id === undefined ? undefined : this.bucket(id);
   }
 
-  /** Undefined also for one that is not there yet, or not any more, in all its partitions: before its creation settles, nobody may meet it. */
+  /**
+   * Undefined also for one that is not there yet, or not any more, in all its partitions: before its creation settles, nobody may
+   * meet it.
+   */
   bucket(id: BucketId): BucketView | undefined {
     const bucket = this.view.buckets.get(id);
     return bucket && isThere(bucket.row) ? bucket : undefined;
@@ -221,8 +233,9 @@ export class Control implements ControlService {
   }
 
   /**
-   * Deletes a bucket without objects, and its unfinished uploads with it. It may have one name, or, with `evenSeveral`, more; with `name`, only
-   * while that is one of them. Settles when nothing of it is left but blocks to be released. `detail`: the names it has.
+   * Deletes a bucket without objects, and its unfinished uploads with it. It may have one name, or, with `evenSeveral`, more;
+   * with `name`, only while that is one of them. Settles when nothing of it is left but blocks to be released. `detail`: the
+   * names it has.
    */
   async deleteBucket(
     id: BucketId,
@@ -249,9 +262,9 @@ export class Control implements ControlService {
   }
 
   async #looksEmpty(bucket: BucketRow): Promise<boolean> {
-    const groups = this.#parts.placement.groupsOf(bucket);
+    const groups = this.#modules.placement.groupsOf(bucket);
     const sum: Counters = { objects: 0, versions: 0, bytes: 0, uploads: 0, parts: 0, partBytes: 0 };
-    await this.#parts.groups.readAll(groups, (rows) => {
+    await this.#modules.groups.readAll(groups, (rows) => {
       for (const group of groups) addUsage(sum, readUsage(rows, group, bucket.id));
     });
     return sum.objects === 0 && sum.versions === 0;
@@ -273,7 +286,7 @@ export class Control implements ControlService {
     readonly rights?: { readonly keyId: string; readonly letters: string };
     readonly objectOwnership?: ObjectOwnership;
   }): Promise<CreateBucketOutcome> {
-    const id = Buffer.from(this.#parts.random.bytes(32)).toString("hex") as BucketId;
+    const id = Buffer.from(this.#modules.random.bytes(32)).toString("hex") as BucketId;
     const created = await this.command({ op: "create-bucket", id, indexShards: this.#options.indexShards, ...names });
     if (!created.ok) {
       // Who is told that the bucket exists may use it: if a rival is still making it, that is waited for.
@@ -299,7 +312,10 @@ export class Control implements ControlService {
     );
   }
 
-  /** Changes the layout by a pure function; again from the newest one when a rival was faster. The function's LayoutError passes through. */
+  /**
+   * Changes the layout by a pure function; again from the newest one when a rival was faster. The function's LayoutError passes
+   * through.
+   */
   async changeLayout(change: (layout: LayoutState) => LayoutState): Promise<LayoutState> {
     for (let attempt = 0; attempt < MAX_RIVALS; attempt++) {
       const layout = change(this.layout());
@@ -317,7 +333,7 @@ export class Control implements ControlService {
         const row = this.view.buckets.get(id)?.row;
         if (!row) return "gone";
         if (row.phase === "live") return "live";
-        const end = row.phase === "burying";
+        const end = row.phase === "removing";
         await this.#step(row);
         if (end) return "gone";
       }
@@ -346,23 +362,25 @@ export class Control implements ControlService {
       case "unsealing":
         await this.#everywhere(row, { op: "unseal", bucket: id, attempt });
         return this.#move(id, { op: "unsealed", id, attempt });
-      case "burying": {
-        await Promise.all(this.#parts.placement.groupsOf(row).map((group) => this.#dropUploads(group, row)));
-        const untilMs = this.#parts.groups.logTime(CONTROL_GROUP) + 2 * this.#options.commandWindowMs;
-        const buried = (await this.#everywhere(row, { op: "bury", bucket: id, attempt, untilMs })) as { readonly ok: boolean }[];
+      case "removing": {
+        await Promise.all(this.#modules.placement.groupsOf(row).map((group) => this.#dropUploads(group, row)));
+        const untilMs = this.#modules.groups.logTime(CONTROL_GROUP) + 2 * this.#options.commandWindowMs;
+        const removed = (await this.#everywhere(row, { op: "set-tombstone", bucket: id, attempt, untilMs })) as {
+          readonly ok: boolean;
+        }[];
         // Decided after all seals of this attempt held, so none can refuse; the row stays, and with it the warning, if one does.
-        if (!buried.every((one) => one.ok)) throw notSealed(id, attempt);
-        return this.#move(id, { op: "buried", id });
+        if (!removed.every((one) => one.ok)) throw notSealed(id, attempt);
+        return this.#move(id, { op: "remove-bucket", id });
       }
     }
   }
 
   /**
-   * The unfinished uploads of a bucket whose end is decided, some at a time: one transaction never holds many. Its seal lets none come in,
-   * so each is met once; those that another driver has dropped already are skipped.
+   * The unfinished uploads of a bucket whose end is decided, some at a time: one transaction never holds many. Its seal lets none
+   * come in, so each is met once; those that another driver has dropped already are skipped.
    */
   async #dropUploads(group: GroupId, { id, attempt }: BucketRow): Promise<void> {
-    const { groups } = this.#parts;
+    const { groups } = this.#modules;
     for (let after: UploadName | undefined; ; ) {
       const behind = after;
       const some = await groups.read(group, (rows) =>
@@ -383,14 +401,14 @@ export class Control implements ControlService {
   /** A refusal means that somebody else was faster: then the view must show what he did before the next look. */
   async #move(id: BucketId, command: ControlCommand): Promise<void> {
     const result = await this.command(command);
-    if (!result.ok) await this.#parts.groups.read(CONTROL_GROUP, (rows) => this.view.refresh(rows, [["bucket", id]]));
+    if (!result.ok) await this.#modules.groups.read(CONTROL_GROUP, (rows) => this.view.refresh(rows, [["bucket", id]]));
   }
 
   #everywhere(bucket: { readonly id: BucketId; readonly indexShards: number }, command: PartitionCommand): Promise<unknown[]> {
     return Promise.all(
-      this.#parts.placement
+      this.#modules.placement
         .groupsOf(bucket)
-        .map((group) => this.#parts.groups.propose<PartitionCommand, unknown>(group, command)),
+        .map((group) => this.#modules.groups.propose<PartitionCommand, unknown>(group, command)),
     );
   }
 }
@@ -405,5 +423,5 @@ function notSealed(id: BucketId, attempt: number): Error {
 
 /** A bucket whose creation is not finished, or whose deletion is decided, is not there for anyone. */
 function isThere(row: BucketRow): boolean {
-  return row.phase !== "creating" && row.phase !== "burying";
+  return row.phase !== "creating" && row.phase !== "removing";
 }

@@ -6,7 +6,10 @@ import { bucketKey, objectKey, ROW } from "../partition/row-keys.ts";
 import { type Kind, localAliasId, rowKey } from "./rows.ts";
 import { ControlWorld } from "./testing/control-world.ts";
 
-/** Two keys, a token, a bucket with a global and a local name, another one with its own; then the row is damaged, or gone, and the node starts again. */
+/**
+ * Two keys, a token, a bucket with a global and a local name, another one with its own; then the row is damaged, or gone, and the
+ * node starts again.
+ */
 async function worldWithout(kind: Kind, id: (ids: Ids) => string, how: "damaged" | "gone" = "damaged") {
   const world = await ControlWorld.open();
   for (const key of ["key-1", "key-2"]) await world.addKey(key);

@@ -5,7 +5,10 @@ import { type BucketId, CONTROL_GROUP } from "../../util/ids.ts";
 import type { ObjectOwnership } from "../control-service.ts";
 import { isDamage, scanOver } from "../partition/damage.ts";
 
-/** Rows of the control group: [group u16][kind u8][id utf-8], payload MessagePack behind one byte of format number. Small and rare, so clarity wins. */
+/**
+ * Rows of the control group: [group u16][kind u8][id utf-8], payload MessagePack behind one byte of format number. Small and
+ * rare, so clarity wins.
+ */
 export const KINDS = {
   settings: 0x40,
   bucket: 0x41,
@@ -18,7 +21,7 @@ export const KINDS = {
 export type Kind = keyof typeof KINDS;
 
 export interface RowTypes {
-  /** Id "": what is fixed at the cluster's birth. */
+  /** Id "": what is fixed at the cluster's bootstrap. */
   readonly settings: SettingsRow;
   readonly bucket: BucketRow;
   /** Id: the global name. */
@@ -31,7 +34,10 @@ export interface RowTypes {
   readonly layout: LayoutRow;
 }
 
-/** The layout with staging and history, as src/layout keeps it; `revision` grows with every change, so that a stale one is refused. */
+/**
+ * The layout with staging and history, as src/layout keeps it; `revision` grows with every change, so that a stale one is
+ * refused.
+ */
 export interface LayoutRow {
   readonly revision: number;
   readonly state: LayoutState;
@@ -43,8 +49,11 @@ export interface SettingsRow {
   readonly replicationFactor: number;
 }
 
-/** `phase`: what the control leader still has to drive to its end in the partitions (rule 40: recovery is level-triggered from here). */
-export type BucketPhase = "creating" | "live" | "deleting" | "unsealing" | "burying";
+/**
+ * `phase`: what the control leader still has to drive to its end in the partitions (rule 40: recovery is level-triggered from
+ * here).
+ */
+export type BucketPhase = "creating" | "live" | "deleting" | "unsealing" | "removing";
 
 export interface BucketRow {
   readonly id: BucketId;
@@ -55,7 +64,10 @@ export interface BucketRow {
   readonly indexShards: number;
   readonly globalAliases: readonly string[];
   readonly localAliases: readonly { readonly keyId: string; readonly alias: string }[];
-  /** For each key with any right a string of the letters r, w, o. Pairs, because key ids come from outside: one may be "constructor". */
+  /**
+   * For each key with any right a string of the letters r, w, o. Pairs, because key ids come from outside: one may be
+   * "constructor".
+   */
   readonly rights: readonly (readonly [keyId: string, letters: string])[];
   readonly website?: { readonly indexDocument: string; readonly errorDocument?: string };
   /** Absent: BucketOwnerEnforced, as for every bucket that is made without a wish. */

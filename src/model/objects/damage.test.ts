@@ -224,7 +224,7 @@ test("a damaged row of a group does not keep the store from opening: indexes and
   await world.restart();
 });
 
-test("nor do damaged rows beside it: their keys tell indexes, and a leap keeps off what they may hide", async () => {
+test("nor do damaged rows beside it: their keys tell indexes, and an index gap keeps off what they may hide", async () => {
   const { put, bucket, world } = await open(1);
   const group = world.placement.ofKey(bucket, "k");
   for (let n = 0; n < 5; n++) assert.ok((await put("k", "y".repeat(100 + n))).ok);

@@ -1,12 +1,12 @@
 import type { Groups } from "../../group/groups.ts";
 import { type ByteSource, sourceOf } from "../../util/byte-source.ts";
 import type { BucketId, GroupId, VersionId } from "../../util/ids.ts";
-import type { BodyReading } from "../data/data-path.ts";
+import type { BodyReading } from "../bytes/data-path.ts";
 import { type FoundObject, type ObjectHeaders, type ObjectPart, ServiceError, type StoredChecksum } from "../object-service.ts";
 import { type BodyPlace, partCount, type PlacedPart, readPart, readPartIndex } from "../partition/body-reads.ts";
 import type { Version } from "../partition/version-row.ts";
 
-export interface FoundParts {
+export interface FoundModules {
   readonly groups: Groups;
   readonly reading: BodyReading;
 }
@@ -22,13 +22,13 @@ export class Found implements FoundObject {
   readonly inline: Uint8Array | undefined;
   readonly #place: { readonly group: GroupId; readonly bucket: BucketId; readonly key: string };
   readonly #content: Version;
-  readonly #parts: FoundParts;
+  readonly #modules: FoundModules;
 
   constructor(
     place: { readonly group: GroupId; readonly bucket: BucketId; readonly key: string },
     version: VersionId,
     content: Version,
-    parts: FoundParts,
+    modules: FoundModules,
   ) {
     this.version = version;
     this.sizeBytes = content.sizeBytes;
@@ -39,7 +39,7 @@ export class Found implements FoundObject {
     this.inline = content.stored.kind === "inline" ? content.stored.bytes : undefined;
     this.#place = place;
     this.#content = content;
-    this.#parts = parts;
+    this.#modules = modules;
   }
 
   get partCount(): number {
@@ -56,7 +56,7 @@ export class Found implements FoundObject {
   open(range?: { readonly start: number; readonly end: number }): ByteSource {
     const { inline } = this;
     if (inline !== undefined) return sourceOf(range === undefined ? inline : inline.subarray(range.start, range.end));
-    return this.#parts.reading.open(this.place, range);
+    return this.#modules.reading.open(this.place, range);
   }
 
   async part(number: number): Promise<ObjectPart | null> {
@@ -77,7 +77,7 @@ export class Found implements FoundObject {
   #readParts(after: number, limit: number): Promise<readonly ObjectPart[]> {
     const { place } = this;
     const { stored } = place;
-    return this.#parts.groups.read(place.group, (rows) => {
+    return this.#modules.groups.read(place.group, (rows) => {
       const index = readPartIndex(rows, place, after, limit);
       if (index === undefined || (stored.kind !== "parts" && stored.kind !== "part-pages")) throw replaced();
       return index.map(({ position, entry, offset }: PlacedPart): ObjectPart => {

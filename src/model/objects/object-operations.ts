@@ -3,7 +3,7 @@ import { type Clock, sleep } from "../../platform/clock.ts";
 import type { KvRead } from "../../platform/kv.ts";
 import type { Random } from "../../platform/random.ts";
 import type { ClaimId, GroupId, Stamp } from "../../util/ids.ts";
-import type { BodyReading, BodyWriting, UploadTarget, WrittenBody } from "../data/data-path.ts";
+import type { BodyReading, BodyWriting, UploadTarget, WrittenBody } from "../bytes/data-path.ts";
 import type {
   DeleteCommand,
   DeleteResult,
@@ -30,7 +30,7 @@ import { Found } from "./found-object.ts";
 import type { Growth, QuotaLedger } from "./quota-ledger.ts";
 
 /** What the object operations work with. */
-export interface OperationParts {
+export interface OperationModules {
   readonly groups: Groups;
   readonly placement: Placement;
   readonly writing: BodyWriting;
@@ -41,17 +41,17 @@ export interface OperationParts {
   readonly quotas: QuotaLedger;
 }
 
-export async function putObject(parts: OperationParts, request: PutRequest): Promise<PutOutcome> {
+export async function putObject(modules: OperationModules, request: PutRequest): Promise<PutOutcome> {
   const { bucket, key, headers, condition } = request;
-  const target = newTarget(parts, bucket, key);
-  const written = await parts.writing.write(request.upload, target);
+  const target = newTarget(modules, bucket, key);
+  const written = await modules.writing.write(request.upload, target);
   if (!written.ok) return written;
-  return commitPut(parts, bucket, target, { written, headers, condition, recheck: request.recheck });
+  return commitPut(modules, bucket, target, { written, headers, condition, recheck: request.recheck });
 }
 
 /** Checks the quotas, has the put of what was written decided, and lets go of the blocks when it was refused. */
 export async function commitPut(
-  parts: OperationParts,
+  modules: OperationModules,
   bucket: BucketRef,
   target: UploadTarget,
   {
@@ -66,7 +66,7 @@ export async function commitPut(
     readonly recheck: Recheck | undefined;
   },
 ): Promise<PutOutcome> {
-  const { body, sizeBytes, etag, checksum, needsPending } = written;
+  const { body, sizeBytes, etag, checksum, needsLease } = written;
   const command: PutCommand = {
     op: "put",
     bucket: bucket.id,
@@ -77,15 +77,15 @@ export async function commitPut(
     body,
     ...(checksum === undefined ? undefined : { checksum }),
     ...(condition === undefined ? undefined : { condition }),
-    ...(needsPending ? { needsPending } : undefined),
+    ...(needsLease ? { needsLease } : undefined),
   };
-  const room = await reserve(parts, bucket, { target, written }, (rows) => {
+  const room = await reserve(modules, bucket, { target, written }, (rows) => {
     const old = readHead(rows, target.group, bucket.id, target.key, { sure: false });
     return { bytes: sizeBytes - (old?.sizeBytes ?? 0), objects: old === undefined ? 1 : 0 };
   });
   if (!room.ok) return { ok: false, code: "quota-exceeded", detail: room.detail };
   try {
-    const result = await commitBody<PutResult>(parts, target, { command, written, recheck });
+    const result = await commitBody<PutResult>(modules, target, { command, written, recheck });
     return result.ok ? result : { ok: false, code: refusalCode(result.refused) };
   } finally {
     room.reservation.release();
@@ -94,24 +94,27 @@ export async function commitPut(
 
 /** Room in the quotas for what was written, which is let go of when there is none. */
 export async function reserve(
-  parts: OperationParts,
+  modules: OperationModules,
   bucket: BucketRef,
   { target, written }: { readonly target: UploadTarget; readonly written: WrittenBody },
   growthOf: (rows: KvRead) => Growth,
 ): ReturnType<QuotaLedger["reserve"]> {
   try {
-    const room = await parts.quotas.reserve(bucket, growthOf);
-    if (!room.ok) parts.writing.discard(target, written);
+    const room = await modules.quotas.reserve(bucket, growthOf);
+    if (!room.ok) modules.writing.discard(target, written);
     return room;
   } catch (error) {
-    parts.writing.discard(target, written);
+    modules.writing.discard(target, written);
     throw serviceFailure(error);
   }
 }
 
-/** Proposes a command that brings a body, if its writer may still write, and settles or discards the body by its outcome; an unknown outcome is left to the verdict. */
+/**
+ * Proposes a command that brings a body, if its writer may still write, and settles or discards the body by its outcome; an
+ * unknown outcome is left until the claim is resolved.
+ */
 export async function commitBody<R extends { readonly ok: boolean }>(
-  parts: OperationParts,
+  modules: OperationModules,
   target: UploadTarget,
   {
     command,
@@ -123,46 +126,48 @@ export async function commitBody<R extends { readonly ok: boolean }>(
     readonly recheck: Recheck | undefined;
   },
 ): Promise<R> {
-  const { body, needsPending, expiry } = written;
+  const { body, needsLease, expiry } = written;
   try {
     recheck?.();
   } catch (error) {
-    parts.writing.discard(target, written);
+    modules.writing.discard(target, written);
     throw error;
   }
   let result: R;
   try {
-    // Inline bodies have no references: no verdict can be waiting for them.
-    const bound = body.kind === "inline" || needsPending ? undefined : { expiry };
-    result = await proposeUnsealed<R>(parts, target.group, command, bound);
+    // Inline bodies have no references: no resolution of its claim can be waiting for them.
+    const bound = body.kind === "inline" || needsLease ? undefined : { expiry };
+    result = await proposeUnsealed<R>(modules, target.group, command, bound);
   } catch (error) {
-    if (isKnownNotDone(error)) parts.writing.discard(target, written);
+    if (isKnownNotDone(error)) modules.writing.discard(target, written);
     throw commandFailure(error);
   }
-  if (result.ok) parts.writing.settled(target, body);
-  else parts.writing.discard(target, written);
+  if (result.ok) modules.writing.settled(target, body);
+  else modules.writing.discard(target, written);
   return result;
 }
 
-export async function lookupObject(parts: OperationParts, bucket: BucketRef, key: string): Promise<Found | null> {
-  const group = parts.placement.ofKey(bucket, key);
+export async function lookupObject(modules: OperationModules, bucket: BucketRef, key: string): Promise<Found | null> {
+  const group = modules.placement.ofKey(bucket, key);
   try {
-    const found = await parts.groups.read(group, (rows) => readHeadVersion(rows, group, bucket.id, key));
-    if (found?.rebuilt) mendObject(parts, bucket, key);
-    return found === undefined ? null : new Found({ group, bucket: bucket.id, key }, found.version, found.content, parts);
+    const found = await modules.groups.read(group, (rows) => readHeadVersion(rows, group, bucket.id, key));
+    if (found?.rebuilt) repairObject(modules, bucket, key);
+    return found === undefined ? null : new Found({ group, bucket: bucket.id, key }, found.version, found.content, modules);
   } catch (error) {
     throw serviceFailure(error, `of ${JSON.stringify(key)} in bucket ${bucket.id}`);
   }
 }
 
-/** A row of the key was found damaged and rebuilt for the answer; off its path it is written anew. Who meets it again tries again. */
-export function mendObject({ groups, placement }: OperationParts, bucket: BucketRef, key: string): void {
-  const command: PartitionCommand = { op: "mend-object", bucket: bucket.id, key };
+/**
+ * A row of the key was found damaged and rebuilt for the answer; off its path it is written anew. Who meets it again tries again.
+ */
+export function repairObject({ groups, placement }: OperationModules, bucket: BucketRef, key: string): void {
+  const command: PartitionCommand = { op: "repair-object", bucket: bucket.id, key };
   groups.propose(placement.ofKey(bucket, key), command).catch(() => {});
 }
 
 export async function deleteObject(
-  parts: OperationParts,
+  modules: OperationModules,
   request: { readonly bucket: BucketRef; readonly key: string; readonly condition?: DeleteCommand["condition"] },
 ): Promise<DeleteOutcome> {
   const { bucket, key, condition } = request;
@@ -172,7 +177,7 @@ export async function deleteObject(
     key,
     ...(condition === undefined ? undefined : { condition }),
   };
-  const result = await propose<DeleteResult>(parts, parts.placement.ofKey(bucket, key), command);
+  const result = await propose<DeleteResult>(modules, modules.placement.ofKey(bucket, key), command);
   return result.ok ? result : { ok: false, code: refusalCode(result.refused) };
 }
 
@@ -182,9 +187,9 @@ function refusalCode(
   return refused === "precondition-failed" || refused === "no-such-key" ? refused : noBucket(refused);
 }
 
-export async function propose<R>(parts: OperationParts, group: GroupId, command: PartitionCommand): Promise<R> {
+export async function propose<R>(modules: OperationModules, group: GroupId, command: PartitionCommand): Promise<R> {
   try {
-    return await proposeUnsealed<R>(parts, group, command);
+    return await proposeUnsealed<R>(modules, group, command);
   } catch (error) {
     throw commandFailure(error);
   }
@@ -195,12 +200,13 @@ const SEAL_PATIENCE_MS = 2_000;
 const SEAL_LOOK_MS = 50;
 
 /**
- * Proposes a command again while it is refused as sealed: a DeleteBucket that turns out to be refused (the bucket has objects) seals partitions
- * for some milliseconds, and must not fail the writes of others. A refused command has changed nothing, and blocks that wait for it keep
- * their references, so only the command is repeated; never past the expiry after which its outcome could not be known.
+ * Proposes a command again while it is refused as sealed: a DeleteBucket that turns out to be refused (the bucket has objects)
+ * seals partitions for some milliseconds, and must not fail the writes of others. A refused command has changed nothing, and
+ * blocks that wait for it keep their references, so only the command is repeated; never past the expiry after which its outcome
+ * could not be known.
  */
 async function proposeUnsealed<R>(
-  { groups, clock }: OperationParts,
+  { groups, clock }: OperationModules,
   group: GroupId,
   command: PartitionCommand,
   bound?: { readonly expiry: Stamp },
@@ -214,8 +220,11 @@ async function proposeUnsealed<R>(
   }
 }
 
-/** The answer to a refusal that is neither a condition nor the client's: a sealed bucket may live on, and a claim that ran out may be tried again. */
-export function noBucket(refused: Refusal | "claim-forbidden" | "pending-lost"): "no-such-bucket" {
+/**
+ * The answer to a refusal that is neither a condition nor the client's: a sealed bucket may live on, and a claim that ran out may
+ * be tried again.
+ */
+export function noBucket(refused: Refusal | "claim-fenced" | "lease-lost"): "no-such-bucket" {
   if (refused === "no-bucket") return "no-such-bucket";
   throw new ServiceError(
     "service.unavailable",
@@ -224,7 +233,7 @@ export function noBucket(refused: Refusal | "claim-forbidden" | "pending-lost"):
 }
 
 /** A fresh attempt at a version of a key. */
-export function newTarget(parts: OperationParts, bucket: BucketRef, key: string): UploadTarget {
-  const claim = Buffer.from(parts.random.bytes(16)).toString("hex") as ClaimId;
-  return { bucket: bucket.id, key, group: parts.placement.ofKey(bucket, key), claim };
+export function newTarget(modules: OperationModules, bucket: BucketRef, key: string): UploadTarget {
+  const claim = Buffer.from(modules.random.bytes(16)).toString("hex") as ClaimId;
+  return { bucket: bucket.id, key, group: modules.placement.ofKey(bucket, key), claim };
 }

@@ -348,7 +348,7 @@ class Run {
           world.disk.damage("rows", objectKey(world.placement.ofKey(bucket, step.key), bucket.id, step.key), 40);
         return;
       case "check":
-        await this.mend();
+        await this.repair();
         await world.read((rows) => checkRows(rows, world));
         assert.deepEqual(await service.usage(bucket), model.usage());
         return;
@@ -356,7 +356,7 @@ class Run {
   }
 
   /** A list meets every damaged row and has it written anew; a kv in memory commits within one turn of the event loop. */
-  async mend(): Promise<void> {
+  async repair(): Promise<void> {
     await this.service.list({ bucket: this.bucket, prefix: "", delimiter: "", after: "", skipPrefix: false, limit: 1_000 });
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
@@ -378,7 +378,7 @@ class Run {
     await data.sweep((name) => world.placement.ofKey(bucket, name));
     assert.equal(await world.read((rows) => outboxLength(rows, world)), 0);
     await this.compareClaims("exactly");
-    await this.mend();
+    await this.repair();
     await world.read((rows) => checkRows(rows, world));
     for (const name of [...model.objects.keys()]) await service.delete({ bucket, key: name });
     for (const known of this.uploads) await service.abortUpload({ bucket, key: known.key, upload: known.id });

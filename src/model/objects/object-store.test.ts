@@ -208,15 +208,15 @@ describe("buckets that end", () => {
     assert.deepEqual(await data.references(), [], "its blocks are let go");
   });
 
-  test("a sealed bucket may live on: 503; a buried one is gone: no such bucket", async () => {
+  test("a sealed bucket may live on: 503; one with tombstones is gone: no such bucket", async () => {
     const { world, bucket, put, service } = await open();
-    const all = (command: { op: "seal"; attempt: number } | { op: "bury"; attempt: number; untilMs: number }) =>
+    const all = (command: { op: "seal"; attempt: number } | { op: "set-tombstone"; attempt: number; untilMs: number }) =>
       Promise.all(world.placement.groupsOf(bucket).map((group) => world.propose(group, { ...command, bucket: bucket.id })));
     await all({ op: "seal", attempt: 1 });
     await assert.rejects(put("k", "x"), failsWith("service.unavailable"));
     await assert.rejects(service.delete({ bucket, key: "k" }), failsWith("service.unavailable"));
     await assert.rejects(service.createUpload({ bucket, key: "k", headers: HEADERS }), failsWith("service.unavailable"));
-    await all({ op: "bury", attempt: 1, untilMs: world.wall.now + 1 });
+    await all({ op: "set-tombstone", attempt: 1, untilMs: world.wall.now + 1 });
     assert.equal(codeOf(await put("k", "x")), "no-such-bucket");
     assert.equal(codeOf(await service.delete({ bucket, key: "k" })), "no-such-bucket");
     assert.equal(codeOf(await service.createUpload({ bucket, key: "k", headers: HEADERS })), "no-such-bucket");
@@ -281,7 +281,7 @@ describe("trouble below", () => {
     data.write = write;
     assert.equal(await text("k"), "the first bytes");
     await data.drain();
-    assert.equal((await data.references()).length, 2 + 3, "kept until the verdict");
+    assert.equal((await data.references()).length, 2 + 3, "kept until its claim is resolved");
     world.wall.now += WINDOW_MS + 1;
     await data.sweep((key) => world.placement.ofKey(bucket, key));
     assert.deepEqual(await data.references(), await world.read((rows) => allClaims(rows, world)));
@@ -350,8 +350,8 @@ describe("trouble below", () => {
     await assert.rejects(put("k", "bytes in blocks"), failsWith("service.unavailable"));
     assert.equal(await text("k"), null);
     await data.drain();
-    assert.deepEqual(await data.references(), [], "certainly not made: its blocks need no verdict");
-    assert.equal(codeOf(await put("k", "inline")), "ok", "nothing can be judged about bytes that ride in the row");
+    assert.deepEqual(await data.references(), [], "certainly not made: its blocks need no resolution of its claim");
+    assert.equal(codeOf(await put("k", "inline")), "ok", "nothing can be judged about bytes that are embedded in the row");
   });
 });
 
@@ -370,7 +370,7 @@ describe("copies", () => {
     assert.equal(
       codeOf(await copy()),
       "ok",
-      "the rows of a small body ride in the lookup; its references are gone, so bytes are copied",
+      "the rows of a small body are embedded in the lookup; its references are gone, so bytes are copied",
     );
     assert.equal(await text("to"), "the bytes of the source");
     await data.drain();

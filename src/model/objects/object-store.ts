@@ -5,7 +5,7 @@ import { listObjects } from "../partition/list-objects.ts";
 import { listParts, listUploads } from "../partition/list-uploads.ts";
 import { serviceFailure } from "../service-failure.ts";
 import { copyObject, copyPart } from "./copy-operations.ts";
-import { deleteObject, lookupObject, mendObject, type OperationParts, putObject } from "./object-operations.ts";
+import { deleteObject, lookupObject, repairObject, type OperationModules, putObject } from "./object-operations.ts";
 import { QuotaLedger, sumUsage } from "./quota-ledger.ts";
 import { abortUpload, completeUpload, createUpload, putPart, uploadInfo } from "./upload-operations.ts";
 
@@ -14,12 +14,12 @@ export interface ObjectServiceOptions {
   readonly minPartSize: number;
 }
 
-export type ObjectServiceParts = Omit<OperationParts, "quotas">;
+export type ObjectServiceModules = Omit<OperationModules, "quotas">;
 
 /** The object operations over groups (names) and the data path (bytes). */
-export function createObjectService(options: ObjectServiceOptions, modules: ObjectServiceParts): ObjectService {
-  const { groups, placement } = modules;
-  const parts: OperationParts = { ...modules, quotas: new QuotaLedger(groups, placement) };
+export function createObjectService(options: ObjectServiceOptions, given: ObjectServiceModules): ObjectService {
+  const { groups, placement } = given;
+  const modules: OperationModules = { ...given, quotas: new QuotaLedger(groups, placement) };
 
   const readBucket = async <T>(bucket: BucketRef, fn: (rows: KvRead) => T): Promise<T> => {
     try {
@@ -30,24 +30,24 @@ export function createObjectService(options: ObjectServiceOptions, modules: Obje
   };
 
   return {
-    put: (request) => putObject(parts, request),
-    lookup: ({ bucket, key }) => lookupObject(parts, bucket, key),
-    delete: (request) => deleteObject(parts, request),
-    copy: (request) => copyObject(parts, request),
+    put: (request) => putObject(modules, request),
+    lookup: ({ bucket, key }) => lookupObject(modules, bucket, key),
+    delete: (request) => deleteObject(modules, request),
+    copy: (request) => copyObject(modules, request),
     list: async (request) => {
       const { bucket } = request;
       const damaged: string[] = [];
       const wanted = { ...request, bucket: bucket.id, onDamaged: (key: string) => void damaged.push(key) };
       const page = await readBucket(bucket, (rows) => listObjects(rows, placement.groupsOf(bucket), wanted));
-      for (const key of damaged) mendObject(parts, bucket, key);
+      for (const key of damaged) repairObject(modules, bucket, key);
       return page;
     },
-    createUpload: (request) => createUpload(parts, request),
-    putPart: (request) => putPart(parts, request),
-    copyPart: (request) => copyPart(parts, request),
-    completeUpload: (request) => completeUpload(parts, options, request),
-    abortUpload: (request) => abortUpload(parts, request),
-    uploadInfo: (request) => uploadInfo(parts, request),
+    createUpload: (request) => createUpload(modules, request),
+    putPart: (request) => putPart(modules, request),
+    copyPart: (request) => copyPart(modules, request),
+    completeUpload: (request) => completeUpload(modules, options, request),
+    abortUpload: (request) => abortUpload(modules, request),
+    uploadInfo: (request) => uploadInfo(modules, request),
     listParts: async ({ bucket, key, upload, after, limit }) => {
       if (!isHex(upload, 16)) return null;
       const group = placement.ofKey(bucket, key);

@@ -19,7 +19,8 @@ export interface Reservation {
 }
 
 /**
- * Quotas: exact figures of the bucket's partitions plus what writes under way have reserved here. Buckets without quotas cost nothing.
+ * Quotas: exact figures of the bucket's partitions plus what writes under way have reserved here. Buckets without quotas cost
+ * nothing.
  */
 export class QuotaLedger {
   readonly #groups: Groups;
@@ -45,7 +46,8 @@ export class QuotaLedger {
         this.#tryReserve(rows, bucket, growthOf(rows)),
       );
       if (typeof outcome !== "string") return { ok: true, reservation: outcome };
-      // A write that was just committed may be counted twice for a moment, and one under way may fail: wait for them before saying no.
+      // A write that was just committed may be counted twice for a moment, and one under way may fail: wait for them before
+      // saying no.
       const others = this.#held.get(bucket.id);
       if (others === undefined || round === MAX_ROUNDS) return { ok: false, detail: outcome };
       await Promise.all([...others].map((held) => held.over));

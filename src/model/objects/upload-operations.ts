@@ -1,6 +1,6 @@
 import { isHex, type UploadId } from "../../util/ids.ts";
 import { MAX_U48, writeU48 } from "../../codec/slices.ts";
-import type { UploadTarget, WrittenBody } from "../data/data-path.ts";
+import type { UploadTarget, WrittenBody } from "../bytes/data-path.ts";
 import type {
   CompleteResult,
   CompleteUploadCommand,
@@ -25,18 +25,21 @@ import { readPartHead } from "../partition/body-reads.ts";
 import { readHead } from "../partition/read-version.ts";
 import { readUpload } from "../partition/upload-row.ts";
 import { serviceFailure } from "../service-failure.ts";
-import { commitBody, newTarget, noBucket, type OperationParts, propose, reserve } from "./object-operations.ts";
+import { commitBody, newTarget, noBucket, type OperationModules, propose, reserve } from "./object-operations.ts";
 
-/** Upload ids begin with the time of their creation (ms, 48 bits), so that those of one key are listed in its order; the rest is drawn. */
+/**
+ * Upload ids begin with the time of their creation (ms, 48 bits), so that those of one key are listed in its order; the rest is
+ * drawn.
+ */
 export async function createUpload(
-  parts: OperationParts,
+  modules: OperationModules,
   request: CreateUploadRequest,
 ): Promise<{ readonly ok: true; readonly upload: UploadId } | { readonly ok: false; readonly code: "no-such-bucket" }> {
   const { bucket, key, headers, checksum } = request;
-  const group = parts.placement.ofKey(bucket, key);
+  const group = modules.placement.ofKey(bucket, key);
   const raw = Buffer.alloc(16);
-  writeU48(raw, Math.min(parts.groups.logTime(group), MAX_U48), 0);
-  raw.set(parts.random.bytes(10), 6);
+  writeU48(raw, Math.min(modules.groups.logTime(group), MAX_U48), 0);
+  raw.set(modules.random.bytes(10), 6);
   const upload = raw.toString("hex") as UploadId;
   const command: CreateUploadCommand = {
     op: "create-upload",
@@ -46,44 +49,47 @@ export async function createUpload(
     headers,
     ...(checksum === undefined ? undefined : { checksum }),
   };
-  const result = await propose<UploadResult>(parts, group, command);
+  const result = await propose<UploadResult>(modules, group, command);
   if (result.ok) return { ok: true, upload };
   return { ok: false, code: noBucket(result.refused === "no-such-upload" ? "no-bucket" : result.refused) };
 }
 
-export async function putPart(parts: OperationParts, request: PutPartRequest): Promise<PutPartOutcome> {
+export async function putPart(modules: OperationModules, request: PutPartRequest): Promise<PutPartOutcome> {
   const { bucket, part, body } = request;
-  const wanted = await wantedChecksum(parts, request);
+  const wanted = await wantedChecksum(modules, request);
   if (wanted === null) {
     body.source.cancel();
     return { ok: false, code: "no-such-upload" };
   }
-  const target = partTarget(parts, request, part);
+  const target = partTarget(modules, request, part);
   // A client that sent no checksum of its own still gets the one its upload was created with.
   const bytes = body.algorithm === undefined && wanted !== undefined ? { ...body, algorithm: wanted } : body;
-  const written = await parts.writing.write(bytes, target);
+  const written = await modules.writing.write(bytes, target);
   if (!written.ok) return written;
-  return commitPart(parts, bucket, target, { written, recheck: request.recheck });
+  return commitPart(modules, bucket, target, { written, recheck: request.recheck });
 }
 
 export type PartTarget = UploadTarget & { readonly upload: UploadId; readonly part: number };
 
 /** A fresh attempt at a part. */
-export function partTarget(parts: OperationParts, { bucket, key, upload }: UploadRef, part: number): PartTarget {
-  return { ...newTarget(parts, bucket, key), upload, part };
+export function partTarget(modules: OperationModules, { bucket, key, upload }: UploadRef, part: number): PartTarget {
+  return { ...newTarget(modules, bucket, key), upload, part };
 }
 
 /** The algorithm that an upload's parts must carry; undefined: any or none; null: no such upload. */
-export async function wantedChecksum(parts: OperationParts, request: UploadRef): Promise<ChecksumAlgorithm | undefined | null> {
-  const info = await uploadInfo(parts, request);
+export async function wantedChecksum(
+  modules: OperationModules,
+  request: UploadRef,
+): Promise<ChecksumAlgorithm | undefined | null> {
+  const info = await uploadInfo(modules, request);
   return info === null ? null : info.checksum?.algorithm;
 }
 
-export async function uploadInfo(parts: OperationParts, { bucket, key, upload }: UploadRef): Promise<UploadInfo | null> {
+export async function uploadInfo(modules: OperationModules, { bucket, key, upload }: UploadRef): Promise<UploadInfo | null> {
   if (!isHex(upload, 16)) return null;
-  const group = parts.placement.ofKey(bucket, key);
+  const group = modules.placement.ofKey(bucket, key);
   try {
-    const row = await parts.groups.read(group, (rows) => readUpload(rows, group, bucket.id, key, upload));
+    const row = await modules.groups.read(group, (rows) => readUpload(rows, group, bucket.id, key, upload));
     if (row === undefined) return null;
     const { createdMs, checksum } = row;
     return checksum === undefined ? { createdMs } : { createdMs, checksum };
@@ -94,13 +100,13 @@ export async function uploadInfo(parts: OperationParts, { bucket, key, upload }:
 
 /** Checks the quotas, has the part that was written decided, and lets go of its blocks when it was refused. */
 export async function commitPart(
-  parts: OperationParts,
+  modules: OperationModules,
   bucket: BucketRef,
   target: PartTarget,
   { written, recheck }: { readonly written: WrittenBody; readonly recheck: Recheck | undefined },
 ): Promise<PutPartOutcome> {
   const { group, key, claim, upload, part } = target;
-  const { body, sizeBytes, etag, checksum, needsPending } = written;
+  const { body, sizeBytes, etag, checksum, needsLease } = written;
   const command: PutPartCommand = {
     op: "put-part",
     bucket: bucket.id,
@@ -111,15 +117,15 @@ export async function commitPart(
     etag,
     body,
     ...(checksum === undefined ? undefined : { checksum }),
-    ...(needsPending ? { needsPending } : undefined),
+    ...(needsLease ? { needsLease } : undefined),
   };
-  const room = await reserve(parts, bucket, { target, written }, (rows) => {
+  const room = await reserve(modules, bucket, { target, written }, (rows) => {
     const old = readPartHead(rows, { group, bucket: bucket.id, key }, upload, part);
     return { bytes: sizeBytes - (old?.sizeBytes ?? 0), objects: 0, besideParts: true };
   });
   if (!room.ok) return { ok: false, code: "quota-exceeded", detail: room.detail };
   try {
-    const result = await commitBody<PutPartResult>(parts, target, { command, written, recheck });
+    const result = await commitBody<PutPartResult>(modules, target, { command, written, recheck });
     if (result.ok) return { ok: true, etag, stampMs: result.stampMs, sizeBytes, ...(checksum === undefined ? {} : { checksum }) };
     switch (result.refused) {
       case "no-such-upload":
@@ -134,14 +140,14 @@ export async function commitPart(
 }
 
 export async function completeUpload(
-  parts: OperationParts,
+  modules: OperationModules,
   { minPartSize }: { readonly minPartSize: number },
   request: CompleteRequest,
 ): Promise<CompleteOutcome> {
   const { bucket, key, upload, condition, fullObjectChecksum, objectSize } = request;
   if (!isHex(upload, 16)) return { ok: false, code: "no-such-upload" };
-  const group = parts.placement.ofKey(bucket, key);
-  const room = await parts.quotas
+  const group = modules.placement.ofKey(bucket, key);
+  const room = await modules.quotas
     .reserve(bucket, (rows) => {
       // Without its row this is a repeated completion: it adds nothing.
       if (readUpload(rows, group, bucket.id, key, upload) === undefined) return { bytes: 0, objects: 0 };
@@ -167,7 +173,7 @@ export async function completeUpload(
     ...(objectSize === undefined ? undefined : { objectSize }),
   };
   try {
-    return completeOutcome(await propose<CompleteResult>(parts, group, command));
+    return completeOutcome(await propose<CompleteResult>(modules, group, command));
   } finally {
     room.reservation.release();
   }
@@ -189,10 +195,13 @@ function completeOutcome(result: CompleteResult): CompleteOutcome {
   }
 }
 
-export async function abortUpload(parts: OperationParts, { bucket, key, upload }: UploadRef): Promise<{ readonly ok: boolean }> {
+export async function abortUpload(
+  modules: OperationModules,
+  { bucket, key, upload }: UploadRef,
+): Promise<{ readonly ok: boolean }> {
   if (!isHex(upload, 16)) return { ok: false };
   const command = { op: "abort-upload", bucket: bucket.id, key, upload } as const;
-  const result = await propose<UploadResult>(parts, parts.placement.ofKey(bucket, key), command);
+  const result = await propose<UploadResult>(modules, modules.placement.ofKey(bucket, key), command);
   if (!result.ok && result.refused === "sealed") noBucket(result.refused);
   return { ok: result.ok };
 }

@@ -38,7 +38,8 @@ export type BodyPiece =
 
 /**
  * The pieces of a body in order, from the one that holds byte `offset` on; about `limit` of them (at least one, up to a page of
- * 1,024 more). Empty at or beyond the end; undefined when rows of the body are gone: the version was replaced and released meanwhile.
+ * 1,024 more). Empty at or beyond the end; undefined when rows of the body are gone: the version was replaced and released
+ * meanwhile.
  */
 export function readPieces(rows: KvRead, place: BodyPlace, offset: number, limit: number): readonly BodyPiece[] | undefined {
   if (offset >= place.sizeBytes) return [];
@@ -130,8 +131,8 @@ function walkParts(walk: Walk, stored: Multipart): boolean {
 }
 
 /**
- * Visits the parts in order until `visit` says false; begins with the page that holds the part behind position `from.position`, or, when that
- * is 0, byte `from.offset`. False when a page is gone.
+ * Visits the parts in order until `visit` says false; begins with the page that holds the part behind position `from.position`,
+ * or, when that is 0, byte `from.offset`. False when a page is gone.
  */
 function eachPart(
   rows: KvRead,

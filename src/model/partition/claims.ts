@@ -4,7 +4,7 @@ import { hexSlice, readU48 } from "../../codec/slices.ts";
 import type { Entry } from "../../group/groups.ts";
 import { type KvRead, type KvWrite, type RowView, type ScanStep, STOP } from "../../platform/kv.ts";
 import type { BucketId, ClaimId, GroupId } from "../../util/ids.ts";
-import type { PartitionCommand, Refusal, VerdictResult } from "../commands.ts";
+import type { PartitionCommand, Refusal, ResolveClaimResult } from "../commands.ts";
 import { scanOver } from "./damage.ts";
 import { isLiveClaim } from "./data-reads.ts";
 import { checkCodec } from "./object-row.ts";
@@ -12,94 +12,99 @@ import type { PartitionContext } from "./partition-context.ts";
 import { claimKey, FIELDS_START, ROW, rowsOf, uploadKey } from "./row-keys.ts";
 
 /**
- * Claims on blocks that are not versions or parts yet: pending rows of long uploads, and verdicts on those that never ended (rule 36).
- * Pending row: [codec u8][until u48][bucket 32][key]. Forbidden row: [codec u8][until u48].
+ * Claims on blocks that are not versions or parts yet: upload leases of long uploads, and resolutions on those that never ended
+ * (rule 36). Upload lease: [codec u8][until u48][bucket 32][key]. Fence: [codec u8][until u48].
  */
 const CODEC = 1;
 
-export type PendResult =
+export type LeaseResult =
   | { readonly ok: true }
-  | { readonly ok: false; readonly refused: Refusal | "claim-forbidden" | "pending-lost" };
+  | { readonly ok: false; readonly refused: Refusal | "claim-fenced" | "lease-lost" };
 
-export function applyPend(
+export function applyRenewLease(
   context: PartitionContext,
   rows: KvWrite,
-  command: Extract<PartitionCommand, { op: "pend" }>,
+  command: Extract<PartitionCommand, { op: "renew-lease" }>,
   entry: Entry,
-): PendResult {
+): LeaseResult {
   const refused = context.guards.refusal(rows, command.bucket);
   if (refused) return { ok: false, refused };
-  if (isForbidden(rows, entry, command.claim)) return { ok: false, refused: "claim-forbidden" };
+  if (isFenced(rows, entry, command.claim)) return { ok: false, refused: "claim-fenced" };
   const { group, stamp } = entry;
   const { commandWindowMs } = context;
-  const key = claimKey(group, ROW.pending, command.claim);
-  // A renewal that comes after the verdict must not bring the claim back, however late it is.
-  if (command.renew && rows.view("rows", key) === undefined) return { ok: false, refused: "pending-lost" };
-  // Later than W from now it could only be by a clock that was wrong for a moment; the claim would outlive its upload by as much.
+  const key = claimKey(group, ROW.uploadLease, command.claim);
+  // A renewal that comes after the resolution must not bring the claim back, however late it is.
+  if (command.renew && rows.view("rows", key) === undefined) return { ok: false, refused: "lease-lost" };
+  // Later than commandWindow from now it could only be by a clock that was wrong for a moment; the claim would outlive its upload
+  // by as much.
   const untilMs = Math.min(command.untilMs, stamp + commandWindowMs);
   const writer = new ByteWriter(64 + command.key.length).u8(CODEC).u48(untilMs).hex(command.bucket, 32);
-  // Uploads without a reference left get no verdict, so nobody else takes their rows away.
-  const abandoned = claimsUntil(rows, group, ROW.pending, stamp - commandWindowMs);
-  for (const claim of abandoned) if (claim !== command.claim) rows.remove("rows", claimKey(group, ROW.pending, claim));
+  // Uploads without a reference left are never resolved, so nobody else takes their rows away.
+  const abandoned = claimsUntil(rows, group, ROW.uploadLease, stamp - commandWindowMs);
+  for (const claim of abandoned) if (claim !== command.claim) rows.remove("rows", claimKey(group, ROW.uploadLease, claim));
   rows.put("rows", key, writer.bytes(Buffer.from(command.key)).finish());
   return { ok: true };
 }
 
-export function applyUnpend(rows: KvWrite, claim: ClaimId, entry: Entry): { readonly ok: true } {
-  rows.remove("rows", claimKey(entry.group, ROW.pending, claim));
+export function applyEndLease(rows: KvWrite, claim: ClaimId, entry: Entry): { readonly ok: true } {
+  rows.remove("rows", claimKey(entry.group, ROW.uploadLease, claim));
   return { ok: true };
 }
 
 /** Why a command that needs blocks may not commit; undefined: it may. */
 export function claimRefusal(
   rows: KvRead,
-  command: { readonly claim: ClaimId; readonly needsPending?: boolean },
+  command: { readonly claim: ClaimId; readonly needsLease?: boolean },
   entry: Entry,
-): "claim-forbidden" | "pending-lost" | undefined {
-  if (isForbidden(rows, entry, command.claim)) return "claim-forbidden";
-  if (command.needsPending && rows.view("rows", claimKey(entry.group, ROW.pending, command.claim)) === undefined)
-    return "pending-lost";
+): "claim-fenced" | "lease-lost" | undefined {
+  if (isFenced(rows, entry, command.claim)) return "claim-fenced";
+  if (command.needsLease && rows.view("rows", claimKey(entry.group, ROW.uploadLease, command.claim)) === undefined)
+    return "lease-lost";
   return undefined;
 }
 
 /**
- * Live: a version, a part that counts, or (then with `wait`: ask again later, settle nothing) an upload that is still renewed. Otherwise
- * the claim is forbidden until no command that could still use it can be applied: W beyond this moment, for no expiry lies further ahead.
+ * Live: a version, a part that counts, or (then with `wait`: ask again later, settle nothing) an upload that is still renewed.
+ * Otherwise the claim is fenced until no command that could still use it can be applied: commandWindow beyond this moment, for no
+ * expiry lies further ahead.
  */
-export function applyVerdict(
+export function applyResolveClaim(
   context: PartitionContext,
   rows: KvWrite,
-  command: Extract<PartitionCommand, { op: "verdict" }>,
+  command: Extract<PartitionCommand, { op: "resolve-claim" }>,
   entry: Entry,
-): VerdictResult {
+): ResolveClaimResult {
   const { bucket, key, claim, upload, part } = command;
   const { group, stamp } = entry;
   const isUploadLive = upload !== undefined && rows.view("rows", uploadKey(group, bucket, key, upload)) !== undefined;
   if (isLiveClaim(rows, group, { bucket, key, claim, upload, ...(part === undefined ? {} : { part }) }, isUploadLive))
     return { live: true };
-  const pendingKey = claimKey(group, ROW.pending, claim);
-  const pending = rows.view("rows", pendingKey);
+  const leaseKey = claimKey(group, ROW.uploadLease, claim);
+  const pending = rows.view("rows", leaseKey);
   if (pending !== undefined && readU48(pending, 1) >= stamp) return { live: true, wait: true };
-  const expired = claimsUntil(rows, group, ROW.forbidden, stamp);
-  rows.remove("rows", pendingKey);
-  for (const old of expired) rows.remove("rows", claimKey(group, ROW.forbidden, old));
+  const expired = claimsUntil(rows, group, ROW.fenced, stamp);
+  rows.remove("rows", leaseKey);
+  for (const old of expired) rows.remove("rows", claimKey(group, ROW.fenced, old));
   const untilMs = stamp + context.commandWindowMs;
-  rows.put("rows", claimKey(group, ROW.forbidden, claim), new ByteWriter(7).u8(CODEC).u48(untilMs).finish());
+  rows.put("rows", claimKey(group, ROW.fenced, claim), new ByteWriter(7).u8(CODEC).u48(untilMs).finish());
   return { live: false };
 }
 
-function isForbidden(rows: KvRead, entry: Entry, claim: ClaimId): boolean {
-  const row = rows.view("rows", claimKey(entry.group, ROW.forbidden, claim));
+function isFenced(rows: KvRead, entry: Entry, claim: ClaimId): boolean {
+  const row = rows.view("rows", claimKey(entry.group, ROW.fenced, claim));
   return row !== undefined && readU48(row, 1) >= entry.stamp;
 }
 
 const MAX_CLAIMS_CLEARED = 64;
 
-/** Claims of pending or forbidden rows that ended before `beforeMs`. Both are few: uploads of more than W/2, and uploads that died within W. */
+/**
+ * Claims of pending or fenced rows that ended before `beforeMs`. Both are few: uploads of more than commandWindow/2, and uploads
+ * that died within commandWindow.
+ */
 function claimsUntil(
   rows: KvRead,
   group: GroupId,
-  type: typeof ROW.pending | typeof ROW.forbidden,
+  type: typeof ROW.uploadLease | typeof ROW.fenced,
   beforeMs: number,
 ): readonly ClaimId[] {
   const ended: ClaimId[] = [];
@@ -114,12 +119,12 @@ function claimsUntil(
 }
 
 /** Long uploads that have not ended, in no particular order. */
-export function pendingClaims(
+export function leasedClaims(
   rows: KvRead,
   group: GroupId,
 ): readonly { readonly claim: ClaimId; readonly bucket: BucketId; readonly key: string; readonly untilMs: number }[] {
   const found: { claim: ClaimId; bucket: BucketId; key: string; untilMs: number }[] = [];
-  rows.scan("rows", rowsOf(group, ROW.pending), (row) => {
+  rows.scan("rows", rowsOf(group, ROW.uploadLease), (row) => {
     checkCodec(row.value[row.valueStart], CODEC, "pending");
     const reader = new ByteReader(row.value, row.valueStart + 1, row.valueEnd);
     const untilMs = reader.u48();

@@ -12,8 +12,8 @@ export interface PartChecksum {
 }
 
 /**
- * The checksum of a multipart object from those of its parts: the algorithm over their raw values ("…-N"), or, for the full object,
- * the CRC that the parts' CRCs combine to. Undefined when a part has none of this algorithm (then none is kept).
+ * The checksum of a multipart object from those of its parts: the algorithm over their raw values ("…-N"), or, for the full
+ * object, the CRC that the parts' CRCs combine to. Undefined when a part has none of this algorithm (then none is kept).
  */
 export function combinedChecksum(upload: UploadChecksum, parts: readonly PartChecksum[]): StoredChecksum | undefined {
   const { algorithm, type } = upload;
@@ -62,7 +62,9 @@ function numberBytes(value: number): Buffer {
   return bytes;
 }
 
-/** Bit by bit: at most 40 KB (10,000 parts of 4 bytes), once per completion, and the state machine may not call native add-ons. */
+/**
+ * Bit by bit: at most 40 KB (10,000 parts of 4 bytes), once per completion, and the state machine may not call native add-ons.
+ */
 function crc32c(bytes: Uint8Array): number {
   let crc = ~0;
   for (const byte of bytes) {

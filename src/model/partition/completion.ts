@@ -16,13 +16,13 @@ import {
   encodePartPage,
   PAGE_ENTRIES,
   type PartEntry,
-  RIDING_PARTS,
+  EMBEDDED_PARTS,
   type StoredBody,
 } from "./version-row.ts";
 
 /**
- * CompleteMultipartUpload: metadata only. Part rows stay where they are, under their upload's id; the version holds their numbers and sizes.
- * The claim of such a version is the upload's id, those of its blocks are the parts' own.
+ * CompleteMultipartUpload: metadata only. Part rows stay where they are, under their upload's id; the version holds their numbers
+ * and sizes. The claim of such a version is the upload's id, those of its blocks are the parts' own.
  */
 export function applyCompleteUpload(
   context: PartitionContext,
@@ -147,7 +147,7 @@ function layOutParts(
   { upload }: CompleteUploadCommand,
   parts: readonly PartEntry[],
 ): { readonly stored: StoredBody; readonly pages: readonly Buffer[] } {
-  if (parts.length <= RIDING_PARTS) return { stored: { kind: "parts", upload, parts }, pages: [] };
+  if (parts.length <= EMBEDDED_PARTS) return { stored: { kind: "parts", upload, parts }, pages: [] };
   const pages: Buffer[] = [];
   const starts: number[] = [];
   let offset = 0;

@@ -5,7 +5,10 @@ export function isDamage(error: unknown): boolean {
   return error instanceof KvError && error.code === "kv.damaged";
 }
 
-/** What `read` returns; undefined when it meets a damaged row. Only where going on without that row loses nothing that anyone can still have. */
+/**
+ * What `read` returns; undefined when it meets a damaged row. Only where going on without that row loses nothing that anyone can
+ * still have.
+ */
 export function unlessDamaged<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -26,8 +29,8 @@ export function isDamagedRow(rows: KvRead, tree: Tree, key: Uint8Array): boolean
 }
 
 /**
- * Scans forward as `KvRead.scan` does, over damaged rows too: their keys go to `onDamaged`, which may read. Such a key may be what has rotted,
- * so it is a hint (`ofHint`), never a fact.
+ * Scans forward as `KvRead.scan` does, over damaged rows too: their keys go to `onDamaged`, which may read. Such a key may be
+ * what has rotted, so it is a hint (`ofHint`), never a fact.
  */
 export function scanOver(
   rows: KvRead,

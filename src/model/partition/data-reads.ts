@@ -31,8 +31,9 @@ import {
 } from "./version-row.ts";
 
 /**
- * What the data path reads of a partition's rows besides bodies (body-reads.ts), the outbox (outbox-row.ts) and references (reference-row.ts):
- * the references that an outbox entry releases, and every claim that the object rows make (the audit compares them with the references).
+ * What the data path reads of a partition's rows besides bodies (body-reads.ts), the outbox (outbox-row.ts) and references
+ * (reference-row.ts): the references that an outbox entry releases, and every claim that the object rows make (the audit compares
+ * them with the references).
  */
 
 /** A block that a claim needs, as its reference is named. */
@@ -48,9 +49,9 @@ export interface ReleaseCursor {
 }
 
 /**
- * The references that an outbox entry releases, a bounded piece at a time (about 1,024). Begin without a cursor; go on with `next` until it
- * is undefined; then drop-refs has to be done for all of them and the entry can be ticked off. Rows already gone are skipped, and so are
- * damaged ones: what they named keeps its references (the audit names them), everything else goes.
+ * The references that an outbox entry releases, a bounded piece at a time (about 1,024). Begin without a cursor; go on with
+ * `next` until it is undefined; then drop-refs has to be done for all of them and the entry can be ticked off. Rows already gone
+ * are skipped, and so are damaged ones: what they named keeps its references (the audit names them), everything else goes.
  */
 export function releasedBlocks(
   rows: KvRead,
@@ -135,7 +136,10 @@ export function partNumbers(
 /** Of one upload, as S3 allows. */
 export const MAX_PARTS = 10_000;
 
-/** The claimed blocks of one page of a body, 0 ..= pageCount − 1 (page 0 of a riding list = all of it); undefined when the page is gone. */
+/**
+ * The claimed blocks of one page of a body, 0 ..= pageCount − 1 (page 0 of a embedded list = all of it); undefined when the page
+ * is gone.
+ */
 function contentPage(
   rows: KvRead,
   group: GroupId,
@@ -161,8 +165,8 @@ export interface Claimant extends ClaimedBlock {
 }
 
 /**
- * Every claim that the group's versions, parts and outbox entries make, one call per block. Parts of completed uploads are visited as "part" once,
- * whether their version is live or in the outbox. Walks every row: for audits, not for requests.
+ * Every claim that the group's versions, parts and outbox entries make, one call per block. Parts of completed uploads are
+ * visited as "part" once, whether their version is live or in the outbox. Walks every row: for audits, not for requests.
  *
  * @throws KvError kv.damaged also when a row is gone that another one names: then not all claims are known.
  */
@@ -229,7 +233,7 @@ function eachHead(rows: KvRead, group: GroupId, visit: (bucket: BucketId, key: s
 }
 
 /**
- * Whether a claim is a version of the key, or a part of it that counts (rule 36); pending rows are the caller's to look at.
+ * Whether a claim is a version of the key, or a part of it that counts (rule 36); upload leases are the caller's to look at.
  *
  * @throws KvError kv.damaged where a damaged or missing row may be what makes it live.
  */

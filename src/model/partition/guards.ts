@@ -7,7 +7,7 @@ import type { BucketId, GroupId } from "../../util/ids.ts";
 import type { GuardSettings, PartitionCommand, Refusal, SealResult } from "../commands.ts";
 import { isDamagedRow, scanOver, unlessDamaged } from "./damage.ts";
 import { checkCodec } from "./object-row.ts";
-import { bucketKey, FIELDS_START, graveKey, ROW, rowsOf } from "./row-keys.ts";
+import { bucketKey, FIELDS_START, tombstoneKey, ROW, rowsOf } from "./row-keys.ts";
 
 /** What protects a bucket's data in one partition; commands trust nothing else. */
 interface Guard extends Omit<GuardSettings, "attempt"> {
@@ -15,10 +15,10 @@ interface Guard extends Omit<GuardSettings, "attempt"> {
   readonly sealedBy: number;
   readonly floor: number;
   /** After the bucket is gone: log time until which the seal stays (rule 41); 0 = the bucket lives. */
-  readonly buriedUntilMs: number;
+  readonly tombstoneUntilMs: number;
 }
 
-/** [codec u8][control index u48][shards u8][sealed by u32][floor u32][buried until u48] */
+/** [codec u8][control index u48][shards u8][sealed by u32][floor u32][tombstone until u48] */
 const CODEC = 1;
 
 /** The guards of one partition, read once per batch. */
@@ -33,26 +33,26 @@ export class Guards {
   /** Why a command on the bucket's data is refused now; undefined: go on. */
   refusal(rows: KvRead, bucket: BucketId): Refusal | undefined {
     const guard = this.#get(rows, bucket);
-    if (guard === undefined || guard.buriedUntilMs > 0) return "no-bucket";
+    if (guard === undefined || guard.tombstoneUntilMs > 0) return "no-bucket";
     return guard.sealedBy > guard.floor ? "sealed" : undefined;
   }
 
   set(rows: KvWrite, bucket: BucketId, settings: GuardSettings, entry: Entry): { readonly ok: true } {
     const { controlIndex, indexShards, attempt = 0 } = settings;
     const guard = unlessDamaged(() => this.#get(rows, bucket));
-    const graves = this.#dueGraves(rows, entry);
+    const tombstones = this.#dueTombstones(rows, entry);
     if (guard === undefined || guard.controlIndex < controlIndex) {
-      const seals = guard ?? { sealedBy: attempt, floor: attempt, buriedUntilMs: 0 };
+      const seals = guard ?? { sealedBy: attempt, floor: attempt, tombstoneUntilMs: 0 };
       this.#put(rows, bucket, { ...seals, controlIndex, indexShards });
     }
-    this.#clear(rows, graves);
+    this.#clear(rows, tombstones);
     return { ok: true };
   }
 
   seal(rows: KvWrite, command: Extract<PartitionCommand, { op: "seal" }>): SealResult {
     const { bucket, attempt } = command;
     const guard = this.#get(rows, bucket);
-    if (guard === undefined || guard.buriedUntilMs > 0) return { ok: false, refused: "no-bucket" };
+    if (guard === undefined || guard.tombstoneUntilMs > 0) return { ok: false, refused: "no-bucket" };
     if (attempt <= guard.floor) return { ok: false, refused: "old-attempt" };
     if (!this.#isEmpty(rows, bucket)) return { ok: false, refused: "not-empty" };
     this.#put(rows, bucket, { ...guard, sealedBy: Math.max(guard.sealedBy, attempt) });
@@ -61,54 +61,58 @@ export class Guards {
 
   unseal(rows: KvWrite, command: Extract<PartitionCommand, { op: "unseal" }>): { readonly ok: true } {
     const guard = this.#get(rows, command.bucket);
-    if (guard !== undefined && guard.buriedUntilMs === 0 && guard.floor < command.attempt)
+    if (guard !== undefined && guard.tombstoneUntilMs === 0 && guard.floor < command.attempt)
       this.#put(rows, command.bucket, { ...guard, floor: command.attempt });
     return { ok: true };
   }
 
-  bury(rows: KvWrite, command: Extract<PartitionCommand, { op: "bury" }>, entry: Entry): { readonly ok: boolean } {
+  setTombstone(
+    rows: KvWrite,
+    command: Extract<PartitionCommand, { op: "set-tombstone" }>,
+    entry: Entry,
+  ): { readonly ok: boolean } {
     const { bucket, attempt, untilMs } = command;
     const guard = this.#get(rows, bucket);
-    if (guard === undefined || guard.buriedUntilMs > 0) return { ok: true };
+    if (guard === undefined || guard.tombstoneUntilMs > 0) return { ok: true };
     // Only the attempt that sealed here can have been decided as the end.
     if (this.endRefusal(rows, bucket, attempt) !== undefined) return { ok: false };
-    const graves = this.#dueGraves(rows, entry);
-    this.#clear(rows, graves);
-    this.#put(rows, bucket, { ...guard, buriedUntilMs: untilMs });
-    rows.put("rows", graveKey(this.#group, untilMs, bucket), Buffer.of(CODEC));
+    const tombstones = this.#dueTombstones(rows, entry);
+    this.#clear(rows, tombstones);
+    this.#put(rows, bucket, { ...guard, tombstoneUntilMs: untilMs });
+    rows.put("rows", tombstoneKey(this.#group, untilMs, bucket), Buffer.of(CODEC));
     rows.remove("rows", bucketKey(this.#group, ROW.usage, bucket));
     return { ok: true };
   }
 
   /**
-   * Why the end of the bucket under an attempt is not what happens here; undefined: it is. The attempt that sealed may have been given up
-   * elsewhere, so who asks must know that the control group has decided it (rule 39).
+   * Why the end of the bucket under an attempt is not what happens here; undefined: it is. The attempt that sealed may have been
+   * given up elsewhere, so who asks must know that the control group has decided it (rule 39).
    */
   endRefusal(rows: KvRead, bucket: BucketId, attempt: number): "no-bucket" | "not-sealed" | undefined {
     const guard = this.#get(rows, bucket);
-    if (guard === undefined || guard.buriedUntilMs > 0) return "no-bucket";
+    if (guard === undefined || guard.tombstoneUntilMs > 0) return "no-bucket";
     return guard.sealedBy === attempt && attempt > guard.floor ? undefined : "not-sealed";
   }
 
-  /** Guards whose time in the grave is over. Commands on guards clear them away, so it takes no clock of its own. */
-  #dueGraves(rows: KvRead, entry: Entry): readonly { readonly bucket: BucketId; readonly grave: Buffer }[] {
-    const due: { bucket: BucketId; grave: Buffer }[] = [];
-    const { start } = rowsOf(this.#group, ROW.grave);
-    const end = graveKey(this.#group, entry.stamp, "" as BucketId).subarray(0, FIELDS_START + 6);
+  /** Guards whose tombstone has expired. Commands on guards clear them away, so it takes no clock of its own. */
+  #dueTombstones(rows: KvRead, entry: Entry): readonly { readonly bucket: BucketId; readonly tombstone: Buffer }[] {
+    const due: { bucket: BucketId; tombstone: Buffer }[] = [];
+    const { start } = rowsOf(this.#group, ROW.tombstone);
+    const end = tombstoneKey(this.#group, entry.stamp, "" as BucketId).subarray(0, FIELDS_START + 6);
     // A damaged one stays, with its seal: when it may go is not known for sure, and it must not stop the others.
     const visit = (row: RowView): ScanStep => {
       const at = row.keyStart + FIELDS_START + 6;
       const bucket = hexSlice(row.key, at, at + 32) as BucketId;
-      due.push({ bucket, grave: Buffer.from(row.key.subarray(row.keyStart, row.keyEnd)) });
-      return due.length === MAX_GRAVES_CLEARED ? STOP : undefined;
+      due.push({ bucket, tombstone: Buffer.from(row.key.subarray(row.keyStart, row.keyEnd)) });
+      return due.length === MAX_TOMBSTONES_CLEARED ? STOP : undefined;
     };
     scanOver(rows, "rows", { start, end }, { visit });
     return due;
   }
 
-  #clear(rows: KvWrite, graves: readonly { readonly bucket: BucketId; readonly grave: Buffer }[]): void {
-    for (const { bucket, grave } of graves) {
-      rows.remove("rows", grave);
+  #clear(rows: KvWrite, tombstones: readonly { readonly bucket: BucketId; readonly tombstone: Buffer }[]): void {
+    for (const { bucket, tombstone } of tombstones) {
+      rows.remove("rows", tombstone);
       rows.remove("rows", bucketKey(this.#group, ROW.guard, bucket));
       this.#known.set(bucket, undefined);
     }
@@ -145,13 +149,13 @@ export class Guards {
 
   #put(rows: KvWrite, bucket: BucketId, guard: Guard): void {
     const writer = new ByteWriter(23).u8(CODEC).u48(guard.controlIndex).u8(guard.indexShards);
-    writer.u32(guard.sealedBy).u32(guard.floor).u48(guard.buriedUntilMs);
+    writer.u32(guard.sealedBy).u32(guard.floor).u48(guard.tombstoneUntilMs);
     rows.put("rows", bucketKey(this.#group, ROW.guard, bucket), writer.finish());
     this.#known.set(bucket, guard);
   }
 }
 
-const MAX_GRAVES_CLEARED = 16;
+const MAX_TOMBSTONES_CLEARED = 16;
 
 export function isGuardDamaged(rows: KvRead, group: GroupId, bucket: BucketId): boolean {
   return isDamagedRow(rows, "rows", bucketKey(group, ROW.guard, bucket));
@@ -165,6 +169,6 @@ function decode(row: Buffer): Guard {
     indexShards: reader.u8(),
     sealedBy: reader.u32(),
     floor: reader.u32(),
-    buriedUntilMs: reader.u48(),
+    tombstoneUntilMs: reader.u48(),
   };
 }

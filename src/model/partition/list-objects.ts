@@ -9,11 +9,11 @@ import { rebuiltObjectRow } from "./read-version.ts";
 import { OBJECT_KEY_START, objectKey } from "./row-keys.ts";
 
 /**
- * A page of a bucket's keys, merged over the partitions that hold its shards. Costs O(entries returned): a common prefix is one seek per
- * partition, and each partition is read in chunks of about its share.
+ * A page of a bucket's keys, merged over the partitions that hold its shards. Costs O(entries returned): a common prefix is one
+ * seek per partition, and each partition is read in chunks of about its share.
  *
- * Keys are compared as latin1 strings of their UTF-8 bytes (one character a byte): that is byte order, and for ASCII keys the very string
- * that is returned.
+ * Keys are compared as latin1 strings of their UTF-8 bytes (one character a byte): that is byte order, and for ASCII keys the
+ * very string that is returned.
  */
 export function listObjects(
   rows: KvRead,
@@ -37,7 +37,7 @@ export function listObjects(
   const entries = merge(cursors, wanted, groups.length);
   const truncated = entries.length > limit;
   if (truncated) entries.pop();
-  for (const entry of entries) entry.settleKey();
+  for (const entry of entries) entry.finishKey();
   const last = entries.at(-1);
   if (!truncated || last === undefined) return { entries, truncated: false };
   return { entries, truncated, next: { after: last.key, skipPrefix: last.prefix } };
@@ -95,7 +95,7 @@ function sink(heap: ShardCursor[], at: number): void {
   heap[at] = cursor;
 }
 
-/** One shape for all entries; `key` holds latin1 bytes until `settleKey`. */
+/** One shape for all entries; `key` holds latin1 bytes until `finishKey`. */
 class Entry implements ListEntry {
   key: string;
   readonly prefix: boolean;
@@ -113,7 +113,7 @@ class Entry implements ListEntry {
     this.stampMs = stampMs;
   }
 
-  settleKey(): void {
+  finishKey(): void {
     if (BEYOND_ASCII.test(this.key)) this.key = Buffer.from(this.key, "latin1").toString("utf8");
   }
 }
@@ -177,7 +177,10 @@ class ShardCursor {
     this.head = this.#chunk[0];
   }
 
-  /** Scans from a row key on, to the end or until there is enough (then undefined), or over one damaged row: then the place behind it. */
+  /**
+   * Scans from a row key on, to the end or until there is enough (then undefined), or over one damaged row: then the place behind
+   * it.
+   */
   #scan(from: Uint8Array): Uint8Array | undefined {
     try {
       this.#rows.scan("rows", { start: from, end: this.#end }, this.#visit);
@@ -259,8 +262,9 @@ class ShardCursor {
 }
 
 /**
- * A seek costs as much as stepping over six to eight rows (measured over lmdb: 3 µs and 0.4), and most folders are small in one shard: so the
- * first rows of a common prefix are stepped over, unless the prefixes here turn out to be large; then every sixteenth one is tried again.
+ * A seek costs as much as stepping over six to eight rows (measured over lmdb: 3 µs and 0.4), and most folders are small in one
+ * shard: so the first rows of a common prefix are stepped over, unless the prefixes here turn out to be large; then every
+ * sixteenth one is tried again.
  */
 const MAX_STEPS = 6;
 const PROBE_EVERY = 16;

@@ -12,8 +12,8 @@ import { decodePartHead } from "./version-row.ts";
 type UploadEntry = UploadsPage["entries"][number];
 
 /**
- * A page of a bucket's uploads, by key and then by upload id, which begins with the time of creation. Uploads are few: every partition is asked
- * for a whole page.
+ * A page of a bucket's uploads, by key and then by upload id, which begins with the time of creation. Uploads are few: every
+ * partition is asked for a whole page.
  */
 export function listUploads(
   rows: KvRead,
@@ -29,7 +29,9 @@ export function listUploads(
   return { entries, truncated: sorted.length > limit };
 }
 
-/** At most limit + 1 entries of one partition; each with its row key's bytes behind the bucket (latin1), by which all are ordered. */
+/**
+ * At most limit + 1 entries of one partition; each with its row key's bytes behind the bucket (latin1), by which all are ordered.
+ */
 function entriesOf(rows: KvRead, group: GroupId, request: Parameters<typeof listUploads>[2]): readonly [string, UploadEntry][] {
   const { bucket, prefix, delimiter, afterKey, afterUpload, skipPrefix, limit } = request;
   const found: [string, UploadEntry][] = [];

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Tree } from "../../platform/kv.ts";
-import type { Body, CompleteResult, PutResult, VerdictResult } from "../commands.ts";
+import type { Body, CompleteResult, PutResult, ResolveClaimResult } from "../commands.ts";
 import { readHeadVersion } from "./read-version.ts";
 import { pageKey, partKey, ROW, versionKey } from "./row-keys.ts";
 import { allClaims, bucketRef, claimOf, hashOf, PartitionWorld, uploadOf } from "./testing/partition-world.ts";
@@ -27,43 +27,43 @@ async function open() {
     assert.ok(result.ok);
     return result.version;
   };
-  const verdict = (claim: number, part?: number) =>
-    world.propose<VerdictResult>(group, {
-      ...{ op: "verdict", bucket, key: "k", claim: claimOf(claim) },
+  const resolution = (claim: number, part?: number) =>
+    world.propose<ResolveClaimResult>(group, {
+      ...{ op: "resolve-claim", bucket, key: "k", claim: claimOf(claim) },
       ...(part === undefined ? {} : { upload: uploadOf(1), part }),
     });
   const take = (tree: Tree, key: Buffer) => world.disk.write(tree, key.toString("latin1"), null);
   const claims = () => world.read((rows) => allClaims(rows, world));
-  return { world, group, bucket, put, verdict, take, claims };
+  return { world, group, bucket, put, resolution, take, claims };
 }
 
 const damaged = { code: "kv.damaged", message: /is missing/ };
 
 describe("a row that another one names and that is gone counts as damaged: no reference is given up for it", () => {
   test("a version row", async () => {
-    const { group, bucket, put, verdict, take, claims } = await open();
+    const { group, bucket, put, resolution, take, claims } = await open();
     const version = await put(blocks(3, 1), 7);
     assert.equal((await claims()).length, 3);
     take("bodies", versionKey(group, bucket, "k", version));
-    await assert.rejects(verdict(7), damaged);
-    await assert.rejects(verdict(8), damaged, "nobody knows whose claim it was");
+    await assert.rejects(resolution(7), damaged);
+    await assert.rejects(resolution(8), damaged, "nobody knows whose claim it was");
     await assert.rejects(claims(), damaged);
     await put(blocks(1, 9), 10);
-    assert.deepEqual(await verdict(7), { live: false }, "once it is replaced, what it named may go");
+    assert.deepEqual(await resolution(7), { live: false }, "once it is replaced, what it named may go");
     assert.equal((await claims()).length, 1);
   });
 
   test("a page of blocks", async () => {
-    const { group, bucket, put, verdict, take, claims } = await open();
+    const { group, bucket, put, resolution, take, claims } = await open();
     await put(blocks(1_500, 1), 7);
     take("bodies", pageKey(group, ROW.blockPage, { bucket, key: "k", owner: claimOf(7), page: 1 }));
-    assert.deepEqual(await verdict(7), { live: true });
+    assert.deepEqual(await resolution(7), { live: true });
     await assert.rejects(claims(), damaged);
   });
 
   test("a part, and a page of parts", async () => {
     for (const count of [3, 200]) {
-      const { world, group, bucket, verdict, take, claims } = await open();
+      const { world, group, bucket, resolution, take, claims } = await open();
       const place = { bucket, key: "k", upload: uploadOf(1) };
       await world.propose(group, { op: "create-upload", ...place, headers: HEADERS });
       for (let part = 1; part <= count + 1; part++) {
@@ -72,15 +72,15 @@ describe("a row that another one names and that is gone counts as damaged: no re
       }
       const parts = Array.from({ length: count }, (_, at) => ({ part: at + 1, etag: ETAG }));
       assert.ok((await world.propose<CompleteResult>(group, { op: "complete-upload", ...place, parts, minPartSize: 0 })).ok);
-      assert.deepEqual(await verdict(2, 2), { live: true });
+      assert.deepEqual(await resolution(2, 2), { live: true });
       await claims();
       take("bodies", partKey(group, bucket, "k", place.upload, 2));
-      await assert.rejects(verdict(2, 2), damaged);
+      await assert.rejects(resolution(2, 2), damaged);
       await assert.rejects(claims(), damaged);
-      assert.deepEqual(await verdict(count + 1, count + 1), { live: false }, "left out of the version");
+      assert.deepEqual(await resolution(count + 1, count + 1), { live: false }, "left out of the version");
       if (count <= 128) continue;
       take("bodies", pageKey(group, ROW.partPage, { bucket, key: "k", owner: place.upload, page: 0 }));
-      await assert.rejects(verdict(3, 3), damaged);
+      await assert.rejects(resolution(3, 3), damaged);
       assert.ok(await world.read((rows) => readHeadVersion(rows, group, bucket, "k")));
     }
   });

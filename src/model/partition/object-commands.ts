@@ -19,7 +19,7 @@ export function applyPut(context: PartitionContext, rows: KvWrite, command: PutC
   const { group } = entry;
   const refused = context.guards.refusal(rows, bucket);
   if (refused) return { ok: false, refused };
-  if (body.kind === "blocks" || command.needsPending) {
+  if (body.kind === "blocks" || command.needsLease) {
     const lost = claimRefusal(rows, command, entry);
     if (lost) return { ok: false, refused: lost };
   }
@@ -45,7 +45,7 @@ export function applyPut(context: PartitionContext, rows: KvWrite, command: PutC
     usage.versions++;
   }
   usage.bytes += sizeBytes - (head?.sizeBytes ?? 0);
-  if (command.needsPending) rows.remove("rows", claimKey(group, ROW.pending, claim));
+  if (command.needsLease) rows.remove("rows", claimKey(group, ROW.uploadLease, claim));
   return checksum === undefined
     ? { ok: true, version, stampMs, etag, sizeBytes }
     : { ok: true, version, stampMs, etag, checksum, sizeBytes };
@@ -84,8 +84,8 @@ export function failedCondition(
 }
 
 /**
- * What becomes free when the head version goes; nothing when its body lies in its own row, or when the version comes again under its own
- * claim, `next`, and so needs its blocks still.
+ * What becomes free when the head version goes; nothing when its body lies in its own row, or when the version comes again under
+ * its own claim, `next`, and so needs its blocks still.
  */
 export function releaseOf(
   rows: KvRead,
@@ -96,7 +96,8 @@ export function releaseOf(
   next?: ClaimId,
 ): Release | undefined {
   if (head.inline) return undefined;
-  // Damaged, nobody can read it any more, and whoever replaces or deletes it must be able to. Its references stay: the audit names them.
+  // Damaged, nobody can read it any more, and whoever replaces or deletes it must be able to. Its references stay: the audit
+  // names them.
   const content = unlessDamaged(() => readVersion(rows, group, bucket, key, head.version));
   return content === undefined || content.claim === next ? undefined : releaseOfContent(content);
 }
@@ -141,7 +142,7 @@ export function writeVersion(
 }
 
 /** Writes an object row that is damaged or gone anew, from its version row; a row that is whole stays as it is. */
-export function applyMendObject(
+export function applyRepairObject(
   rows: KvWrite,
   { bucket, key }: { readonly bucket: BucketId; readonly key: string },
   { group }: Entry,

@@ -5,8 +5,10 @@ import type { VersionId } from "../../util/ids.ts";
 import type { ChecksumAlgorithm, StoredChecksum } from "../object-service.ts";
 
 /**
- * Payload of an object row: what a list shows, and which version is the head. Fixed offsets, so that a list decodes it in the read buffer:
- *   0 codec u8 · 1 flags u8 · 2 checksum algorithm u8 · 3 checksum type u8 · 4 stamp u48 · 10 size u48 · 16 version 16 · 32 ETag 18
+ * Payload of an object row: what a list shows, and which version is the head. Fixed offsets, so that a list decodes it in the
+ * read buffer:
+ *   0 codec u8 · 1 flags u8 · 2 checksum algorithm u8 · 3 checksum type u8 · 4 stamp u48 · 10 size u48 · 16 version 16 · 32 ETag
+ *   18
  * Flags: bit 0 = the body is inline (replacing it releases nothing). The other bits are 0 (later: delete marker).
  */
 export const OBJECT_CODEC = 1;

@@ -6,7 +6,9 @@ import { type OutboxEntry, outboxEntry } from "./outbox-row.ts";
 import { outboxKey, pageKey, partKey, ROW } from "./row-keys.ts";
 import { type Content, decodePart, PAGE_ENTRIES } from "./version-row.ts";
 
-/** The effects are carried out, or can't be known any more: their entries go, and with them the rows that only they still needed. */
+/**
+ * The effects are carried out, or can't be known any more: their entries go, and with them the rows that only they still needed.
+ */
 export function applyOutboxDone(rows: KvWrite, sequences: readonly number[], entry: Entry): { readonly ok: true } {
   const gone: { tree: Tree; key: Buffer }[] = [];
   for (const sequence of sequences) {

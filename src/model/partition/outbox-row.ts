@@ -10,8 +10,8 @@ import { FIELDS_START, outboxKey, ROW, rowsOf } from "./row-keys.ts";
 import { readStored, type StoredBody, storedKindCode, storedKindOf, writeStored } from "./version-row.ts";
 
 /**
- * An effect that a command left for other groups: references to release. Block pages and part rows of the released body stay until
- * the entry is ticked off (`outbox-done`), so a release costs the command that caused it one row.
+ * An effect that a command left for other groups: references to release. Block pages and part rows of the released body stay
+ * until the entry is ticked off (`outbox-done`), so a release costs the command that caused it one row.
  */
 export type OutboxEntry = {
   readonly sequence: number;
@@ -25,7 +25,10 @@ export type Release =
   /** Parts of an aborted upload or of a multipart version ("all": what is left of them), or parts that a completion left out. */
   | { readonly kind: "parts"; readonly upload: UploadId; readonly numbers: readonly number[] | "all" };
 
-/** [codec u8][kind u8][bucket 32][key text16] and, for a body, [claim 16][stored kind u8][stored]; for parts, [upload 16][all u8][numbers u16…]. */
+/**
+ * [codec u8][kind u8][bucket 32][key text16] and, for a body, [claim 16][stored kind u8][stored]; for parts, [upload 16][all
+ * u8][numbers u16…].
+ */
 const CODEC = 1;
 
 export function encodeOutboxRow(entry: { readonly bucket: BucketId; readonly key: string } & Release): Buffer {
@@ -95,7 +98,9 @@ export function readOutboxUpToDamage(
   }
 }
 
-/** A damaged row does not show its key, so the sequence is found by halving: the last place from which a scan meets the damage. */
+/**
+ * A damaged row does not show its key, so the sequence is found by halving: the last place from which a scan meets the damage.
+ */
 function damagedSequence(rows: KvRead, group: GroupId, from: number): number {
   let low = from;
   let high = MAX_U48;

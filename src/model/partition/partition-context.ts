@@ -7,7 +7,7 @@ import { UsageGather } from "./usage.ts";
 export class PartitionContext {
   readonly guards: Guards;
   readonly usage: UsageGather;
-  /** W: no command that was under way before a moment can be applied later than this after it. */
+  /** commandWindow: no command that was under way before a moment can be applied later than this after it. */
   readonly commandWindowMs: number;
 
   constructor(group: GroupId, commandWindowMs: number, log?: Pick<Log, "warn">) {

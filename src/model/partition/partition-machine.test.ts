@@ -3,15 +3,23 @@ import process from "node:process";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import type { BucketId, GroupId, Hash } from "../../util/ids.ts";
-import type { AddRefsResult, Body, CompleteResult, NewReference, PutCommand, PutResult, VerdictResult } from "../commands.ts";
+import type {
+  AddRefsResult,
+  Body,
+  CompleteResult,
+  NewReference,
+  PutCommand,
+  PutResult,
+  ResolveClaimResult,
+} from "../commands.ts";
 import { readPartIndex, readPieces } from "./body-reads.ts";
-import { pendingClaims } from "./claims.ts";
+import { leasedClaims } from "./claims.ts";
 import { type ReleaseCursor, releasedBlocks } from "./data-reads.ts";
 import { listParts } from "./list-uploads.ts";
 import { readOutbox } from "./outbox-row.ts";
 import { readHeadVersion } from "./read-version.ts";
-import { isReferenced, referencesTo, unsettledReferences, zeroHashes } from "./reference-row.ts";
-import { claimKey, graveKey, ROW } from "./row-keys.ts";
+import { isReferenced, referencesTo, unconfirmedReferences, zeroHashes } from "./reference-row.ts";
+import { claimKey, tombstoneKey, ROW } from "./row-keys.ts";
 import {
   bucketRef,
   checkRows,
@@ -77,7 +85,7 @@ describe("guards and seals", () => {
     await world.propose(group, { op: "create-upload", bucket, key: "k", upload: uploadOf(1), headers: HEADERS });
     assert.deepEqual(await seal(1), { ok: true });
     assert.deepEqual(await put("k"), { ok: false, refused: "sealed" });
-    assert.deepEqual(await world.propose(group, { op: "pend", bucket, key: "k", claim: claimOf(1), untilMs: 1 }), {
+    assert.deepEqual(await world.propose(group, { op: "renew-lease", bucket, key: "k", claim: claimOf(1), untilMs: 1 }), {
       ok: false,
       refused: "sealed",
     });
@@ -108,7 +116,7 @@ describe("guards and seals", () => {
     assert.deepEqual(await drop(2), { ok: true });
     assert.deepEqual(await drop(2), { ok: false, refused: "no-such-upload" });
     await world.read((rows) => checkRows(rows, world));
-    await world.propose(group, { op: "bury", bucket, attempt: 2, untilMs: world.wall.now + 1_000 });
+    await world.propose(group, { op: "set-tombstone", bucket, attempt: 2, untilMs: world.wall.now + 1_000 });
     assert.deepEqual(await drop(2), { ok: false, refused: "no-bucket" });
   });
 
@@ -120,17 +128,17 @@ describe("guards and seals", () => {
     assert.deepEqual(await world.propose(group, { op: "seal", bucket, attempt: 3 }), { ok: true });
     await world.propose(group, { op: "unseal", bucket, attempt: 2 });
     assert.deepEqual(await put("k"), { ok: false, refused: "sealed" });
-    assert.deepEqual(await world.propose(group, { op: "bury", bucket, attempt: 2, untilMs: 1 }), { ok: false });
+    assert.deepEqual(await world.propose(group, { op: "set-tombstone", bucket, attempt: 2, untilMs: 1 }), { ok: false });
   });
 
-  test("rule 41: a buried bucket refuses until its time has passed in log time, and its guard goes then", async () => {
+  test("rule 41: a bucket's tombstone refuses until its time has passed in log time, and its guard goes then", async () => {
     const { world, group, put } = await open();
     const { id: bucket } = BUCKET;
     const rows = () => world.kv.stats().rows.rows;
     await world.propose(group, { op: "seal", bucket, attempt: 1 });
     const untilMs = world.wall.now + 1_000;
-    assert.deepEqual(await world.propose(group, { op: "bury", bucket, attempt: 1, untilMs }), { ok: true });
-    assert.deepEqual(await world.propose(group, { op: "bury", bucket, attempt: 1, untilMs }), { ok: true });
+    assert.deepEqual(await world.propose(group, { op: "set-tombstone", bucket, attempt: 1, untilMs }), { ok: true });
+    assert.deepEqual(await world.propose(group, { op: "set-tombstone", bucket, attempt: 1, untilMs }), { ok: true });
     assert.deepEqual(await put("k"), { ok: false, refused: "no-bucket" });
     assert.deepEqual(await world.propose(group, { op: "seal", bucket, attempt: 2 }), { ok: false, refused: "no-bucket" });
     const before = rows();
@@ -138,7 +146,7 @@ describe("guards and seals", () => {
     assert.equal(rows(), before + 1, "it is not time yet");
     world.wall.now = untilMs + 1;
     await world.propose(group, { op: "set-guard", bucket: bucketRef(8, 1).id, settings: { controlIndex: 1, indexShards: 1 } });
-    assert.equal(rows(), before - 1, "the guard and its grave are gone");
+    assert.equal(rows(), before - 1, "the guard and its tombstone are gone");
     assert.deepEqual(await put("k"), { ok: false, refused: "no-bucket" });
   });
 });
@@ -157,11 +165,11 @@ describe("references", () => {
       { ...refOf(hashOf(1), 1, expiryMs), upload: undefined, part: undefined },
       { ...refOf(hashOf(1), 2, expiryMs + 5), ...part },
     ]);
-    const old = (beforeMs: number) => world.read((rows) => unsettledReferences(rows, group, { beforeMs, limit: 10 }));
+    const old = (beforeMs: number) => world.read((rows) => unconfirmedReferences(rows, group, { beforeMs, limit: 10 }));
     assert.equal((await old(expiryMs)).length, 0);
     assert.equal((await old(expiryMs + 1)).length, 1);
     assert.equal((await old(expiryMs + 6)).length, 2);
-    await world.propose(group, { op: "settle-refs", refs: [{ hash: hashOf(1), claim: claimOf(1) }] });
+    await world.propose(group, { op: "confirm-refs", refs: [{ hash: hashOf(1), claim: claimOf(1) }] });
     assert.deepEqual(
       (await old(expiryMs + 6)).map(({ claim }) => claim),
       [claimOf(2)],
@@ -211,31 +219,32 @@ describe("references", () => {
 });
 
 describe("claims", () => {
-  const verdictOf = (claim: number) => ({ op: "verdict", bucket: BUCKET.id, key: "k", claim: claimOf(claim) }) as const;
+  const resolveClaimOf = (claim: number) =>
+    ({ op: "resolve-claim", bucket: BUCKET.id, key: "k", claim: claimOf(claim) }) as const;
 
-  test("rule 36: a dead claim is forbidden for as long as a command with it could come; a live one is not touched", async () => {
+  test("rule 36: a dead claim is fenced for as long as a command with it could come; a live one is not touched", async () => {
     const { world, group, put } = await open();
     const { now } = world.wall;
     await put("k", blocks(2), { claim: claimOf(50) });
-    assert.deepEqual(await world.propose<VerdictResult>(group, verdictOf(50)), { live: true });
-    assert.deepEqual(await world.propose<VerdictResult>(group, verdictOf(51)), { live: false });
-    assert.deepEqual(await put("k", blocks(2), { claim: claimOf(51) }), { ok: false, refused: "claim-forbidden" });
-    const pend = { op: "pend", bucket: BUCKET.id, key: "k", claim: claimOf(51), untilMs: now + 1 } as const;
-    assert.deepEqual(await world.propose(group, pend), { ok: false, refused: "claim-forbidden" });
+    assert.deepEqual(await world.propose<ResolveClaimResult>(group, resolveClaimOf(50)), { live: true });
+    assert.deepEqual(await world.propose<ResolveClaimResult>(group, resolveClaimOf(51)), { live: false });
+    assert.deepEqual(await put("k", blocks(2), { claim: claimOf(51) }), { ok: false, refused: "claim-fenced" });
+    const pend = { op: "renew-lease", bucket: BUCKET.id, key: "k", claim: claimOf(51), untilMs: now + 1 } as const;
+    assert.deepEqual(await world.propose(group, pend), { ok: false, refused: "claim-fenced" });
     world.wall.now += WINDOW_MS;
-    assert.deepEqual(await put("k", blocks(2), { claim: claimOf(51) }), { ok: false, refused: "claim-forbidden" });
+    assert.deepEqual(await put("k", blocks(2), { claim: claimOf(51) }), { ok: false, refused: "claim-fenced" });
     world.wall.now += 1;
     const late = world.propose(group, putOf("k", 51, blocks(2)), now + WINDOW_MS);
     await assert.rejects(late, { code: "group.unknown-outcome" }, "what was under way has expired by now");
     await put("k", inline("other"));
-    assert.deepEqual(await world.propose<VerdictResult>(group, verdictOf(50)), { live: false }, "replaced");
+    assert.deepEqual(await world.propose<ResolveClaimResult>(group, resolveClaimOf(50)), { live: false }, "replaced");
   });
 
-  test("an upload that renews its pending row lives; one whose row ran out is dead, and no late renewal revives it", async () => {
+  test("an upload that renews its upload lease lives; one whose row ran out is dead, and no late renewal revives it", async () => {
     const { world, group, put } = await open();
     const pend = (claim: number, untilMs: number, renew = false) =>
       world.propose(group, {
-        op: "pend",
+        op: "renew-lease",
         bucket: BUCKET.id,
         key: "k",
         claim: claimOf(claim),
@@ -243,35 +252,35 @@ describe("claims", () => {
         ...(renew ? { renew } : {}),
       });
     const start = world.wall.now;
-    assert.deepEqual(await pend(1, start + 100, true), { ok: false, refused: "pending-lost" });
+    assert.deepEqual(await pend(1, start + 100, true), { ok: false, refused: "lease-lost" });
     assert.deepEqual(await pend(1, start + 100), { ok: true });
-    assert.deepEqual(await put("k", blocks(1), { claim: claimOf(2), needsPending: true }), {
+    assert.deepEqual(await put("k", blocks(1), { claim: claimOf(2), needsLease: true }), {
       ok: false,
-      refused: "pending-lost",
+      refused: "lease-lost",
     });
-    assert.deepEqual(await world.propose(group, verdictOf(1)), { live: true, wait: true });
+    assert.deepEqual(await world.propose(group, resolveClaimOf(1)), { live: true, wait: true });
     assert.deepEqual(await pend(1, start + 300, true), { ok: true });
     world.wall.now = start + 200;
-    assert.deepEqual(await world.propose(group, verdictOf(1)), { live: true, wait: true });
-    assert.equal((await world.read((rows) => pendingClaims(rows, group))).length, 1);
-    assert.ok((await put("k", blocks(1), { claim: claimOf(1), needsPending: true })).ok);
-    assert.deepEqual(await world.read((rows) => pendingClaims(rows, group)), [], "the commit takes the row away");
+    assert.deepEqual(await world.propose(group, resolveClaimOf(1)), { live: true, wait: true });
+    assert.equal((await world.read((rows) => leasedClaims(rows, group))).length, 1);
+    assert.ok((await put("k", blocks(1), { claim: claimOf(1), needsLease: true })).ok);
+    assert.deepEqual(await world.read((rows) => leasedClaims(rows, group)), [], "the commit takes the row away");
     await pend(3, start + 300);
     world.wall.now = start + 301;
-    assert.deepEqual(await world.propose(group, verdictOf(3)), { live: false });
+    assert.deepEqual(await world.propose(group, resolveClaimOf(3)), { live: false });
     world.wall.now += 10 * WINDOW_MS;
-    assert.deepEqual(await pend(3, world.wall.now + 100, true), { ok: false, refused: "pending-lost" });
-    assert.deepEqual(await put("k", blocks(1), { claim: claimOf(3), needsPending: true }), {
+    assert.deepEqual(await pend(3, world.wall.now + 100, true), { ok: false, refused: "lease-lost" });
+    assert.deepEqual(await put("k", blocks(1), { claim: claimOf(3), needsLease: true }), {
       ok: false,
-      refused: "pending-lost",
+      refused: "lease-lost",
     });
   });
 
-  test("a pending row that nobody renews goes with the next one of its partition, and none reaches further ahead than W", async () => {
+  test("a upload lease that nobody renews goes with the next one of its partition, and none reaches further ahead than W", async () => {
     const { world, group } = await open();
     const pend = (claim: number, untilMs: number) =>
-      world.propose(group, { op: "pend", bucket: BUCKET.id, key: "k", claim: claimOf(claim), untilMs });
-    const pending = async () => (await world.read((rows) => pendingClaims(rows, group))).map(({ claim }) => claim);
+      world.propose(group, { op: "renew-lease", bucket: BUCKET.id, key: "k", claim: claimOf(claim), untilMs });
+    const pending = async () => (await world.read((rows) => leasedClaims(rows, group))).map(({ claim }) => claim);
     const start = world.wall.now;
     await pend(1, start + 50 * WINDOW_MS);
     await pend(2, start + WINDOW_MS);
@@ -283,17 +292,17 @@ describe("claims", () => {
     assert.deepEqual(await pending(), [claimOf(3), claimOf(4)]);
   });
 
-  test("a damaged row of a claim or of a grave stops nobody else", async () => {
+  test("a damaged row of a claim or of a tombstone stops nobody else", async () => {
     const { world, group, put } = await open();
     const { id: bucket } = BUCKET;
     const pend = (claim: number) =>
-      world.propose(group, { op: "pend", bucket, key: "k", claim: claimOf(claim), untilMs: world.wall.now + 1_000 });
+      world.propose(group, { op: "renew-lease", bucket, key: "k", claim: claimOf(claim), untilMs: world.wall.now + 1_000 });
     await pend(1);
-    world.disk.damage("rows", claimKey(group, ROW.pending, claimOf(1)), 5);
+    world.disk.damage("rows", claimKey(group, ROW.uploadLease, claimOf(1)), 5);
     assert.deepEqual(await pend(2), { ok: true });
-    assert.deepEqual(await world.propose(group, verdictOf(3)), { live: false });
-    world.disk.damage("rows", claimKey(group, ROW.forbidden, claimOf(3)), 5);
-    assert.deepEqual(await world.propose(group, verdictOf(4)), { live: false });
+    assert.deepEqual(await world.propose(group, resolveClaimOf(3)), { live: false });
+    world.disk.damage("rows", claimKey(group, ROW.fenced, claimOf(3)), 5);
+    assert.deepEqual(await world.propose(group, resolveClaimOf(4)), { live: false });
     assert.ok((await put("k")).ok);
 
     const gone = bucketRef(2, 1).id;
@@ -301,8 +310,8 @@ describe("claims", () => {
     await world.propose(group, { op: "set-guard", bucket: gone, settings });
     await world.propose(group, { op: "seal", bucket: gone, attempt: 1 });
     const untilMs = world.wall.now + 10;
-    assert.deepEqual(await world.propose(group, { op: "bury", bucket: gone, attempt: 1, untilMs }), { ok: true });
-    world.disk.damage("rows", graveKey(group, untilMs, gone), 3);
+    assert.deepEqual(await world.propose(group, { op: "set-tombstone", bucket: gone, attempt: 1, untilMs }), { ok: true });
+    world.disk.damage("rows", tombstoneKey(group, untilMs, gone), 3);
     world.wall.now += 100;
     assert.deepEqual(await world.propose(group, { op: "set-guard", bucket: bucketRef(3, 1).id, settings }), { ok: true });
   });
@@ -331,10 +340,10 @@ describe("claims", () => {
       await part(number, claim);
     const partOf: Readonly<Record<number, number>> = { 11: 1, 12: 2, 13: 2, 14: 3 };
     const live = async (claim: number): Promise<boolean> => {
-      const asked = { ...verdictOf(claim), upload };
-      const verdict = await world.propose<VerdictResult>(group, { ...asked, part: partOf[claim] as number });
-      assert.deepEqual(await world.propose<VerdictResult>(group, asked), verdict, "all parts are looked at");
-      return verdict.live;
+      const asked = { ...resolveClaimOf(claim), upload };
+      const resolution = await world.propose<ResolveClaimResult>(group, { ...asked, part: partOf[claim] as number });
+      assert.deepEqual(await world.propose<ResolveClaimResult>(group, asked), resolution, "all parts are looked at");
+      return resolution.live;
     };
     assert.deepEqual([await live(11), await live(13), await live(14)], [true, true, true]);
     const parts = [1, 2].map((number) => ({ part: number, etag: ETAG }));
@@ -345,8 +354,8 @@ describe("claims", () => {
   });
 });
 
-describe("a command that comes again under its own claim, when its remembered result has gone", () => {
-  // Blocks that ride in the row, and blocks in pages of their own.
+describe("a command that comes again under its own claim, when its result in the dedup table has gone", () => {
+  // Blocks that are embedded in the row, and blocks in pages of their own.
   for (const count of [3, 3_000])
     for (const op of ["put", "put-part"] as const)
       test(`${op} of ${count} blocks: they are needed still, and nothing releases them`, async () => {

@@ -13,36 +13,38 @@ import type {
   PutResult,
   SealResult,
   UploadResult,
-  VerdictResult,
+  ResolveClaimResult,
 } from "../commands.ts";
-import { applyPend, applyUnpend, applyVerdict, type PendResult } from "./claims.ts";
+import { applyRenewLease, applyEndLease, applyResolveClaim, type LeaseResult } from "./claims.ts";
 import { applyCompleteUpload } from "./completion.ts";
-import { applyDelete, applyMendObject, applyPut } from "./object-commands.ts";
+import { applyDelete, applyRepairObject, applyPut } from "./object-commands.ts";
 import { applyOutboxDone } from "./outbox-commands.ts";
 import { PartitionContext } from "./partition-context.ts";
-import { applyAddRefs, applyDropRefs, applyForgetHash, applySettleRefs } from "./reference-commands.ts";
+import { applyAddRefs, applyDropRefs, applyForgetHash, applyConfirmRefs } from "./reference-commands.ts";
 import { applyAbortUpload, applyCreateUpload, applyDropUpload, applyPutPart } from "./upload-commands.ts";
 
 export type PartitionResult =
   | PutResult
   | DeleteResult
-  | PendResult
+  | LeaseResult
   | UploadResult
   | DropUploadResult
   | PutPartResult
   | CompleteResult
-  | VerdictResult
+  | ResolveClaimResult
   | AddRefsResult
   | SealResult
   | { readonly ok: boolean };
 
-/** The state machine of one partition: objects of the shards that lie here, and references of the blocks whose hashes fall here. */
+/**
+ * The state machine of one partition: objects of the shards that lie here, and references of the blocks whose hashes fall here.
+ */
 export class PartitionMachine implements StateMachine<PartitionCommand, PartitionResult> {
   readonly #context: PartitionContext;
 
   /**
-   * @param commandWindowMs  W, the same on every node.
-   * @param log              hears of what had to be mended; decides nothing.
+   * @param commandWindowMs  commandWindow, the same on every node.
+   * @param log              hears of what had to be repaired; decides nothing.
    */
   constructor(group: GroupId, { commandWindowMs, log }: { readonly commandWindowMs: number; readonly log?: Pick<Log, "warn"> }) {
     this.#context = new PartitionContext(group, commandWindowMs, log);
@@ -55,12 +57,12 @@ export class PartitionMachine implements StateMachine<PartitionCommand, Partitio
         return applyPut(context, rows, command, entry);
       case "delete":
         return applyDelete(context, rows, command, entry);
-      case "mend-object":
-        return applyMendObject(rows, command, entry);
-      case "pend":
-        return applyPend(context, rows, command, entry);
-      case "unpend":
-        return applyUnpend(rows, command.claim, entry);
+      case "repair-object":
+        return applyRepairObject(rows, command, entry);
+      case "renew-lease":
+        return applyRenewLease(context, rows, command, entry);
+      case "end-lease":
+        return applyEndLease(rows, command.claim, entry);
       case "create-upload":
         return applyCreateUpload(context, rows, command, entry);
       case "put-part":
@@ -71,12 +73,12 @@ export class PartitionMachine implements StateMachine<PartitionCommand, Partitio
         return applyAbortUpload(context, rows, command, entry);
       case "drop-upload":
         return applyDropUpload(context, rows, command, entry);
-      case "verdict":
-        return applyVerdict(context, rows, command, entry);
+      case "resolve-claim":
+        return applyResolveClaim(context, rows, command, entry);
       case "add-refs":
         return applyAddRefs(rows, command.refs, entry);
-      case "settle-refs":
-        return applySettleRefs(rows, command.refs, entry);
+      case "confirm-refs":
+        return applyConfirmRefs(rows, command.refs, entry);
       case "drop-refs":
         return applyDropRefs(rows, command.refs, entry);
       case "forget-hash":
@@ -87,10 +89,10 @@ export class PartitionMachine implements StateMachine<PartitionCommand, Partitio
         return context.guards.seal(rows, command);
       case "unseal":
         return context.guards.unseal(rows, command);
-      case "bury": {
-        const buried = context.guards.bury(rows, command, entry);
-        if (buried.ok) context.usage.drop(command.bucket);
-        return buried;
+      case "set-tombstone": {
+        const removed = context.guards.setTombstone(rows, command, entry);
+        if (removed.ok) context.usage.drop(command.bucket);
+        return removed;
       }
       case "outbox-done":
         return applyOutboxDone(rows, command.sequences, entry);

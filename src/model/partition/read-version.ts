@@ -28,7 +28,7 @@ export function readHead(
 
 /**
  * The head version of a key with its headers and body; undefined when there is none. Inline bytes are the caller's own.
- * `rebuilt`: its object row is damaged or gone and should be written anew (mend-object).
+ * `rebuilt`: its object row is damaged or gone and should be written anew (repair-object).
  */
 export function readHeadVersion(
   rows: KvRead,
@@ -42,7 +42,9 @@ export function readHeadVersion(
   return { version, content: readVersion(rows, group, bucket, key, version), rebuilt: head.rebuilt };
 }
 
-/** The version that an object row names. @throws KvError kv.damaged also when its row is not there: only damage can have taken it. */
+/**
+ * The version that an object row names. @throws KvError kv.damaged also when its row is not there: only damage can have taken it.
+ */
 export function readVersion(rows: KvRead, group: GroupId, bucket: BucketId, key: string, version: VersionId): Version {
   const at = versionKey(group, bucket, key, version);
   const row = rows.get("bodies", at);
@@ -75,8 +77,9 @@ function objectRow(
 }
 
 /**
- * The object row with the least key ≥ `from` (the row key of an object, or of any text) as the version rows say it is: each object row has
- * its version row, which holds all that it says. Undefined when there is none before `end`, by default the end of the bucket's version rows.
+ * The object row with the least key ≥ `from` (the row key of an object, or of any text) as the version rows say it is: each
+ * object row has its version row, which holds all that it says. Undefined when there is none before `end`, by default the end of
+ * the bucket's version rows.
  */
 export function rebuiltObjectRow(
   rows: KvRead,

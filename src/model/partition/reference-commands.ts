@@ -6,11 +6,12 @@ import type { ClaimId, GroupId, Hash } from "../../util/ids.ts";
 import type { AddRefsResult, NewReference } from "../commands.ts";
 import { isDamage, unlessDamaged } from "./damage.ts";
 import { encodeMark, encodeReference, encodeZero, isReferenced, readReference } from "./reference-row.ts";
-import { FIELDS_START, referenceKey, referencesOfHash, unsettledKey, zeroKey } from "./row-keys.ts";
+import { FIELDS_START, referenceKey, referencesOfHash, unconfirmedKey, zeroKey } from "./row-keys.ts";
 
 /**
- * References to blocks whose hashes fall into this partition. Commands may be repeated: adding what is there and dropping what is gone do nothing.
- * A damaged row stops nothing but what needs it: its reference counts as there, except as the source of a copy, until it is dropped by name.
+ * References to blocks whose hashes fall into this partition. Commands may be repeated: adding what is there and dropping what is
+ * gone do nothing. A damaged row stops nothing but what needs it: its reference counts as there, except as the source of a copy,
+ * until it is dropped by name.
  */
 export function applyAddRefs(rows: KvWrite, refs: readonly NewReference[], entry: Entry): AddRefsResult {
   const { group } = entry;
@@ -26,7 +27,7 @@ export function applyAddRefs(rows: KvWrite, refs: readonly NewReference[], entry
     if (exists[at] || !added[at]) continue;
     const { hash, claim, expiryMs } = reference;
     rows.put("rows", referenceKey(group, hash, claim), encodeReference(reference));
-    rows.put("rows", unsettledKey(group, expiryMs, hash, claim), encodeMark());
+    rows.put("rows", unconfirmedKey(group, expiryMs, hash, claim), encodeMark());
     rows.remove("rows", zeroKey(group, hash));
   }
   return { added };
@@ -34,13 +35,13 @@ export function applyAddRefs(rows: KvWrite, refs: readonly NewReference[], entry
 
 export type NamedReference = { readonly hash: Hash; readonly claim: ClaimId };
 
-/** The claims are in use: nobody needs to ask for a verdict any more. */
-export function applySettleRefs(rows: KvWrite, refs: readonly NamedReference[], entry: Entry): { readonly ok: true } {
+/** The claims are in use: nobody needs to resolves the claim any more. */
+export function applyConfirmRefs(rows: KvWrite, refs: readonly NamedReference[], entry: Entry): { readonly ok: true } {
   const { group } = entry;
   const expiries = refs.map(({ hash, claim }) => unlessDamaged(() => readReference(rows, group, hash, claim))?.expiryMs);
   for (const [at, { hash, claim }] of refs.entries()) {
     const expiryMs = expiries[at];
-    if (expiryMs !== undefined) rows.remove("rows", unsettledKey(group, expiryMs, hash, claim));
+    if (expiryMs !== undefined) rows.remove("rows", unconfirmedKey(group, expiryMs, hash, claim));
   }
   return { ok: true };
 }
@@ -69,7 +70,7 @@ export function applyDropRefs(rows: KvWrite, refs: readonly NamedReference[], en
   for (const [hash, claims] of dropped) {
     for (const [claim, expiryMs] of claims) {
       rows.remove("rows", referenceKey(group, hash, claim));
-      if (expiryMs !== undefined) rows.remove("rows", unsettledKey(group, expiryMs, hash, claim));
+      if (expiryMs !== undefined) rows.remove("rows", unconfirmedKey(group, expiryMs, hash, claim));
     }
     if (unneeded.has(hash)) rows.put("rows", zeroKey(group, hash), encodeZero(stamp));
   }

@@ -6,7 +6,7 @@ import type { BucketId, ClaimId, GroupId, Hash, UploadId } from "../../util/ids.
 import type { NewReference } from "../commands.ts";
 import { unlessDamaged } from "./damage.ts";
 import { checkCodec } from "./object-row.ts";
-import { FIELDS_START, referenceKey, referencesOfHash, ROW, rowsOf, unsettledKey } from "./row-keys.ts";
+import { FIELDS_START, referenceKey, referencesOfHash, ROW, rowsOf, unconfirmedKey } from "./row-keys.ts";
 
 /** Who needs a block, with the way back to the object that the claim belongs to. */
 export interface Reference {
@@ -82,7 +82,10 @@ export function isReferenced(rows: KvRead, group: GroupId, hash: Hash): boolean 
   return found;
 }
 
-/** Visits every reference of the group in the order of the hashes, those of hashes ≥ `from` when given; return STOP to end. `visit` must not read rows. */
+/**
+ * Visits every reference of the group in the order of the hashes, those of hashes ≥ `from` when given; return STOP to end.
+ * `visit` must not read rows.
+ */
 export function eachReference(
   rows: KvRead,
   group: GroupId,
@@ -95,17 +98,20 @@ export function eachReference(
   );
 }
 
-/** References that are not settled, those that expire first before others; with `beforeMs` (log time of their object's group) only those that expire before it. */
-export function unsettledReferences(
+/**
+ * References that are not settled, those that expire first before others; with `beforeMs` (log time of their object's group) only
+ * those that expire before it.
+ */
+export function unconfirmedReferences(
   rows: KvRead,
   group: GroupId,
   { beforeMs, limit }: { readonly beforeMs?: number; readonly limit: number },
 ): readonly Reference[] {
   const names: { hash: Hash; claim: ClaimId }[] = [];
   if (limit <= 0) return [];
-  const all = rowsOf(group, ROW.unsettled);
+  const all = rowsOf(group, ROW.unconfirmed);
   const end =
-    beforeMs === undefined ? all.end : unsettledKey(group, beforeMs, "" as Hash, "" as ClaimId).subarray(0, FIELDS_START + 6);
+    beforeMs === undefined ? all.end : unconfirmedKey(group, beforeMs, "" as Hash, "" as ClaimId).subarray(0, FIELDS_START + 6);
   rows.scan("rows", { start: all.start, end }, (row) => {
     const at = row.keyStart + FIELDS_START + 6;
     names.push({ hash: hexSlice(row.key, at, at + 32) as Hash, claim: hexSlice(row.key, at + 32, at + 48) as ClaimId });

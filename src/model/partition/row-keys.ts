@@ -9,8 +9,8 @@ import type { BucketId, ClaimId, GroupId, Hash, UploadId, VersionId } from "../.
 export const ROW = {
   /** bucket 32 — what protects the bucket's data in this partition. */
   guard: 0x10,
-  /** until u48, bucket 32 — buried guards by the log time at which they go. */
-  grave: 0x11,
+  /** until u48, bucket 32 — tombstones of guards by the log time at which they go. */
+  tombstone: 0x11,
   /** bucket 32 — exact counters. */
   usage: 0x12,
   /** bucket 32, key — the head version as lists show it (tree rows). */
@@ -26,15 +26,15 @@ export const ROW = {
   /** bucket 32, key ordered, upload 16, part u16 — a part with its blocks; stays when the upload is completed (tree bodies). */
   part: 0x31,
   /** claim 16 — a long upload that is still alive. */
-  pending: 0x40,
-  /** claim 16 — claims that a verdict has forbidden. */
-  forbidden: 0x41,
+  uploadLease: 0x40,
+  /** claim 16 — claims that were fenced. */
+  fenced: 0x41,
   /** sequence u48 — effects still to be carried out in other groups. */
   outbox: 0x50,
   /** hash 32, claim 16 — who needs a block. */
   reference: 0x60,
   /** expiry u48, hash 32, claim 16 — references not known to be in use yet. */
-  unsettled: 0x61,
+  unconfirmed: 0x61,
   /** hash 32 — blocks that nobody needs, since when. */
   zero: 0x62,
 } as const;
@@ -54,8 +54,8 @@ export function bucketKey(group: GroupId, type: number, bucket: BucketId): Buffe
   return key;
 }
 
-export function graveKey(group: GroupId, untilMs: number, bucket: BucketId): Buffer {
-  const key = headed(group, ROW.grave, HEAD + 38);
+export function tombstoneKey(group: GroupId, untilMs: number, bucket: BucketId): Buffer {
+  const key = headed(group, ROW.tombstone, HEAD + 38);
   key.write(bucket, writeU48(key, untilMs, HEAD), "hex");
   return key;
 }
@@ -167,7 +167,7 @@ export function partsOfUpload(
   return { start, end: successor(start.subarray(0, start.byteLength - 2)) };
 }
 
-export function claimKey(group: GroupId, type: typeof ROW.pending | typeof ROW.forbidden, claim: ClaimId): Buffer {
+export function claimKey(group: GroupId, type: typeof ROW.uploadLease | typeof ROW.fenced, claim: ClaimId): Buffer {
   const row = headed(group, type, HEAD + 16);
   row.write(claim, HEAD, "hex");
   return row;
@@ -193,8 +193,8 @@ export function referencesOfHash(group: GroupId, hash: Hash): { readonly start: 
   return { start, end: successor(start) };
 }
 
-export function unsettledKey(group: GroupId, expiryMs: number, hash: Hash, claim: ClaimId): Buffer {
-  const row = headed(group, ROW.unsettled, HEAD + 54);
+export function unconfirmedKey(group: GroupId, expiryMs: number, hash: Hash, claim: ClaimId): Buffer {
+  const row = headed(group, ROW.unconfirmed, HEAD + 54);
   writeU48(row, expiryMs, HEAD);
   row.write(hash, HEAD + 6, "hex");
   row.write(claim, HEAD + 38, "hex");

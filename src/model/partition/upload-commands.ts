@@ -47,7 +47,7 @@ export function applyPutPart(context: PartitionContext, rows: KvWrite, command: 
   if (uploadRow === undefined) return { ok: false, refused: "no-such-upload" };
   const wanted = decodeUploadHead(uploadRow, 0, uploadRow.byteLength).checksum;
   if (wanted !== undefined && wanted.algorithm !== checksum?.algorithm) return { ok: false, refused: "checksum-type-mismatch" };
-  if (body.kind === "blocks" || command.needsPending) {
+  if (body.kind === "blocks" || command.needsLease) {
     const lost = claimRefusal(rows, command, entry);
     if (lost) return { ok: false, refused: lost };
   }
@@ -60,10 +60,10 @@ export function applyPutPart(context: PartitionContext, rows: KvWrite, command: 
   rows.put("bodies", at, encodePart({ stampMs: entry.stamp, sizeBytes, etag, claim, checksum, stored }));
   for (const [page, bytes] of pages.entries())
     rows.put("bodies", pageKey(group, ROW.blockPage, { bucket, key, owner: claim, page }), bytes);
-  // A part that comes again under the same claim (a retry that outlived its remembered result) needs its blocks still.
+  // A part that comes again under the same claim (a retry that outlived its result in the dedup table) needs its blocks still.
   const release = old === undefined || old.claim === claim ? undefined : releaseOfContent(old);
   if (release) addToOutbox(rows, entry, 0, { bucket, key, ...release });
-  if (command.needsPending) rows.remove("rows", claimKey(group, ROW.pending, claim));
+  if (command.needsLease) rows.remove("rows", claimKey(group, ROW.uploadLease, claim));
   if (old === undefined) usage.parts++;
   usage.partBytes += sizeBytes - (old?.sizeBytes ?? 0);
   return { ok: true, stampMs: entry.stamp };

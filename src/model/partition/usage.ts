@@ -63,8 +63,8 @@ export class UsageGather {
 }
 
 /**
- * The counters of a bucket in one partition. Where their row is damaged, or gone while rows that it counts are there, all is counted anew, until
- * the next write stores it.
+ * The counters of a bucket in one partition. Where their row is damaged, or gone while rows that it counts are there, all is
+ * counted anew, until the next write stores it.
  */
 export function readUsage(rows: KvRead, group: GroupId, bucket: BucketId): Counters {
   let row: Buffer | undefined;
@@ -87,7 +87,10 @@ export function readUsage(rows: KvRead, group: GroupId, bucket: BucketId): Count
   };
 }
 
-/** Damaged rows don't stop it: an object counts with what its version row says, or, where that can't be read either, with no bytes. */
+/**
+ * Damaged rows don't stop it: an object counts with what its version row says, or, where that can't be read either, with no
+ * bytes.
+ */
 function countUsage(rows: KvRead, group: GroupId, bucket: BucketId): Counters {
   const counters = { ...NOTHING };
   const count = (sizeBytes: number): undefined => {

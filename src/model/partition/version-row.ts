@@ -9,16 +9,17 @@ import { checkCodec, checksumCode, checksumOf, typeCode, typeOf } from "./object
 
 /**
  * Payload of version rows and of part rows (tree bodies). A common beginning at fixed offsets:
- *   0 codec u8 · 1 kind of body u8 · 2 checksum algorithm u8 · 3 checksum type u8 · 4 stamp u48 · 10 size u48 · 16 ETag 18 · 34 claim 16
+ *   0 codec u8 · 1 kind of body u8 · 2 checksum algorithm u8 · 3 checksum type u8 · 4 stamp u48 · 10 size u48 · 16 ETag 18 · 34
+ *   claim 16
  *   50 checksum text8
  * then, in version rows only, the headers; then the body as `kind` says (STORED_KINDS).
  */
 export const VERSION_CODEC = 1;
 
-/** Blocks up to this many ride in the row itself; longer lists lie in pages. */
-export const RIDING_BLOCKS = 64;
-/** Parts up to this many ride in the version row. */
-export const RIDING_PARTS = 128;
+/** Blocks up to this many are embedded in the row itself; longer lists lie in pages. */
+export const EMBEDDED_BLOCKS = 64;
+/** Parts up to this many are embedded in the version row. */
+export const EMBEDDED_PARTS = 128;
 /** Entries in a page row. */
 export const PAGE_ENTRIES = 1024;
 
@@ -282,7 +283,7 @@ export function layOut(body: Body): {
     };
   }
   const { blocks, size } = body;
-  if (blocks.length <= RIDING_BLOCKS) return { stored: { kind: "blocks", blocks }, sizeBytes: size, pages: [] };
+  if (blocks.length <= EMBEDDED_BLOCKS) return { stored: { kind: "blocks", blocks }, sizeBytes: size, pages: [] };
   const pages: Buffer[] = [];
   const starts: number[] = [];
   let offset = 0;

@@ -20,8 +20,9 @@ import { checkDevice, wrongDevice } from "./device-check.ts";
 import { DurableDirectories, syncFile } from "./durable-directories.ts";
 
 /**
- * A block's file on disk. Short calls (open, write, rename, stat) are synchronous, because a hop through libuv's pool costs more than
- * they do and this runs in a worker; fsync is not, so that several of them overlap: it is where the time goes on a slow disk.
+ * A block's file on disk. Short calls (open, write, rename, stat) are synchronous, because a hop through libuv's pool costs more
+ * than they do and this runs in a worker; fsync is not, so that several of them overlap: it is where the time goes on a slow
+ * disk.
  */
 export class BlockFiles {
   /** Distinguishes files aside of several workers and processes. */
@@ -158,8 +159,8 @@ export class BlockFiles {
   }
 
   /**
-   * Whole blocks go past the page cache: copying them into it cost more CPU than all the rest of a write together (measured at 1 MiB: 600–3,000 µs
-   * of system time through the cache with its fsync, 200 past it), and what is uploaded is seldom read at once.
+   * Whole blocks go past the page cache: copying them into it cost more CPU than all the rest of a write together (measured at 1
+   * MiB: 600–3,000 µs of system time through the cache with its fsync, 200 past it), and what is uploaded is seldom read at once.
    */
   #isForDirect(bytes: Uint8Array): boolean {
     if (O_DIRECT === 0) return false;
@@ -183,7 +184,10 @@ export class BlockFiles {
     }
   }
 
-  /** Opens a new file; undefined where the file system has no direct writes. Those of a durable file are on disk when they return: no fsync follows. */
+  /**
+   * Opens a new file; undefined where the file system has no direct writes. Those of a durable file are on disk when they return:
+   * no fsync follows.
+   */
   #create(aside: string, { direct, ...durability }: Durability & { readonly direct: boolean }): number | undefined {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
     if (!direct) return this.#open(aside, flags, durability);
@@ -202,7 +206,8 @@ export class BlockFiles {
       return openSync(aside, flags, 0o600);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-      // The root itself must exist, and be the one that was opened: creating anything here would fill the disk below a mount point that is not mounted.
+      // The root itself must exist, and be the one that was opened: creating anything here would fill the disk below a mount
+      // point that is not mounted.
       const directory = dirname(aside);
       const root = dirname(dirname(directory));
       if (device !== undefined && statSync(root).dev !== device) throw wrongDevice(root);

@@ -16,8 +16,8 @@ if (port === null) throw new Error("runs as a worker thread only");
 const hashers = new Hashers();
 const files = new BlockFiles(`${workerData as string}-${threadId}x`);
 /**
- * Writes under way, each with up to four files open while it waits for the disk: http-limits.ts keeps so many files for them. Node's four threads,
- * which all workers share, could not write more at a time anyway.
+ * Writes under way, each with up to four files open while it waits for the disk: http-limits.ts keeps so many files for them.
+ * Node's four threads, which all workers share, could not write more at a time anyway.
  */
 const writes = new Turns(8);
 const slabs = new Map<number, SharedArrayBuffer>();

@@ -2,8 +2,8 @@ import { fstatSync } from "node:fs";
 import { WRONG_DEVICE } from "./disk-errors.ts";
 
 /**
- * Asks an open file which file system it is on. A disk may vanish at any moment, and the same path then leads to the empty mount point, or to another
- * disk: a write may only be acknowledged for the one that was opened. Costs 2 µs.
+ * Asks an open file which file system it is on. A disk may vanish at any moment, and the same path then leads to the empty mount
+ * point, or to another disk: a write may only be acknowledged for the one that was opened. Costs 2 µs.
  *
  * @param device  undefined: any will do.
  * @throws an error that `diskError` turns into disk.away

@@ -3,8 +3,9 @@ import { dirname } from "node:path";
 import { checkDevice } from "./device-check.ts";
 
 /**
- * Makes the names of block files durable. A file's own directory (ROOT/ab/cd) is synced for every file; the entries of that directory and of the one
- * above it once per process, because what is there at a start may have been made by a process that was killed before its fsync.
+ * Makes the names of block files durable. A file's own directory (ROOT/ab/cd) is synced for every file; the entries of that
+ * directory and of the one above it once per process, because what is there at a start may have been made by a process that was
+ * killed before its fsync.
  */
 export class DurableDirectories {
   /** By upper directory (ROOT/ab). */
@@ -13,8 +14,8 @@ export class DurableDirectories {
   readonly #devices = new Map<string, number>();
 
   /**
-   * Call when `directory` was just made: its entry is not on disk, whatever was known. It is synced beside the first file's name, not at once: that
-   * would force a commit of the file system's journal of its own.
+   * Call when `directory` was just made: its entry is not on disk, whatever was known. It is synced beside the first file's name,
+   * not at once: that would force a commit of the file system's journal of its own.
    */
   made(directory: string): void {
     this.#uppers.get(dirname(directory))?.lower.delete(directory);

@@ -15,12 +15,16 @@ export function nodeFatal(log: Log): (error: unknown) => never {
   };
 }
 
-/** Exit code of a process whose metadata store has failed: EX_IOERR of sysexits.h. Documented in docs/configuration.md; service managers restart on it. */
+/**
+ * Exit code of a process whose metadata store has failed: EX_IOERR of sysexits.h. Documented in docs/configuration.md; service
+ * managers restart on it.
+ */
 export const EXIT_STORE_FAILED = 74;
 
 /**
- * What a failed commit of the metadata means in production: nobody knows what is on disk, so the process ends at once, before it answers anything
- * more, and the next start finds out (crash-only). Nothing that could still commit runs in the exit: both engines wait for this very batch.
+ * What a failed commit of the metadata means in production: nobody knows what is on disk, so the process ends at once, before it
+ * answers anything more, and the next start finds out (crash-only). Nothing that could still commit runs in the exit: both
+ * engines wait for this very batch.
  */
 export function nodeFailStop(log: Log): (error: unknown) => never {
   return (error) => {

@@ -3,8 +3,9 @@ import type { FileLock } from "../disk.ts";
 const SQLITE_BUSY = 5;
 
 /**
- * The lock is SQLite's on an empty database of its own: exclusive on every platform and file system that SQLite supports, by whatever path the
- * file is reached (symbolic links, bind mounts), and gone with the process, however it ends. Held until it is released or the process ends.
+ * The lock is SQLite's on an empty database of its own: exclusive on every platform and file system that SQLite supports, by
+ * whatever path the file is reached (symbolic links, bind mounts), and gone with the process, however it ends. Held until it is
+ * released or the process ends.
  *
  * @returns undefined when another process has it. @throws the system's or SQLite's error when the file can't be made or locked
  */

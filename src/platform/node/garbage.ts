@@ -13,8 +13,8 @@ function collector(): Collect {
 }
 
 /**
- * Has this thread's garbage collected soon, off the path of anything else. V8 does not count shared memory as its own, so an idle thread
- * would hold forgotten slabs for ever (measured: 1.6 GB after a burst of vanishing clients).
+ * Has this thread's garbage collected soon, off the path of anything else. V8 does not count shared memory as its own, so an idle
+ * thread would hold forgotten slabs for ever (measured: 1.6 GB after a burst of vanishing clients).
  */
 export function collectGarbage(): void {
   collector()({ type: "major", execution: "async" });

@@ -7,8 +7,8 @@ import { type HttpLimits, tooLong } from "./http-limits.ts";
 const READ_AHEAD_BYTES = 128 * 1024;
 
 /**
- * A request's body, pulled. Fed by "data" events: measured against a 4 KiB PUT they cost 4 µs, `read()` on "readable" 7, `for await` 16.
- * Nothing is listened to before the first read, so a request without a body costs nothing here.
+ * A request's body, pulled. Fed by "data" events: measured against a 4 KiB PUT they cost 4 µs, `read()` on "readable" 7,
+ * `for await` 16. Nothing is listened to before the first read, so a request without a body costs nothing here.
  */
 export class RequestBody implements ByteSource, StreamClient {
   readonly #message: IncomingMessage;
@@ -138,8 +138,9 @@ export class RequestBody implements ByteSource, StreamClient {
   }
 
   /**
-   * Whoever has sent nothing for long is known as stalled at once when its reader, which had to wait for memory, comes back: as long as the
-   * socket is read the client could send. What comes at once makes up for what did not come before; nothing is credited for later.
+   * Whoever has sent nothing for long is known as stalled at once when its reader, which had to wait for memory, comes back: as
+   * long as the socket is read the client could send. What comes at once makes up for what did not come before; nothing is
+   * credited for later.
    */
   #watchRate(intervalMs: number): void {
     const cameMs = ((this.#receivedBytes - this.#tickedBytes) * 1000) / this.#limits.bodyStalledBytesPerSecond;
@@ -208,8 +209,8 @@ export class RequestBody implements ByteSource, StreamClient {
 const FREE_FROM_BYTES = 8 * 1024;
 
 /**
- * Gives a piece's memory back at once. node:http allocates every piece anew, and V8 sees only the few small objects around that memory: left to
- * the collector, bodies at full speed cost a full collection per 64 MiB (a fifth of the CPU of a 1 MiB PUT).
+ * Gives a piece's memory back at once. node:http allocates every piece anew, and V8 sees only the few small objects around that
+ * memory: left to the collector, bodies at full speed cost a full collection per 64 MiB (a fifth of the CPU of a 1 MiB PUT).
  */
 function free(piece: Uint8Array): void {
   const { buffer } = piece;

@@ -38,8 +38,8 @@ const REASONS: Readonly<Record<number, string>> = {
 const LOST: readonly string[] = ["ECONNRESET", "EPIPE", "ETIMEDOUT", "ECONNABORTED"];
 
 /**
- * One client connection: its requests one after the other (a pipelining client must not get more than one handler at work, nor its PUT and GET
- * out of order), and closing that lets the client read the last answer.
+ * One client connection: its requests one after the other (a pipelining client must not get more than one handler at work, nor
+ * its PUT and GET out of order), and closing that lets the client read the last answer.
  */
 export class HttpConnection {
   readonly #socket: Socket;
@@ -92,7 +92,10 @@ export class HttpConnection {
   get busy(): boolean {
     return this.#current !== undefined;
   }
-  /** Nothing is lost but the connection when it is closed now: no request is being answered, and no answer is on its way to the kernel. */
+  /**
+   * Nothing is lost but the connection when it is closed now: no request is being answered, and no answer is on its way to the
+   * kernel.
+   */
   get idle(): boolean {
     return this.#current === undefined && this.#socket.writableLength === 0;
   }
@@ -136,7 +139,8 @@ export class HttpConnection {
     const early = error.code === "HPE_INVALID_EOF_STATE";
     if (this.#socket.destroyed || LOST.includes(error.code ?? "")) this.cutOff();
     else if (this.#current !== undefined) {
-      // In the middle of its body, or in what was pipelined behind it (then its body is complete and this changes nothing for it).
+      // In the middle of its body, or in what was pipelined behind it (then its body is complete and this changes nothing for
+      // it).
       this.#current.failBody(
         "malformed",
         early ? "the connection ended in the middle of the body" : "the body's framing is broken",
@@ -180,8 +184,8 @@ export class HttpConnection {
   }
 
   /**
-   * Closing a socket that has unread input makes the kernel send a reset, which destroys the answer on its way: so the end of the answer
-   * closes only our direction, and input is thrown away for a while.
+   * Closing a socket that has unread input makes the kernel send a reset, which destroys the answer on its way: so the end of the
+   * answer closes only our direction, and input is thrown away for a while.
    */
   lingerWhenClosing(): void {
     this.#socket.destroySoon = () => this.#linger();
@@ -219,8 +223,8 @@ export class HttpConnection {
   }
 
   /**
-   * While bytes wait for the client, node:net's timer watches it: that one sees progress inside a single large write. A timer that runs out
-   * destroys the socket (node:http's default). It must not run while the client waits for us.
+   * While bytes wait for the client, node:net's timer watches it: that one sees progress inside a single large write. A timer
+   * that runs out destroys the socket (node:http's default). It must not run while the client waits for us.
    */
   #watchProgress(): void {
     const pending = this.#socket.writableLength > 0;
@@ -246,7 +250,10 @@ export class HttpConnection {
     this.#windowStart = taken;
   }
 
-  /** However steady, an answer has its time. Not reset when its source is slow for a moment: only what the client takes to itself counts. */
+  /**
+   * However steady, an answer has its time. Not reset when its source is slow for a moment: only what the client takes to itself
+   * counts.
+   */
   #watchLength(taken: number, intervalMs: number): void {
     if (this.#watched !== this.#current) {
       this.#watched = this.#current;
@@ -258,8 +265,8 @@ export class HttpConnection {
   }
 
   /**
-   * Bytes that the kernel has taken. node:net shows a write only when it is done, which for a large one is too late: what it reads itself to see
-   * progress within one (its timer) is on the handle.
+   * Bytes that the kernel has taken. node:net shows a write only when it is done, which for a large one is too late: what it
+   * reads itself to see progress within one (its timer) is on the handle.
    */
   get #takenBytes(): number {
     const { _handle: handle } = this.#socket as Socket & { _handle?: { bytesWritten: number; writeQueueSize: number } | null };

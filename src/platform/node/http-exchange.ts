@@ -11,8 +11,8 @@ export interface ExchangeRunner {
 }
 
 /**
- * One request and its answer over node:http's objects. One class for both sides, and everything that most requests don't need (body, abort
- * signal) is made when it is first asked for: measured, the seam costs 2–4 CPU-µs over bare node:http.
+ * One request and its answer over node:http's objects. One class for both sides, and everything that most requests don't need
+ * (body, abort signal) is made when it is first asked for: measured, the seam costs 2–4 CPU-µs over bare node:http.
  */
 export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange, StreamClient {
   readonly #message: IncomingMessage;
@@ -83,8 +83,8 @@ export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange, 
   }
 
   /**
-   * The body is coded otherwise than by chunks alone (RFC 9112 §6.1): node:http takes only the chunks off, and what is left would pass for the
-   * body. Together with a Content-Length, or twice, node:http itself refuses Transfer-Encoding.
+   * The body is coded otherwise than by chunks alone (RFC 9112 §6.1): node:http takes only the chunks off, and what is left would
+   * pass for the body. Together with a Content-Length, or twice, node:http itself refuses Transfer-Encoding.
    */
   /** RFC 9112 §3.2: every request of HTTP/1.1 names its host; those of HTTP/1.0 need not. */
   get withoutHost(): boolean {
@@ -108,7 +108,8 @@ export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange, 
     assert(!this.#answered, "a request is answered once");
     if (this.#lost()) this.#answered = true;
     else {
-      // As bytes: node:http would write a string together with the head in one encoding, UTF-8, and so spoil latin1 header values.
+      // As bytes: node:http would write a string together with the head in one encoding, UTF-8, and so spoil latin1 header
+      // values.
       const bytes = typeof body === "string" ? Buffer.from(body, "utf8") : body;
       const bodiless = status === 204 || status === 304;
       const unknownLength = bodiless || (bytes === undefined && this.method === "HEAD");
@@ -128,7 +129,8 @@ export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange, 
       this.send(status, headers);
       return;
     }
-    // The head waits for the first piece: they leave together, and a source that fails at once can still be answered with an error.
+    // The head waits for the first piece: they leave together, and a source that fails at once can still be answered with an
+    // error.
     let piece = await body.read();
     assert(!this.#answered, "a request is answered once");
     if (this.#lost()) {
@@ -237,14 +239,18 @@ export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange, 
       head.push("Connection", "close");
       this.#connection.announceClose();
     } else if (this.#continueDue && this.#answer.shouldKeepAlive)
-      // node:http would close behind any final answer without a "100 Continue" before it. Here no byte of the body is on its way any more.
+      // node:http would close behind any final answer without a "100 Continue" before it. Here no byte of the body is on its way
+      // any more.
       head.push("Connection", "keep-alive", "Keep-Alive", this.#connection.keepAlive);
     this.#answer.writeHead(status, head);
     this.#answered = true;
     return announced;
   }
 
-  /** Decides what happens to a body that was not read to its end. @returns whether the connection must be closed behind the answer. */
+  /**
+   * Decides what happens to a body that was not read to its end. @returns whether the connection must be closed behind the
+   * answer.
+   */
   #dealWithRest(): boolean {
     const close = this.#connection.lastRequest || this.unknownCoding;
     const missing = this.#missingBytes;

@@ -5,8 +5,9 @@ export interface Peer {
 }
 
 /**
- * Who holds how many of a listener's connections. There is no fixed share: behind a proxy all clients have one address. But the last eighth is
- * kept for addresses that hold less than half, so that none keeps all others out, however busy its connections are.
+ * Who holds how many of a listener's connections. There is no fixed share: behind a proxy all clients have one address. But the
+ * last eighth is kept for addresses that hold less than half, so that none keeps all others out, however busy its connections
+ * are.
  */
 export class Peers {
   readonly #max: number;
@@ -17,7 +18,10 @@ export class Peers {
     this.#max = max;
   }
 
-  /** @param address  as the socket has it; "" for a unix socket's client. Addresses of IPv6 are taken by /64: whoever has one has all of it. */
+  /**
+   * @param address  as the socket has it; "" for a unix socket's client. Addresses of IPv6 are taken by /64: whoever has one has
+   * all of it.
+   */
   of(address: string): Peer {
     const name = networkOf(address);
     return this.#peers.get(name) ?? { name, connections: 0 };

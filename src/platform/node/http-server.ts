@@ -94,7 +94,8 @@ class NodeHttpServer implements HttpListener, HttpConnectionOwner, ExchangeRunne
     this.#server.on("connection", (socket) => this.#connected(socket));
     this.#server.on("request", (message, answer) => this.#requested(message, answer, false));
     this.#server.on("checkContinue", (message, answer) => this.#requested(message, answer, true));
-    // Another expectation, or an empty one, may be refused (RFC 9110 §10.1.1) or ignored: clients send some, and other servers ignore them.
+    // Another expectation, or an empty one, may be refused (RFC 9110 §10.1.1) or ignored: clients send some, and other servers
+    // ignore them.
     this.#server.on("checkExpectation", (message, answer) => this.#requested(message, answer, false));
     this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
       const connection = this.#connections.get(socket as Socket);
@@ -186,7 +187,10 @@ class NodeHttpServer implements HttpListener, HttpConnectionOwner, ExchangeRunne
     if (this.#refused.size > maxRefusals(this.limits.maxConnections)) this.#drop(this.#refused.values().next().value!);
   }
 
-  /** Takes an idle connection from the address that has the most; one with a large share can take only its own. @returns whether there was one. */
+  /**
+   * Takes an idle connection from the address that has the most; one with a large share can take only its own. @returns whether
+   * there was one.
+   */
   #makeRoomFor(peer: Peer): boolean {
     const greedy = this.#peers.isGreedy(peer);
     let longest: { readonly socket: Socket; readonly owner: Peer; readonly lastUse: number } | undefined;

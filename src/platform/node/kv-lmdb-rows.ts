@@ -5,7 +5,9 @@ import { damagedRow, KvError, MAX_KEY_BYTES, type KvRange, type RowView, type Sc
 import type { BatchWrite } from "./kv-pipeline.ts";
 import { type PlacedRows, type RowCursor, scanTree, verifyAbsent, verifyPlace } from "./kv-search.ts";
 
-/** The parts of an lmdb database that are used here; lmdb's own types are generic over decoded values and leave out the buffers. */
+/**
+ * The parts of an lmdb database that are used here; lmdb's own types are generic over decoded values and leave out the buffers.
+ */
 interface RawTree {
   getBinaryFast(key: Uint8Array): ReadBuffer | undefined;
   getRange(options: object): RawRange;
@@ -25,8 +27,9 @@ type ReadBuffer = Buffer & { readonly maxLength?: number };
 type WriteBuffer = Buffer & { start: number; end: number };
 
 /**
- * How trees read and write: bytes as they are. lmdb copies key and value of a row into two buffers that it reuses; instead of copying
- * them out again, these hooks only note where they lie (measured over 260-byte rows: 0.13 µs a row, 0.17 its checksum, 1.5 a seek).
+ * How trees read and write: bytes as they are. lmdb copies key and value of a row into two buffers that it reuses; instead of
+ * copying them out again, these hooks only note where they lie (measured over 260-byte rows: 0.13 µs a row, 0.17 its checksum,
+ * 1.5 a seek).
  */
 export class RowCoding {
   keyBuffer: Buffer = Buffer.alloc(0);
@@ -59,7 +62,10 @@ export class RowCoding {
 
 const WRITE_BUFFER_BYTES = 64 * 1024;
 
-/** Rows of the environment: in lmdb's write transaction while a batch runs, else in its read snapshot. One object serves all calls. */
+/**
+ * Rows of the environment: in lmdb's write transaction while a batch runs, else in its read snapshot. One object serves all
+ * calls.
+ */
 export class LmdbTransaction implements BatchWrite, PlacedRows {
   wrote = false;
   failure: KvError | undefined;
@@ -188,7 +194,10 @@ export class LmdbTransaction implements BatchWrite, PlacedRows {
     }
   }
 
-  /** A plain Buffer over lmdb's read buffer, whose own `length` lies; a new one only when lmdb has replaced its buffer by a larger one. */
+  /**
+   * A plain Buffer over lmdb's read buffer, whose own `length` lies; a new one only when lmdb has replaced its buffer by a larger
+   * one.
+   */
   see(bytes: ReadBuffer): Buffer {
     if (bytes === this.#readBuffer) return this.#read;
     this.#read = Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.maxLength ?? bytes.length);

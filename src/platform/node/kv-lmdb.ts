@@ -20,7 +20,10 @@ export interface LmdbOptions {
   readonly log: Log;
   /** A transaction threw after it had written. Must not return. */
   readonly fatal: (error: unknown) => never;
-  /** A commit failed with kv.io; called before any promise of it settles. Should end the process (crash-only); else the store refuses everything. */
+  /**
+   * A commit failed with kv.io; called before any promise of it settles. Should end the process (crash-only); else the store
+   * refuses everything.
+   */
   readonly failed: (error: KvError) => void;
 }
 
@@ -141,7 +144,8 @@ class LmdbKv implements Kv {
       return tx.failure === undefined && thrown === undefined ? undefined : this.#abort;
     };
     try {
-      // lmdb grows its map by itself, so reaching our limit is no error of its own: the batch is taken back as a child, which costs a little more.
+      // lmdb grows its map by itself, so reaching our limit is no error of its own: the batch is taken back as a child, which
+      // costs a little more.
       await (full ? this.#root.childTransaction(batch as () => undefined) : this.#root.transaction(batch));
     } catch (error) {
       throw this.#failed(await causeOf(error));
@@ -153,9 +157,9 @@ class LmdbKv implements Kv {
   }
 
   /**
-   * What a failed batch means. Without room nothing of it is kept and the store goes on. After anything else it must not: lmdb may have given its
-   * environment up, and version 3.5.6 writes past a buffer when it words why a write failed, so its heap can't be trusted. All this happens in
-   * the turn in which lmdb reports the failure, before a timer of its own trips over it.
+   * What a failed batch means. Without room nothing of it is kept and the store goes on. After anything else it must not: lmdb
+   * may have given its environment up, and version 3.5.6 writes past a buffer when it words why a write failed, so its heap can't
+   * be trusted. All this happens in the turn in which lmdb reports the failure, before a timer of its own trips over it.
    */
   #failed(cause: unknown): KvError {
     let error = kvErrorOf(cause);

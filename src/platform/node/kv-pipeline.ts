@@ -16,8 +16,8 @@ export interface BatchWrite extends KvWrite {
 
 export interface CommitEngine {
   /**
-   * Opens a write transaction, calls `run` once with it, and commits. Settles when all of it is on disk, and only then visible to reads.
-   * When `tx.failure` is set or the commit fails, nothing of it is kept and the promise rejects with a KvError.
+   * Opens a write transaction, calls `run` once with it, and commits. Settles when all of it is on disk, and only then visible to
+   * reads. When `tx.failure` is set or the commit fails, nothing of it is kept and the promise rejects with a KvError.
    */
   commit(run: (tx: BatchWrite) => void): Promise<void>;
 }
@@ -31,9 +31,9 @@ interface Job {
 }
 
 /**
- * Group commit, the same for every engine: calls that arrive while a commit is under way wait and share the next one.
- * One batch at a time, calls in order, each settled after the commit that holds it.
- * After a commit that failed with kv.io nobody knows what is on disk; no later batch may run, or it would be durable where an earlier one is not.
+ * Group commit, the same for every engine: calls that arrive while a commit is under way wait and share the next one. One batch
+ * at a time, calls in order, each settled after the commit that holds it. After a commit that failed with kv.io nobody knows what
+ * is on disk; no later batch may run, or it would be durable where an earlier one is not.
  */
 export class CommitPipeline {
   readonly #engine: CommitEngine;
@@ -90,7 +90,10 @@ export class CommitPipeline {
     return this.#closed ? new KvError("kv.closed", "the store is closed") : this.#failure;
   }
 
-  /** Runs a read of the last flushed state at once; `tx` reads it. Refused after `close`, and inside a transaction, whose writes it might show. */
+  /**
+   * Runs a read of the last flushed state at once; `tx` reads it. Refused after `close`, and inside a transaction, whose writes
+   * it might show.
+   */
   read<T>(fn: (tx: KvRead) => T, tx: KvRead): Promise<T> {
     const refusal = this.#refusal();
     if (refusal !== undefined) return Promise.reject(refusal);
@@ -147,7 +150,8 @@ export class CommitPipeline {
 
   #failBatch(error: unknown): void {
     if (error instanceof KvError && error.code === "kv.io") this.#failure = error;
-    // A transaction that could not even begin has run nothing: then all that wait are refused. So are they after the last batch there will be.
+    // A transaction that could not even begin has run nothing: then all that wait are refused. So are they after the last batch
+    // there will be.
     const batch = this.#batch;
     if (batch.length === 0 || this.#failure !== undefined) batch.push(...this.#waiting.splice(0));
     this.#batch = [];

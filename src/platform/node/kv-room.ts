@@ -6,8 +6,9 @@ const FULL_DISK_BYTES = 16 << 20;
 const PROBE_BYTES = 1 << 16;
 
 /**
- * Whether a write failed for want of room, though the engine calls it an I/O error: lmdb does so when a write is cut short, SQLite when a quota
- * is used up or a file may not get longer. Free space is not all that bounds a file, so the disk itself is asked, by zeros behind the end of `file`.
+ * Whether a write failed for want of room, though the engine calls it an I/O error: lmdb does so when a write is cut short,
+ * SQLite when a quota is used up or a file may not get longer. Free space is not all that bounds a file, so the disk itself is
+ * asked, by zeros behind the end of `file`.
  *
  * @param file  one in which zeros behind the end mean nothing to the engine.
  */

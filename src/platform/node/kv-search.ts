@@ -1,6 +1,7 @@
-// Reading a tree whose keys may have rotted. A flipped bit in a stored key is found by the row's checksum when the row is met, but a search that
-// compares with such a key goes the wrong way: it misses rows that are there, or lets a scan begin or end too early. The same holds for a rotten
-// key in a branch page. Either way the search ends beside what misled it, so looking at the rows around the place is enough:
+// Reading a tree whose keys may have rotted. A flipped bit in a stored key is found by the row's checksum when the row is met,
+// but a search that compares with such a key goes the wrong way: it misses rows that are there, or lets a scan begin or end too
+// early. The same holds for a rotten key in a branch page. Either way the search ends beside what misled it, so looking at the
+// rows around the place is enough:
 //
 //   a point read that misses    the row before and the row after the place must be whole and lie on either side of the key
 //   a seek                      the row before the place must be whole and lie before the key
@@ -12,8 +13,8 @@ import { CHECKSUM_BYTES, rowChecksum } from "../../util/row-checksum.ts";
 import { damagedRow, type KvError, type KvRange, misledSearch, type RowView, type ScanStep, STOP, type Tree } from "../kv.ts";
 
 /**
- * Rows by their place in the tree, without comparing keys. After `next` has returned true the view shows the row as it is stored: unverified,
- * its checksum behind the value (valueEnd is below zero for a value that is too short for one).
+ * Rows by their place in the tree, without comparing keys. After `next` has returned true the view shows the row as it is stored:
+ * unverified, its checksum behind the value (valueEnd is below zero for a value that is too short for one).
  */
 export interface RowCursor extends RowView {
   next(): boolean;
@@ -23,8 +24,8 @@ export interface RowCursor extends RowView {
 /** What an engine gives to have its trees searched. */
 export interface PlacedRows {
   /**
-   * The rows from the place on where a search for `from` ends (that one first when it is there), or those before that place, going down; the
-   * row of `from` itself may come first there too.
+   * The rows from the place on where a search for `from` ends (that one first when it is there), or those before that place,
+   * going down; the row of `from` itself may come first there too.
    */
   cursor(tree: Tree, from: Uint8Array, down: boolean): RowCursor;
   /** Damage was met: counts and logs it. */
@@ -45,7 +46,8 @@ export function verifyAbsent(rows: PlacedRows, tree: Tree, key: Uint8Array): voi
   for (const row of [...below, ...above]) {
     if (error !== undefined) break;
     if (isRowOf(row, key)) error = damagedRow(tree, key, row.key);
-    // A row whose value has rotted keeps its place; one whose key is out of place, and can't be made out, may be the one that is looked for.
+    // A row whose value has rotted keeps its place; one whose key is out of place, and can't be made out, may be the one that is
+    // looked for.
     else if (trueKey(row) === undefined && !(isAfter(row.key, low) && isAfter(high, row.key)))
       error = damagedRow(tree, key, row.key);
   }
@@ -54,7 +56,10 @@ export function verifyAbsent(rows: PlacedRows, tree: Tree, key: Uint8Array): voi
   throw error;
 }
 
-/** For an engine that is about to write a key, once it knows of damage. @throws KvError kv.damaged when the search for its place is misled */
+/**
+ * For an engine that is about to write a key, once it knows of damage. @throws KvError kv.damaged when the search for its place
+ * is misled
+ */
 export function verifyPlace(rows: PlacedRows, tree: Tree, key: Uint8Array): void {
   const there = rows.cursor(tree, key, false);
   const found = there.next() && compare(there, key) === 0;
@@ -170,7 +175,10 @@ class Scan {
     this.#range.onDamaged(key);
   }
 
-  /** Whether the row behind the place of `from` is whole and lies behind it, or there is none: then the scan begins where it should. */
+  /**
+   * Whether the row behind the place of `from` is whole and lies behind it, or there is none: then the scan begins where it
+   * should.
+   */
   #isRightBehind(from: Uint8Array): boolean {
     const cursor = this.#rows.cursor(this.#tree, from, !this.#reverse);
     const right = !cursor.next() || (isWhole(cursor) && this.#side(cursor, from) < 0);

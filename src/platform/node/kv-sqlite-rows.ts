@@ -193,7 +193,7 @@ interface CursorStatements {
   readonly again: StatementSync;
 }
 
-interface CursorParts {
+interface CursorModules {
   readonly from: Uint8Array;
   /** Counts what this transaction writes: rows that were fetched before a write are stale. */
   readonly writes: () => number;
@@ -211,7 +211,7 @@ class SqliteCursor implements RowCursor {
   readonly valueStart = 0;
   valueEnd = 0;
   readonly #statements: CursorStatements;
-  readonly #parts: CursorParts;
+  readonly #modules: CursorModules;
   #rows: readonly StoredPair[] = [];
   #at = 0;
   #limit = FIRST_ROWS;
@@ -219,9 +219,9 @@ class SqliteCursor implements RowCursor {
   #last: StoredPair | undefined;
   #placed: IterableIterator<StoredPair> | undefined;
 
-  constructor(statements: CursorStatements, parts: CursorParts) {
+  constructor(statements: CursorStatements, modules: CursorModules) {
     this.#statements = statements;
-    this.#parts = parts;
+    this.#modules = modules;
   }
 
   next(): boolean {
@@ -242,7 +242,7 @@ class SqliteCursor implements RowCursor {
   #next(): StoredPair | undefined {
     try {
       if (this.#placed !== undefined) return rowOf(this.#placed);
-      const stale = this.#fetchedAt !== this.#parts.writes();
+      const stale = this.#fetchedAt !== this.#modules.writes();
       if (stale || this.#at === this.#rows.length) {
         // A batch that was not full was the last one.
         if (!stale && this.#rows.length < this.#limit) return undefined;
@@ -250,7 +250,7 @@ class SqliteCursor implements RowCursor {
       }
       return this.#rows[this.#at++];
     } catch (error) {
-      throw this.#parts.failed(error);
+      throw this.#modules.failed(error);
     }
   }
 
@@ -259,9 +259,9 @@ class SqliteCursor implements RowCursor {
     const last = this.#last;
     const { first, again } = this.#statements;
     const started = this.#fetchedAt >= 0;
-    this.#fetchedAt = this.#parts.writes();
+    this.#fetchedAt = this.#modules.writes();
     if (last === undefined) {
-      this.#rows = first.all(this.#parts.from, this.#limit) as unknown as StoredPair[];
+      this.#rows = first.all(this.#modules.from, this.#limit) as unknown as StoredPair[];
       this.#at = 0;
       return true;
     }
@@ -276,7 +276,7 @@ class SqliteCursor implements RowCursor {
   }
 
   #seekPlaced(): StoredPair | undefined {
-    const rows = this.#parts.everyRow();
+    const rows = this.#modules.everyRow();
     const [key, value] = this.#last as StoredPair;
     this.#placed = rows;
     for (let row = rowOf(rows); row !== undefined; row = rowOf(rows))

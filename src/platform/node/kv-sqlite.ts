@@ -1,4 +1,5 @@
-// kv on node:sqlite. SQLite fsyncs synchronously, which would hold the event loop up (391 ms were seen), so we let it write and flush ourselves:
+// kv on node:sqlite. SQLite fsyncs synchronously, which would hold the event loop up (391 ms were seen), so we let it write and
+// flush ourselves:
 //
 //   batch        BEGIN, run, COMMIT on the writer (WAL, synchronous=NORMAL: a COMMIT only writes to the -wal file), then an asynchronous
 //                fdatasync of the -wal file, then the reader moves on and the promises settle. The next batch begins after that.
@@ -6,7 +7,8 @@
 //   checkpoint   between batches, when the log is long: a third connection (synchronous=OFF) copies it into the database file, then an
 //                asynchronous fdatasync of that. Only then may the next batch start the log anew. A crash before finds the whole log.
 //
-// SQLite itself still fsyncs the log's header when it starts it anew; without that, old frames could be replayed over newer pages.
+// SQLite itself still fsyncs the log's header when it starts it anew; without that, old frames could be replayed over newer
+// pages.
 import { closeSync, fdatasync, fdatasyncSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
@@ -36,7 +38,10 @@ export interface SqliteOptions {
   readonly log: Log;
   /** A transaction threw after it had written. Must not return. */
   readonly fatal: (error: unknown) => never;
-  /** A commit failed with kv.io; called before any promise of it settles. Should end the process (crash-only); else the store refuses everything. */
+  /**
+   * A commit failed with kv.io; called before any promise of it settles. Should end the process (crash-only); else the store
+   * refuses everything.
+   */
   readonly failed: (error: KvError) => void;
 }
 

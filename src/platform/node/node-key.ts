@@ -13,8 +13,9 @@ export interface NodeKey {
 }
 
 /**
- * The node's identity: Ed25519, in metadata_dir/node_key (seed and public key, 64 bytes, mode 0600) and node_key.pub (32 bytes), as Garage has them.
- * Made on the first start; synced before anything else is written, so that a store never changes its identity.
+ * The node's identity: Ed25519, in metadata_dir/node_key (seed and public key, 64 bytes, mode 0600) and node_key.pub (32 bytes),
+ * as Garage has them. Made on the first start; synced before anything else is written, so that a store never changes its
+ * identity.
  *
  * @throws Error with a sentence for the operator when the files are there and can't be right.
  */

@@ -1,6 +1,9 @@
 import process from "node:process";
 
-/** How many files and connections this process may have open (RLIMIT_NOFILE; Node raises the soft limit to the hard one); undefined: no bound. */
+/**
+ * How many files and connections this process may have open (RLIMIT_NOFILE; Node raises the soft limit to the hard one);
+ * undefined: no bound.
+ */
 export function openFileLimit(): number | undefined {
   // The one portable source. Without the network: it would look up the names of all addresses.
   const { report } = process as { report: NodeJS.ProcessReport & { excludeNetwork?: boolean } };

@@ -1,7 +1,7 @@
 /**
  * Shared memory for blocks, in slabs of powers of two, reused last in, first out: fresh memory costs a page fault per 4 KiB
- * (measured: 1 MiB fresh 250 µs, reused 60). What lies free is kept for the next burst; `trim`, called now and then, lets go what nobody
- * needed since the last time, beyond a bound.
+ * (measured: 1 MiB fresh 250 µs, reused 60). What lies free is kept for the next burst; `trim`, called now and then, lets go what
+ * nobody needed since the last time, beyond a bound.
  */
 export class SharedMemory {
   readonly #keepBytes: number;
@@ -53,7 +53,9 @@ export class SharedMemory {
     else this.#free.set(capacity, [slab]);
   }
 
-  /** Forgets free slabs that were free all the time since the last trim, down to `keepBytes`; returns how many bytes that were. */
+  /**
+   * Forgets free slabs that were free all the time since the last trim, down to `keepBytes`; returns how many bytes that were.
+   */
   trim(): number {
     let surplus = this.#leastKept - this.#keepBytes;
     let forgotten = 0;
@@ -88,7 +90,8 @@ export interface Slab {
 const SMALLEST_SLAB = 256 * 1024;
 const PAGE = 4096;
 /**
- * Blocks are written past the page cache, which wants memory that begins at a page (or at least at 512 bytes). glibc gives large allocations
- * the form "page + 16 bytes of its own", so this much further is the next page. Where that fails the write goes through the cache: slower, as right.
+ * Blocks are written past the page cache, which wants memory that begins at a page (or at least at 512 bytes). glibc gives large
+ * allocations the form "page + 16 bytes of its own", so this much further is the next page. Where that fails the write goes
+ * through the cache: slower, as right.
  */
 const ALIGNING_OFFSET = PAGE - 16;

@@ -4,7 +4,7 @@ import { AssertionError, assert } from "../../util/assert.ts";
 import { isMember } from "../configuration.ts";
 import type { Defect } from "../defects.ts";
 import type { MemberId } from "../messages.ts";
-import { emptyGroup, newbornGroup } from "../raft.ts";
+import { emptyGroup, bootstrapGroup } from "../raft.ts";
 import { describe, describeConfiguration, type Member, Rig } from "./rig.ts";
 
 export type Action = readonly [what: number, how: number];
@@ -67,7 +67,7 @@ class World {
     };
     for (const id of IDS) {
       const configuration = { voters, old: null, learners: [] };
-      const member = this.rig.add(id, voters.includes(id) ? newbornGroup(configuration) : emptyGroup());
+      const member = this.rig.add(id, voters.includes(id) ? bootstrapGroup(configuration) : emptyGroup());
       member.manualDisk = true;
       member.jitter = IDS.indexOf(id) / IDS.length;
       member.rate = 1 + IDS.indexOf(id) * 0.01;

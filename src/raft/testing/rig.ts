@@ -1,12 +1,12 @@
-// A handful of members of one group with everything around them in the open: disks, wires, clocks. Nothing moves by itself: scripts and
-// property tests say what happens next. State machine: the list of applied commands.
+// A handful of members of one group with everything around them in the open: disks, wires, clocks. Nothing moves by itself:
+// scripts and property tests say what happens next. State machine: the list of applied commands.
 import { assert } from "../../util/assert.ts";
 import type { Defect } from "../defects.ts";
 import type { Effects, ReadAnswer, Write } from "../effects.ts";
 import { type LeaseEvent, type LeaseMessage, Leases } from "../lease.ts";
 import type { Anchor, Configuration, Entry, MemberId, Message, Moment, Scope } from "../messages.ts";
 import { type RaftOptions, raftOptions } from "../options.ts";
-import { emptyGroup, newbornGroup, Raft, type Restored } from "../raft.ts";
+import { emptyGroup, bootstrapGroup, Raft, type Restored } from "../raft.ts";
 
 /** A command: what it does, and the key it does it to. */
 export type Cmd = string;
@@ -103,7 +103,7 @@ export class Rig {
   static born(ids: readonly MemberId[], options: RigOptions = {}): Rig {
     const rig = new Rig(options);
     const configuration: Configuration = { voters: ids, old: null, learners: [] };
-    for (const id of ids) rig.add(id, newbornGroup(configuration));
+    for (const id of ids) rig.add(id, bootstrapGroup(configuration));
     return rig;
   }
 

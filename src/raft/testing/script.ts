@@ -1,10 +1,10 @@
-// Runs the scripts of testdata/*.txt: a line at the margin says what happens, the indented lines below it what the members then did.
-// Commands are listed in testdata/README.txt.
+// Runs the scripts of testdata/*.txt: a line at the margin says what happens, the indented lines below it what the members then
+// did. Commands are listed in testdata/README.txt.
 import { assert } from "../../util/assert.ts";
 import type { Effects } from "../effects.ts";
 import type { Entry, MemberId, Message, Scope } from "../messages.ts";
 import { SCOPE_ALL, SCOPE_NONE } from "../messages.ts";
-import { newbornGroup } from "../raft.ts";
+import { bootstrapGroup } from "../raft.ts";
 import { type Cmd, describe, describeConfiguration, type Member, type Packet, Rig } from "./rig.ts";
 
 /** One command with what is expected and what came. */
@@ -89,13 +89,13 @@ class Player {
           data: `t${term}`,
         }));
         const term = option("term") || Number(terms[terms.length - 1] ?? 0);
-        const born = newbornGroup<Cmd>({ voters: this.#voters, old: null, learners: [] });
+        const born = bootstrapGroup<Cmd>({ voters: this.#voters, old: null, learners: [] });
         const added = rig.add(id, { ...born, term, entries, applied: option("commit") });
         rig.drain(added);
         break;
       }
       case "empty":
-        for (const id of words) rig.drain(rig.add(id, newbornGroup({ voters: [], old: null, learners: [] })));
+        for (const id of words) rig.drain(rig.add(id, bootstrapGroup({ voters: [], old: null, learners: [] })));
         break;
       case "disk": // disk a manual | auto
         member().manualDisk = words[1] === "manual";

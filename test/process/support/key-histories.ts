@@ -30,8 +30,9 @@ interface Write extends Operation {
 }
 
 /**
- * What each key may hold, from what was asked and what was answered. After a pause of all writers a key holds the value of one of its writes
- * that no acknowledged write followed; writes may have overlapped, and those without an answer may have happened or not, but only whole.
+ * What each key may hold, from what was asked and what was answered. After a pause of all writers a key holds the value of one of
+ * its writes that no acknowledged write followed; writes may have overlapped, and those without an answer may have happened or
+ * not, but only whole.
  */
 export class KeyHistories {
   readonly #writes = new Map<string, Write[]>();

@@ -16,7 +16,9 @@ export interface ProgramOptions {
   readonly uid?: number;
 }
 
-/** Runs a program to its end; it is killed (SIGKILL, by its id) after `timeoutMs`. Never rejects because of what the program does. */
+/**
+ * Runs a program to its end; it is killed (SIGKILL, by its id) after `timeoutMs`. Never rejects because of what the program does.
+ */
 export function runProgram(argv: readonly string[], options: ProgramOptions = {}): Promise<ProgramResult> {
   const started = performance.now();
   const [file, ...args] = argv;

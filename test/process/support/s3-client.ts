@@ -47,7 +47,10 @@ export class S3Client {
     this.identity = identity;
   }
 
-  /** Starts a request and leaves the body to the caller. `answered` rejects when the connection breaks before the head of the answer. */
+  /**
+   * Starts a request and leaves the body to the caller. `answered` rejects when the connection breaks before the head of the
+   * answer.
+   */
   open(
     method: string,
     target: string,

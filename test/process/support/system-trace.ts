@@ -5,7 +5,9 @@ import { dirname } from "node:path";
 export const SYNC_CALLS = "fsync,fdatasync,msync";
 const NAME_CALLS = "openat,mkdir,rename";
 
-/** strace and its options before a command: every call that syncs is delayed before it begins, and noted with the names beside it. */
+/**
+ * strace and its options before a command: every call that syncs is delayed before it begins, and noted with the names beside it.
+ */
 export function straced(trace: string, delayMs: number): string[] {
   return [
     ...["strace", "-D", "-f", "-y", "-ttt", "--seccomp-bpf", "-o", trace],
@@ -38,8 +40,9 @@ export class SystemTrace {
   }
 
   /**
-   * What is wrong with the order in which blocks of one write came to be durable: each block's bytes (fsync before its name is given, or every
-   * write of a file that was opened for that), then its name and those of new directories, and only then the commit that points to them.
+   * What is wrong with the order in which blocks of one write came to be durable: each block's bytes (fsync before its name is
+   * given, or every write of a file that was opened for that), then its name and those of new directories, and only then the
+   * commit that points to them.
    * @param blocks   SHA-256 of each, written or found between `fromMs` and `answeredMs`.
    * @param delayMs  how long each sync takes at least: the commit began so long before the answer.
    */
@@ -62,8 +65,8 @@ export class SystemTrace {
   }
 
   /**
-   * What a power cut now could take away, of all that was made under these directories: files that were given their name before their bytes were
-   * synced, and names of files and directories that were not synced since.
+   * What a power cut now could take away, of all that was made under these directories: files that were given their name before
+   * their bytes were synced, and names of files and directories that were not synced since.
    */
   lossesUnder(directories: readonly string[]): string[] {
     const losses: string[] = [];

@@ -56,7 +56,10 @@ export interface CallOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** A whole node in this process with its admin port on a free port of 127.0.0.1; metadata in memory, blocks in a folder that goes with it. */
+/**
+ * A whole node in this process with its admin port on a free port of 127.0.0.1; metadata in memory, blocks in a folder that goes
+ * with it.
+ */
 export class AdminNode {
   readonly node: HangarNode;
   readonly kv: MemoryKv;

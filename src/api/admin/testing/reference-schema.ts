@@ -53,7 +53,10 @@ export class ReferenceApi {
     return existsSync(file) ? new ReferenceApi(JSON.parse(readFileSync(file, "utf8"))) : undefined;
   }
 
-  /** What of a value is not as the schema says, each with its path: missing or mistyped fields; `extra` lists fields that it does not have. */
+  /**
+   * What of a value is not as the schema says, each with its path: missing or mistyped fields; `extra` lists fields that it does
+   * not have.
+   */
   compare(value: unknown, schema: Schema): { readonly faults: readonly string[]; readonly extra: readonly string[] } {
     const faults: string[] = [];
     const extra: string[] = [];

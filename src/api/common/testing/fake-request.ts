@@ -57,7 +57,9 @@ export function verifierAt(
   );
 }
 
-/** Bytes cut into pieces of the given sizes (over and over), each in fresh memory that is overwritten once the next one is read. */
+/**
+ * Bytes cut into pieces of the given sizes (over and over), each in fresh memory that is overwritten once the next one is read.
+ */
 export function piecesOf(bytes: Uint8Array, sizes: readonly number[]): ByteSource {
   let at = 0;
   let turn = 0;

@@ -16,7 +16,9 @@ const PARTITIONS = 64;
 const WINDOW_MS = 60_000;
 const MEMBER = "ef".repeat(32) as NodeId;
 
-/** The control group and its partitions on one node whose power can be cut; `before` is awaited ahead of every command of Control. */
+/**
+ * The control group and its partitions on one node whose power can be cut; `before` is awaited ahead of every command of Control.
+ */
 export class ControlWorld {
   readonly disk = new MemoryKvDisk();
   readonly placement = new Placement(PARTITIONS);

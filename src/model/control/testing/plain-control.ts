@@ -31,7 +31,7 @@ type Answer = "ok" | ControlRefusal;
 
 /** What the control group must decide, as plainly as it can be said: no rows, names looked up by going through all buckets. */
 export class PlainControl {
-  born = false;
+  bootstrapped = false;
   readonly buckets = new Map<string, PlainBucket>();
   readonly keys = new Map<string, PlainKey>();
   readonly tokens = new Map<string, PlainToken>();
@@ -39,9 +39,9 @@ export class PlainControl {
 
   decide(command: ControlCommand): Answer {
     switch (command.op) {
-      case "birth":
-        if (this.born) return "already-born";
-        this.born = true;
+      case "bootstrap":
+        if (this.bootstrapped) return "already-bootstrapped";
+        this.bootstrapped = true;
         return "ok";
       case "create-bucket":
         return this.#createBucket(command);
@@ -52,7 +52,7 @@ export class PlainControl {
       }
       case "begin-delete": {
         const bucket = this.buckets.get(command.id);
-        if (!bucket || bucket.phase === "burying") return "no-such-bucket";
+        if (!bucket || bucket.phase === "removing") return "no-such-bucket";
         if (bucket.phase !== "live") return "busy";
         if (command.name && !bucket.names.has(nameOf(command.name.alias, command.name.keyId))) return "no-such-alias";
         if (bucket.names.size > 1) return "other-aliases";
@@ -62,7 +62,7 @@ export class PlainControl {
       }
       case "finish-delete":
         return this.#end(command.id, command.attempt, "deleting", (bucket) => {
-          bucket.phase = "burying";
+          bucket.phase = "removing";
           bucket.names.clear();
           bucket.rights.clear();
         });
@@ -70,8 +70,8 @@ export class PlainControl {
         return this.#end(command.id, command.attempt, "deleting", (bucket) => (bucket.phase = "unsealing"));
       case "unsealed":
         return this.#end(command.id, command.attempt, "unsealing", (bucket) => (bucket.phase = "live"));
-      case "buried":
-        if (this.buckets.get(command.id)?.phase !== "burying") return "no-such-bucket";
+      case "remove-bucket":
+        if (this.buckets.get(command.id)?.phase !== "removing") return "no-such-bucket";
         this.buckets.delete(command.id);
         return "ok";
       case "add-alias":
@@ -198,7 +198,7 @@ export class PlainControl {
 
   #open(id: string): PlainBucket | "no-such-bucket" | "busy" {
     const bucket = this.buckets.get(id);
-    if (!bucket || bucket.phase === "burying") return "no-such-bucket";
+    if (!bucket || bucket.phase === "removing") return "no-such-bucket";
     return bucket.phase === "deleting" ? "busy" : bucket;
   }
 

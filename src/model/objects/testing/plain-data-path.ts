@@ -4,17 +4,20 @@ import { crc32 } from "node:zlib";
 import { STOP } from "../../../platform/kv.ts";
 import type { ByteSource } from "../../../util/byte-source.ts";
 import type { ClaimId, GroupId, Hash, Stamp } from "../../../util/ids.ts";
-import type { AddRefsResult, BlockEntry, Body, NewReference, VerdictResult } from "../../commands.ts";
-import { newReference } from "../../data/block-placer.ts";
-import type { BodyReading, BodyWriting, UploadTarget, WrittenBody } from "../../data/data-path.ts";
+import type { AddRefsResult, BlockEntry, Body, NewReference, ResolveClaimResult } from "../../commands.ts";
+import { newReference } from "../../bytes/block-placer.ts";
+import type { BodyReading, BodyWriting, UploadTarget, WrittenBody } from "../../bytes/data-path.ts";
 import { ServiceError, type Upload, type UploadRefusal } from "../../object-service.ts";
 import { type BodyPiece, type BodyPlace, readPieces } from "../../partition/body-reads.ts";
 import { releasedBlocks } from "../../partition/data-reads.ts";
 import { readOutbox } from "../../partition/outbox-row.ts";
-import { eachReference, unsettledReferences } from "../../partition/reference-row.ts";
+import { eachReference, unconfirmedReferences } from "../../partition/reference-row.ts";
 import { type PartitionWorld, WINDOW_MS } from "../../partition/testing/partition-world.ts";
 
-/** The data path of tests of names: blocks of a few bytes in a map, references by the real commands, effects carried out when the test says so. */
+/**
+ * The data path of tests of names: blocks of a few bytes in a map, references by the real commands, effects carried out when the
+ * test says so.
+ */
 export class PlainDataPath implements BodyWriting, BodyReading {
   readonly #world: PartitionWorld;
   readonly blocks = new Map<Hash, Buffer>();
@@ -39,7 +42,7 @@ export class PlainDataPath implements BodyWriting, BodyReading {
       return { ok: false, code: "incomplete-body", expected: upload.sizeBytes, received: sizeBytes };
     const expiry = (this.#world.host.logTime(target.group) + WINDOW_MS) as Stamp;
     const etag = createHash("md5").update(bytes).digest("hex");
-    const base = { ok: true, etag, sizeBytes, needsPending: false, expiry } as const;
+    const base = { ok: true, etag, sizeBytes, needsLease: false, expiry } as const;
     const checksum = upload.algorithm === undefined ? {} : { checksum: fullChecksum(bytes, upload.algorithm) };
     if (sizeBytes <= this.inlineThreshold) return { ...base, ...checksum, body: { kind: "inline", bytes } };
     const blocks: BlockEntry[] = [];
@@ -54,7 +57,7 @@ export class PlainDataPath implements BodyWriting, BodyReading {
   }
 
   settled(target: UploadTarget, body: Body): void {
-    this.#later("settle-refs", target.claim, body);
+    this.#later("confirm-refs", target.claim, body);
   }
 
   discard(target: UploadTarget, { body }: { readonly body: Body }): void {
@@ -122,19 +125,19 @@ export class PlainDataPath implements BodyWriting, BodyReading {
     }
   }
 
-  /** Asks for the verdict on every reference that was not settled until its expiry. */
+  /** Resolves the claim of every reference that was not settled until its expiry. */
   async sweep(homeOf: (key: string, bucket: string) => GroupId): Promise<void> {
     const world = this.#world;
     for (const group of world.groups) {
       const old = await world.read((rows) =>
-        unsettledReferences(rows, group, { beforeMs: world.host.logTime(group), limit: 10_000 }),
+        unconfirmedReferences(rows, group, { beforeMs: world.host.logTime(group), limit: 10_000 }),
       );
       for (const { hash, claim, bucket, key, upload, part } of old) {
         const named = upload === undefined || part === undefined ? {} : { upload, part };
-        const command = { op: "verdict", bucket, key, claim, ...named } as const;
-        const verdict = await world.propose<VerdictResult>(homeOf(key, bucket), command);
-        if (verdict.wait) continue;
-        await world.propose(group, { op: verdict.live ? "settle-refs" : "drop-refs", refs: [{ hash, claim }] });
+        const command = { op: "resolve-claim", bucket, key, claim, ...named } as const;
+        const resolution = await world.propose<ResolveClaimResult>(homeOf(key, bucket), command);
+        if (resolution.wait) continue;
+        await world.propose(group, { op: resolution.live ? "confirm-refs" : "drop-refs", refs: [{ hash, claim }] });
       }
     }
   }
@@ -162,7 +165,7 @@ export class PlainDataPath implements BodyWriting, BodyReading {
     return all;
   }
 
-  #later(op: "settle-refs" | "drop-refs", claim: ClaimId, body: Body): void {
+  #later(op: "confirm-refs" | "drop-refs", claim: ClaimId, body: Body): void {
     if (body.kind === "inline") return;
     const refs = body.blocks.map(({ hash }) => ({ hash, claim }));
     this.#lazy.push(() => this.#byGroup(refs, (some, group) => this.#world.propose(group, { op, refs: some })));

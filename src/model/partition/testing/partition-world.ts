@@ -7,7 +7,7 @@ import type { BucketId, ClaimId, GroupId, Hash, NodeId, UploadId } from "../../.
 import type { KvRead } from "../../../platform/kv.ts";
 import type { PartitionCommand } from "../../commands.ts";
 import type { BucketRef, BucketUsage } from "../../object-service.ts";
-import { lastCommandOf } from "../../last-command.ts";
+import { lastCommandOf } from "../../repair/last-command.ts";
 import { Placement } from "../../placement.ts";
 import { readPieces } from "../body-reads.ts";
 import { eachClaim } from "../data-reads.ts";
