@@ -1,27 +1,22 @@
 import type { BlockOperations } from "../api/admin/block-context.ts";
 import type { QuarantinedFile } from "../block/quarantine.ts";
 import type { Config } from "../config/config.ts";
-import type { Groups } from "../group/groups.ts";
-import { referencesTo } from "../model/partition/reference-row.ts";
-import type { Placement } from "../model/placement.ts";
+import type { Inspection } from "../model/inspection/inspection.ts";
 import { parseWhole, type WorkerVariables } from "../task/variables.ts";
 import type { Hash } from "../util/ids.ts";
 import type { DataPlane } from "./data-plane.ts";
 
-const MAX_COUNTED = 10_000;
 /** Quarantined files that are shown; all are counted. */
 const MAX_LISTED = 1000;
 
 /** Blocks and background work, as the admin operations see them. */
 export function blockOperations({
   config,
-  groups,
-  placement,
+  inspection,
   data,
 }: {
   readonly config: Config;
-  readonly groups: Groups;
-  readonly placement: Placement;
+  readonly inspection: Inspection;
   readonly data: DataPlane;
 }): BlockOperations {
   const { blocks, generation, path, runner, scrub, rebalance } = data;
@@ -38,11 +33,7 @@ export function blockOperations({
   return {
     errors: () =>
       Promise.all(
-        blocks.errors().map(async (damage) => {
-          const group = placement.ofHash(damage.hash);
-          const references = await groups.read(group, (rows) => referencesTo(rows, group, damage.hash, MAX_COUNTED).length);
-          return { ...damage, references };
-        }),
+        blocks.errors().map(async (damage) => ({ ...damage, references: await inspection.countReferences(damage.hash) })),
       ),
     workers: () => runner.list(),
     async scrub(command) {

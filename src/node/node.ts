@@ -5,12 +5,16 @@ import { IgnoredAcls } from "../api/common/ignored-acls.ts";
 import { createS3Handler, renderS3ClientError } from "../api/s3/s3-handler.ts";
 import { GroupHost } from "../group/group-host.ts";
 import { Control } from "../model/control/control.ts";
+import type { BucketView } from "../model/control/control-view.ts";
 import { ControlMachine } from "../model/control/control-machine.ts";
 import { getRow, type SettingsRow } from "../model/control/rows.ts";
+import { createInspection } from "../model/inspection/inspection.ts";
 import { lastCommandOf } from "../model/repair/last-command.ts";
 import { createObjectService } from "../model/objects/object-store.ts";
 import { PartitionMachine } from "../model/partition/partition-machine.ts";
 import { Placement } from "../model/placement.ts";
+import { commandFailure, serviceFailure } from "../model/service-failure.ts";
+import { withServiceErrors } from "../model/with-service-errors.ts";
 import type { HttpListener } from "../platform/http.ts";
 import type { Kv } from "../platform/kv.ts";
 import type { Platform } from "../platform/platform.ts";
@@ -171,16 +175,19 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
         `this node has no role yet and takes no data: \`hangar layout assign ${options.id.slice(0, 16)} -z ZONE -c SIZE\``,
       );
 
-    // Doors: S3, admin, and the command line's private socket.
+    // Doors: S3, admin, and the command line's private socket. What they call fails with the services' errors, never with those
+    // of the layers below.
+    const told = withServiceErrors(control, commandFailure);
+    const bucketOf = (id: BucketId): BucketView | undefined => control.view.buckets.get(id);
+    const inspection = withServiceErrors(createInspection({ groups, placement, objects, bucketOf }), serviceFailure);
     const ignoredAcls = new IgnoredAcls();
     const problems = (): readonly NodeProblem[] => problemsOf(kv, data, clockWatch);
     const admin: AdminContext = {
-      control,
+      control: told,
       objects,
       ignoredAcls,
-      groups,
-      placement,
-      blocks: blockOperations({ config, groups, placement, data }),
+      inspection,
+      blocks: withServiceErrors(blockOperations({ config, inspection, data }), serviceFailure),
       clock,
       random,
       node: {
@@ -221,7 +228,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
           metricsToken: secrets.metricsToken,
           metricsRequireToken: config.admin.metricsRequireToken,
         },
-        { control, clock },
+        { control: told, clock },
       );
       const handler = createAdminHandler({ ...adminParts, authorize });
       const listener = await openDoor("[admin] api_bind_addr", config.admin.bindAddr, (address) =>
@@ -234,7 +241,7 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
       const { region, strictRegion, rootDomain, bindAddr } = config.s3;
       const handler = createS3Handler(
         { region, strictRegion, rootDomain, hostId: options.id.slice(0, 16) },
-        { objects, control, clock, random, log, ignoredAcls, metrics: options.metrics },
+        { objects, control: told, clock, random, log, ignoredAcls, metrics: options.metrics },
       );
       const listener = await openDoor("[s3_api] api_bind_addr", bindAddr, (address) =>
         http.listen(address, handler, { socketMode: 0o222, renderClientError: renderS3ClientError }),

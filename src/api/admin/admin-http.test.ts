@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { MAX_BODY_BYTES } from "./admin-http.ts";
 import { ADMIN_OPERATIONS } from "./admin-operations.ts";
 import { localProof } from "../../util/local-proof.ts";
-import { ADMIN_TOKEN, AdminNode, type Answer, NODE_ID, RPC_SECRET } from "./testing/admin-node.ts";
+import { ADMIN_TOKEN, AdminNode, type Answer, BLOCK, NODE_ID, RPC_SECRET } from "./testing/admin-node.ts";
 
 let api: AdminNode;
 before(async () => {
@@ -227,6 +227,54 @@ describe("requests", () => {
     assert.equal((await call("CreateKey", null)).name, "Unnamed key");
     assert.equal((await call("UpdateKey", { id: "GKnobody", body: null })).code, "NoSuchAccessKey");
     assert.ok(Array.isArray(await call("ListKeys", null)), "an operation that takes nothing");
+  });
+
+  test("while the store is full, and after it has failed, each operation answers or says 503; never 500", async () => {
+    const broken = await AdminNode.start();
+    try {
+      const { kv } = broken;
+      const { id } = (await broken.post("CreateBucket", { globalAlias: "kept" })).json;
+      await broken.put(id, "large", Buffer.alloc(2 * BLOCK, 7));
+      await broken.put(id, "small", Buffer.from("tiny"));
+      const [{ blocks }] = (await broken.get("InspectObject", { bucketId: id, key: "large" })).json.versions;
+      const { hash } = blocks[0];
+      const key = (await broken.post("CreateKey", {})).json.accessKeyId;
+      const growing: readonly (() => Promise<Answer>)[] = [
+        () => broken.post("CreateKey", {}),
+        () => broken.post("CreateBucket", { globalAlias: "more" }),
+        () => broken.post("AddBucketAlias", { bucketId: id, globalAlias: "other" }),
+        () =>
+          broken.post("AllowBucketKey", {
+            bucketId: id,
+            accessKeyId: key,
+            permissions: { read: true, write: false, owner: false },
+          }),
+        () => broken.post("UpdateBucket", { quotas: { maxSize: 1e9, maxObjects: null } }, { id }),
+        () => broken.post("CreateAdminToken", { name: "t", scope: ["*"] }),
+      ];
+      const shrinking: readonly (() => Promise<Answer>)[] = [
+        () => broken.post("PurgeBlocks", [hash], { node: "self" }),
+        () => broken.post("DeleteKey", undefined, { id: key }),
+      ];
+      const reads: readonly (() => Promise<Answer>)[] = [
+        () => broken.get("GetBucketInfo", { id }),
+        () => broken.get("InspectObject", { bucketId: id, key: "large" }),
+        () => broken.post("GetBlockInfo", { blockHash: hash }, { node: "self" }),
+        () => broken.post("AuditNode", undefined, { node: "self" }),
+      ];
+      kv.disk.capacityBytes = 0;
+      for (const change of growing) refused(await change(), 503, "ServiceUnavailable", /full/);
+      for (const read of reads) assert.equal((await read()).status, 200);
+
+      kv.disk.capacityBytes = Number.POSITIVE_INFINITY;
+      kv.disk.failNextCommit = true;
+      for (const change of [...growing, ...shrinking]) refused(await change(), 503, "ServiceUnavailable");
+      for (const read of reads) refused(await read(), 503, "ServiceUnavailable");
+      assert.equal((await broken.call("/health", { token: null })).status, 503);
+      assert.equal((await broken.get("GetKeyInfo", { id: key })).status, 200, "what this node has in memory");
+    } finally {
+      await broken.stop();
+    }
   });
 
   test("a full disk and a stopping store are 503, and an unexpected failure is 500 without detail", async () => {

@@ -1,4 +1,3 @@
-import { GroupError } from "../../group/groups.ts";
 import type { BucketView } from "../../model/control/control-view.ts";
 import { ServiceError } from "../../model/object-service.ts";
 import { HttpBodyError, type HttpHandler, type HttpRequest, type HttpResponse } from "../../platform/http.ts";
@@ -170,13 +169,7 @@ function sendError(options: AdminHttpOptions, request: HttpRequest, response: Ht
 function toldAs(error: unknown): { readonly code: AdminErrorCode; readonly message: string } {
   if (error instanceof AdminError) return error;
   if (error instanceof HttpBodyError) return { code: "InvalidRequest", message: `the body could not be read: ${error.message}` };
-  if (error instanceof ServiceError && error.code.startsWith("service."))
-    return { code: "ServiceUnavailable", message: error.message };
-  if (error instanceof GroupError) {
-    return {
-      code: "ServiceUnavailable",
-      message: error.code === "group.no-space" ? "the disk that holds the metadata is full" : `${error.message}; try again`,
-    };
-  }
+  if (error instanceof ServiceError)
+    return { code: error.code.startsWith("service.") ? "ServiceUnavailable" : "InternalError", message: error.message };
   return { code: "InternalError", message: "an internal error happened; the daemon's log has the cause" };
 }

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { versionKey } from "../../model/partition/row-keys.ts";
+import { Placement } from "../../model/placement.ts";
 import type { UploadId } from "../../util/ids.ts";
 import { ADMIN_STATUS } from "./admin-error.ts";
 import { ADMIN_OPERATIONS } from "./admin-operations.ts";
@@ -532,7 +533,8 @@ describe("cluster, layout, node", () => {
     try {
       const { id } = (await node.post("CreateBucket", { globalAlias: "rotten" })).json;
       await node.put(id, "a", Buffer.alloc(2 * BLOCK, "a"));
-      const { objects, placement } = node.node.parts.admin;
+      const { objects } = node.node.parts.admin;
+      const placement = new Placement(node.node.parts.groups.partitions);
       const bucket = node.bucket(id);
       const found = await objects.lookup({ bucket, key: "a" });
       assert.ok(found);

@@ -1,6 +1,5 @@
 import type { BlockDamage } from "../../block/damage-list.ts";
 import type { QuarantinedFile, QuarantineTotals } from "../../block/quarantine.ts";
-import type { DanglingOutcome } from "../../model/upkeep/dangling-references.ts";
 import type { WorkerInfo } from "../../task/worker.ts";
 
 /** What the admin operations need of blocks and background work; filled in by the composition root. */
@@ -16,7 +15,7 @@ export interface BlockOperations {
    */
   audit(): Promise<{ readonly broken: readonly string[]; readonly unfinished: readonly string[] }>;
   /** Drops references that nothing names, left by damaged rows that were overwritten or deleted; not while rows are damaged. */
-  dropDanglingReferences(): Promise<DanglingOutcome>;
+  dropDanglingReferences(): Promise<DroppedReferences>;
   /** Files that no row knows of: how many there are, and the first of them. */
   quarantine(): Promise<QuarantineReport>;
   /** Puts quarantined blocks back where they lay. @returns how many. */
@@ -30,6 +29,11 @@ export interface BlockOperations {
   /** Undefined: done; else a sentence that says why not. */
   setVariable(name: string, value: string): Promise<string | undefined>;
 }
+
+/** Not ok: rows that are damaged or missing may be what names them; nothing was dropped. */
+export type DroppedReferences =
+  | { readonly ok: true; readonly dropped: number }
+  | { readonly ok: false; readonly inDoubt: readonly { readonly kind: string; readonly detail?: string }[] };
 
 export interface QuarantineReport extends QuarantineTotals {
   readonly keepMs: number;

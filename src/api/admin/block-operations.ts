@@ -1,7 +1,8 @@
 import { z } from "zod";
+import type { BlockUser, PurgeResult } from "../../model/inspection/inspection.ts";
+import { type Hash, isHex } from "../../util/ids.ts";
 import { AdminError } from "./admin-error.ts";
-import { describeBlock, purgeBlock } from "./block-inspection.ts";
-import { type Operation, operation } from "./operation.ts";
+import { type AdminContext, type Operation, operation } from "./operation.ts";
 
 const backlink = z.union([
   z.object({ object: z.object({ bucketId: z.string(), key: z.string() }) }),
@@ -15,6 +16,14 @@ const backlink = z.union([
     }),
   }),
 ]);
+
+const blockUser = z.object({
+  versionId: z.string(),
+  refDeleted: z.boolean(),
+  versionDeleted: z.boolean(),
+  garbageCollected: z.boolean(),
+  backlink,
+});
 
 const blockHash = z.string().regex(/^[0-9a-f]{64}$/, "expects 64 hex digits");
 
@@ -50,20 +59,12 @@ export const BLOCK_OPERATIONS: readonly Operation[] = [
     method: "POST",
     perNode: true,
     body: z.object({ blockHash: z.string() }),
-    response: z.object({
-      blockHash: z.string(),
-      refcount: z.number(),
-      versions: z.array(
-        z.object({
-          versionId: z.string(),
-          refDeleted: z.boolean(),
-          versionDeleted: z.boolean(),
-          garbageCollected: z.boolean(),
-          backlink,
-        }),
-      ),
-    }),
-    run: (context, { body }) => describeBlock(context, body.blockHash),
+    response: z.object({ blockHash: z.string(), refcount: z.number(), versions: z.array(blockUser) }),
+    run: async (context, { body }) => {
+      const hash = await findBlock(context, body.blockHash.toLowerCase());
+      const users = await context.inspection.usersOf(hash);
+      return { blockHash: hash as string, refcount: users.length, versions: users.map(shownUser) };
+    },
   }),
   operation({
     name: "RetryBlockResync",
@@ -133,7 +134,7 @@ export const BLOCK_OPERATIONS: readonly Operation[] = [
     run: async (context, { body }) => {
       const sum = { blocksPurged: 0, blockRefsPurged: 0, versionsDeleted: 0, objectsDeleted: 0, uploadsDeleted: 0 };
       for (const hash of body) {
-        const purged = await purgeBlock(context, hash);
+        const purged = await purge(context, hash);
         sum.blocksPurged++;
         sum.blockRefsPurged += purged.references;
         sum.versionsDeleted += purged.objects;
@@ -144,3 +145,36 @@ export const BLOCK_OPERATIONS: readonly Operation[] = [
     },
   }),
 ];
+
+/** @param prefix  as it was given, in lower case: at least 4 hex digits, of one block only. */
+async function findBlock({ inspection }: AdminContext, prefix: string): Promise<Hash> {
+  if (!/^[0-9a-f]{4,64}$/.test(prefix))
+    throw new AdminError("InvalidRequest", "give the hash of a block, or its first 4 hexadecimal digits at least");
+  const [hash, another] = await inspection.findBlocks(prefix);
+  if (hash === undefined) throw new AdminError("NoSuchBlock", `no block has a hash that begins with ${prefix}`);
+  if (another !== undefined)
+    throw new AdminError("InvalidRequest", `several blocks have hashes that begin with ${prefix}; give more of the hash`);
+  return hash;
+}
+
+async function purge({ inspection }: AdminContext, text: string): Promise<PurgeResult> {
+  const hash = text.toLowerCase();
+  if (!isHex(hash, 32))
+    throw new AdminError("InvalidRequest", `${text}: a block is named by all 64 hexadecimal digits of its hash`);
+  const purged = await inspection.purgeBlock(hash as Hash);
+  if (purged.references === 0) throw new AdminError("NoSuchBlock", `no object needs a block ${hash}`);
+  return purged;
+}
+
+function shownUser({ bucket: bucketId, key, claim, upload: uploadId, state }: BlockUser): z.input<typeof blockUser> {
+  return {
+    versionId: state.kind === "version" ? state.version : claim,
+    refDeleted: false,
+    versionDeleted: state.kind !== "version",
+    garbageCollected: false,
+    backlink:
+      uploadId === undefined || state.kind === "version"
+        ? { object: { bucketId, key } }
+        : { upload: { uploadId, uploadDeleted: state.kind !== "upload", uploadGarbageCollected: false, bucketId, key } },
+  };
+}

@@ -5,8 +5,11 @@ import type { BucketId } from "../../util/ids.ts";
 import { AdminError } from "./admin-error.ts";
 import { bucketId, isoDate, keyId, letters, optionalText, permissionChange, permissions } from "./fields.ts";
 import { findKey } from "./key-operations.ts";
-import { inspectObject } from "./object-inspection.ts";
 import { type AdminContext, type Operation, operation } from "./operation.ts";
+import { shownVersion, storedVersion } from "./stored-version.ts";
+
+/** Longest S3 key. */
+const MAX_KEY_BYTES = 1024;
 
 const localAlias = z.object({ accessKeyId: z.string(), alias: z.string() });
 
@@ -172,24 +175,16 @@ export const BUCKET_OPERATIONS: readonly Operation[] = [
     response: z.object({
       bucketId: z.string(),
       key: z.string(),
-      versions: z.array(
-        z.object({
-          uuid: z.string(),
-          timestamp: z.string(),
-          encrypted: z.boolean(),
-          uploading: z.boolean(),
-          aborted: z.boolean(),
-          deleteMarker: z.boolean(),
-          inline: z.boolean(),
-          size: z.number().nullable(),
-          etag: z.string().nullable(),
-          headers: z.array(z.tuple([z.string(), z.string()])),
-          blocks: z.array(z.object({ partNumber: z.number(), offset: z.number(), hash: z.string(), size: z.number() })),
-          blocksTruncated: z.boolean(),
-        }),
-      ),
+      versions: z.array(storedVersion),
     }),
-    run: (context, { query }) => inspectObject(context, findBucket(context, { id: query.bucketId }), query.key),
+    run: async (context, { query: { bucketId: id, key } }) => {
+      if (key === "" || Buffer.byteLength(key) > MAX_KEY_BYTES)
+        throw new AdminError("InvalidRequest", `a key has 1 to ${MAX_KEY_BYTES} bytes`);
+      const bucket = findBucket(context, { id });
+      const versions = await context.inspection.versionsOf(bucket, key);
+      if (versions.length === 0) throw new AdminError("NoSuchKey", `nothing is stored under the key ${key}`);
+      return { bucketId: bucket.id as string, key, versions: versions.map(shownVersion) };
+    },
   }),
   operation({
     name: "AllowBucketKey",

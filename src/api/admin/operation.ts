@@ -5,18 +5,16 @@ import type { BlockOperations } from "./block-context.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Random } from "../../platform/random.ts";
 import type { Control } from "../../model/control/control.ts";
-import type { Groups } from "../../group/groups.ts";
-import type { Placement } from "../../model/placement.ts";
+import type { Inspection } from "../../model/inspection/inspection.ts";
 import type { ObjectService } from "../../model/object-service.ts";
 import type { NodeId } from "../../util/ids.ts";
 
-/** What the operations work on. */
+/** What the operations work on. What the store can't do now, all of it says with a ServiceError. */
 export interface AdminContext {
   readonly control: Control;
   readonly objects: ObjectService;
   readonly ignoredAcls: IgnoredAcls;
-  readonly groups: Groups;
-  readonly placement: Placement;
+  readonly inspection: Inspection;
   readonly blocks: BlockOperations;
   readonly clock: Clock;
   readonly random: Random;
