@@ -213,23 +213,26 @@ describe("requests and answers", () => {
 
   test("the memory of a large piece goes back with the next read, not with the next collection", async (t) => {
     const held: number[] = [];
+    let givenBack = 0;
     const { client } = await serve(t, async (request, response) => {
-      let before: Uint8Array | undefined;
-      for (let piece = await request.body.read(); piece !== null; piece = await request.body.read()) {
-        if (before !== undefined && before.buffer.byteLength !== 0) held.push(before.buffer.byteLength);
-        before = piece;
+      for (let piece = await request.body.read(); piece !== null; ) {
+        const next = await request.body.read();
+        // How the kernel cuts a body is its own affair: any piece, the last too, may be one of the small ones that are kept.
+        if (piece.buffer.byteLength !== 0) held.push(piece.buffer.byteLength);
+        else givenBack++;
+        piece = next;
       }
-      ok(before !== undefined, "a body came");
-      await response.send(200, OK, Buffer.from(String(before.byteLength)));
+      await response.send(200, OK, Buffer.from(""));
     });
     const body = Buffer.alloc(3_000_000, "0123456789");
     const http = await client();
     http.send(`PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n`, body);
-    equal((await http.answer()).body.toString(), "0");
+    equal((await http.answer()).status, 200);
     ok(
       held.every((bytes) => bytes < 8 * 1024),
       `held: ${held.join(" ")}`,
     );
+    ok(givenBack > 0, "none was large");
   });
 
   test("pipelined requests are handled one after the other, in order", async (t) => {

@@ -144,8 +144,11 @@ async function fillDisk(store: Kv): Promise<void> {
     await store.read((tx) => tx.scan("bodies", { start: key("r"), end: key("s") }, () => void (rows += 1)));
     return rows;
   };
+  // More than any file may hold: sqlite may have emptied its log since, and there would be room for less.
   const again = await store
-    .transact((tx) => tx.put("bodies", key("row again"), Buffer.alloc(200_000)))
+    .transact((tx) => {
+      for (let at = 0; at < 20; at++) tx.put("bodies", key(`row again ${at}`), Buffer.alloc(200_000));
+    })
     .then(
       () => "stored",
       (error: { code?: string }) => error.code,

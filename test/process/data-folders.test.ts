@@ -201,7 +201,7 @@ describe("a data folder in use", { timeout: 900_000 }, () => {
         // The copy knows the folder by its path; a link is a folder that it never had.
         const result = await runProgram([HANGAR, "-c", twin.configFile, "server"], { env: twin.environment() });
         assert.equal(result.code, 1, result.stderr);
-        assert.match(result.stderr, /^Error: data_dir: another daemon is running on .*\n$/);
+        assert.match(result.stderr, /^Error: data_dir: another daemon is running on .*\n$/m);
         await daemon.s3.put(BUCKET, "more", content(2, SIZE));
         await afterWalks(daemon);
         await holdsBytes(daemon, "kept", 1);
@@ -226,7 +226,7 @@ describe("a data folder in use", { timeout: 900_000 }, () => {
       const list = `data_dir = [{ path = "${daemon.dataDir}", capacity = 1 }, { path = "${link}", capacity = 1 }]`;
       writeFileSync(daemon.configFile, file.replace(/^data_dir = .*$/m, list));
       const result = await runProgram([HANGAR, "-c", daemon.configFile, "server"], { env: daemon.environment() });
-      assert.match(result.stderr, /^Error: data_dir: .* are the same disk/);
+      assert.match(result.stderr, /^Error: data_dir: .* are the same disk/m);
     } finally {
       await daemon.dispose();
     }
@@ -377,7 +377,7 @@ describe("markers that were lost", { timeout: 900_000 }, () => {
       assert.equal(code, 1);
       assert.match(
         stderr,
-        /^Error: data_dir: .*rows know 1 of 1 of its blocks, and 1 of 12 .*disk mounted.*hangar-node: [0-9a-f]{64}\n$/,
+        /^Error: data_dir: .*rows know 1 of 1 of its blocks, and 1 of 12 .*disk mounted.*hangar-node: [0-9a-f]{64}\n$/m,
       );
       rmSync(daemon.dataDir, { recursive: true });
       renameSync(`${daemon.dataDir}.disk`, daemon.dataDir);
