@@ -51,7 +51,7 @@ export interface LentBlock {
 export interface StoredBlock {
   readonly hash: Hash;
   readonly storedSize: number;
-  /** ReadPins what was asked for by `also`. */
+  /** Holds what was asked for by `also`. */
   readonly digests: Digests;
 }
 

@@ -56,7 +56,7 @@ export interface LayoutState extends LayoutVersion {
 export const HISTORY_LIMIT = 5;
 
 /**
- * The layout of a cluster before its bootstrap: version 0, no roles.
+ * The layout before the first one is applied: version 0, no roles.
  *
  * @param partitions         64 ..= 4,096, a power of two.
  * @param replicationFactor  1 ..= 7.

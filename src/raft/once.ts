@@ -4,7 +4,7 @@ import { assert } from "../util/assert.ts";
 import type { Defect } from "./defects.ts";
 
 export interface OnceOptions {
-  /** W: the longest life a command may ask for, ms of log time. The same on all replicas of a group. */
+  /** commandWindow: the longest life a command may ask for, ms of log time. The same on all replicas of a group. */
   readonly windowMs: number;
   /** Most results remembered at once; above it commands are refused. The same on all replicas of a group. */
   readonly maxResults: number;
@@ -90,7 +90,7 @@ export class Once<R> {
   }
   #judgeLife(expiresMs: number): Verdict<R> {
     if (this.#broken("ids-no-expiry")) return NEW;
-    // rule 29: a result may have been forgotten once the expiry has passed; and none is remembered for longer than W.
+    // rule 29: a result may have been forgotten once the expiry has passed; and none is remembered for longer than `windowMs`.
     if (expiresMs < this.#timeMs) return EXPIRED;
     if (expiresMs > this.#timeMs + this.#options.windowMs) return TOO_FAR;
     return this.#results.size >= this.#options.maxResults ? FULL : NEW; // rule 30: memory has a bound, the command's fate is known: not applied

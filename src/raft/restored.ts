@@ -1,4 +1,4 @@
-// What a group is made from: at bootstrap, at a process start, or as a member that knows nothing yet. rules 25–27 are kept before
+// What a group is made from: at bootstrap, at a process start, or as a member that knows nothing yet. Rules 25–27 are kept before
 // this: a host makes a group from storage only after its store's (incarnation, tick) was accepted by the control group (rule 25;
 // a member of the control group asks the others, rule 27); a refused store begins as a new, empty member (rule 26, `emptyGroup`).
 import type { Anchor, Configuration, Entry, MemberId } from "./messages.ts";

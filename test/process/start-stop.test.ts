@@ -373,7 +373,7 @@ describe("what keeps it from starting is said in one sentence", () => {
     const database = join(daemon.metadataDir, "db.lmdb");
     renameSync(database, `${database}.away`);
     assertSentence(await server(daemon), /blocks that this store knows nothing of.*metadata_dir is new or empty/);
-    // A second look changes nothing: the refused start has not given bootstrap to a store.
+    // A second look changes nothing: the refused start has not bootstrapped a store.
     assertSentence(await server(daemon), /metadata_dir is new or empty/);
     rmSync(database, { recursive: true });
     renameSync(`${database}.away`, database);

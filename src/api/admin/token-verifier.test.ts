@@ -24,13 +24,13 @@ async function tokenRow(id: string, bearer: string): Promise<TokenRow> {
   return { id, name: "t", hash, createdMs: 0, scope: ["*"] };
 }
 
-type Resolution = boolean | "refused";
+type Answer = boolean | "refused";
 
 function verifierOf() {
   const time = new VirtualTime();
   const passes = (ms: number): Promise<number> => time.run({ untilMs: time.nowMs + ms });
   const verifier = new TokenVerifier({ clock: new SimulatedClock(time) });
-  const ask = async (token: TokenRow, bearer: string, from = "192.0.2.1"): Promise<Resolution> => {
+  const ask = async (token: TokenRow, bearer: string, from = "192.0.2.1"): Promise<Answer> => {
     try {
       return await verifier.fits(token, bearer, from);
     } catch (error) {
@@ -38,12 +38,12 @@ function verifierOf() {
       return "refused";
     }
   };
-  const wrong = (token: TokenRow, count: number, from?: string): Promise<Resolution[]> =>
+  const wrong = (token: TokenRow, count: number, from?: string): Promise<Answer[]> =>
     Promise.all(Array.from({ length: count }, (_, n) => ask(token, `${token.id}.wrong-${n}`, from)));
   return { passes, ask, wrong };
 }
-const count = (resolutions: readonly Resolution[], wanted: Resolution): number =>
-  resolutions.filter((one) => one === wanted).length;
+const count = (answers: readonly Answer[], wanted: Answer): number =>
+  answers.filter((one) => one === wanted).length;
 
 describe("bearers of stored tokens", () => {
   before(() => {
@@ -104,8 +104,8 @@ describe("bearers of stored tokens", () => {
   test("many requests with one right token wait for one hash", async () => {
     const { ask } = verifierOf();
     const token = await tokenRow(ID, `${ID}.right`);
-    const resolutions = await Promise.all(Array.from({ length: 300 }, (_, n) => ask(token, `${ID}.right`, `192.0.2.${n % 250}`)));
-    assert.deepEqual([count(resolutions, true), hashes.done], [300, 1]);
+    const answers = await Promise.all(Array.from({ length: 300 }, (_, n) => ask(token, `${ID}.right`, `192.0.2.${n % 250}`)));
+    assert.deepEqual([count(answers, true), hashes.done], [300, 1]);
   });
 
   test("once the right one was seen, wrong ones cost no hash, and the right one always gets through", async () => {
@@ -113,11 +113,11 @@ describe("bearers of stored tokens", () => {
     const token = await tokenRow(ID, `${ID}.right`);
     assert.equal(await ask(token, `${ID}.right`), true);
     hashes.done = 0;
-    const [resolutions, ...right] = await Promise.all([
+    const [answers, ...right] = await Promise.all([
       wrong(token, 500),
       ...Array.from({ length: 50 }, () => ask(token, `${ID}.right`)),
     ]);
-    assert.deepEqual([count(resolutions as Resolution[], false), hashes.done], [500, 0]);
+    assert.deepEqual([count(answers as Answer[], false), hashes.done], [500, 0]);
     assert.deepEqual(new Set(right), new Set([true]));
     // Another token with the same id is another hash.
     assert.equal(await ask(await tokenRow(ID, `${ID}.new`), `${ID}.right`), false);

@@ -30,7 +30,7 @@ export class TokenVerifier {
   /** Wrong bearers by token and address. */
   readonly #wrong = new Map<string, Allowance>();
   readonly #overall: Allowance;
-  /** Verdicts under way, by token and bearer: many requests with one bearer wait for one hash. */
+  /** Answers under way, by token and bearer: many requests with one bearer wait for one hash. */
   readonly #pending = new Map<string, Promise<boolean>>();
   #last: Promise<unknown> = Promise.resolve();
 
@@ -52,10 +52,10 @@ export class TokenVerifier {
     if (known) return known;
     const sender = `${token.id} ${from}`;
     if (this.#pending.size >= MAX_WAITING || !this.#allowed(sender)) throw busy();
-    const resolution = this.#last.then(() => this.#hash(token, bearer, digest, sender));
-    this.#pending.set(name, resolution);
-    this.#last = resolution.catch(() => undefined).finally(() => this.#pending.delete(name));
-    return resolution;
+    const answer = this.#last.then(() => this.#hash(token, bearer, digest, sender));
+    this.#pending.set(name, answer);
+    this.#last = answer.catch(() => undefined).finally(() => this.#pending.delete(name));
+    return answer;
   }
 
   #allowed(sender: string): boolean {
