@@ -42,8 +42,7 @@ function verifierOf() {
     Promise.all(Array.from({ length: count }, (_, n) => ask(token, `${token.id}.wrong-${n}`, from)));
   return { passes, ask, wrong };
 }
-const count = (answers: readonly Answer[], wanted: Answer): number =>
-  answers.filter((one) => one === wanted).length;
+const count = (answers: readonly Answer[], wanted: Answer): number => answers.filter((one) => one === wanted).length;
 
 describe("bearers of stored tokens", () => {
   before(() => {
