@@ -36,6 +36,8 @@ const program = new Command("hangar")
   .helpOption("--help", "show help")
   .version(`hangar ${version}`, "--version", "show the version")
   .enablePositionalOptions()
+  // Descriptions stay beside long names also on 80 columns.
+  .configureHelp({ minWidthToWrap: 24 })
   .showHelpAfterError("(add --help for usage)")
   .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, "Error:")) })
   .exitOverride();

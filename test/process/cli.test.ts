@@ -297,6 +297,8 @@ describe("the command line", () => {
       assert.equal(help.code, 0, path.join(" "));
       assert.match(help.stdout, new RegExp(`Usage: hangar ${path.join(" ")}`), path.join(" "));
       seen.push(path.join(" "));
+      const wide = help.stdout.split("\n").filter((line) => line.length > 84);
+      assert.deepEqual(wide, [], `help of ${path.join(" ")} fits a terminal`);
       const listed = /Commands:\n([\s\S]*?)(\n\n|$)/.exec(help.stdout)?.[1] ?? "";
       const verbs = [...listed.matchAll(/^ {2}([a-z][a-z0-9-]*)(?:\|\S+)?(?: |$)/gm)].map((match) => match[1] as string);
       for (const verb of verbs) if (verb !== "help") await walk([...path, verb]);
