@@ -11,6 +11,7 @@ const BUCKET = "barman-bucket";
 export const barman: Client = {
   name: "barman-cloud",
   source: all(pypi("requirements/barman.txt"), postgresql),
+  slow: true,
   steps: (kit) => {
     const { daemon, s3, folder, must, installed } = kit;
     const data = join(folder, "postgres/data");

@@ -8,7 +8,10 @@ export interface Client {
   readonly name: string;
   /** Where its programs come from. */
   readonly source: Source;
-  /** Only by `--all` or by name: its installation takes more than a minute, or a toolchain that Debian does not have. */
+  /**
+   * Only by `--all` or by name: it needs a toolchain that Debian does not have, or more time than CI has for one more client of a
+   * family that is there.
+   */
   readonly slow?: true;
   readonly steps: (kit: Kit) => readonly Step[];
 }

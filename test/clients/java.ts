@@ -27,6 +27,7 @@ export const javaSdk: Client = {
 export const s3a: Client = {
   name: "s3a",
   source: maven("java/s3a-pom.xml"),
+  slow: true,
   steps: (kit) =>
     javaSteps(
       kit,

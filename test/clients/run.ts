@@ -1,7 +1,8 @@
 // Real S3 clients against a real daemon: `npm run test:clients`. One line for each client and step, then "N passed, N failed".
 //   npm run test:clients -- rclone s3fs     only these clients
-//   npm run test:clients -- --all           those too that take long to install or need a toolchain that Debian does not have
+//   npm run test:clients -- --all           those too that take long or need a toolchain that Debian does not have
 //   HANGAR_KEEP=1                           keeps the daemon's folder
+//   HANGAR_CLIENTS_CACHE=FOLDER             where clients are installed (~/.cache/hangar-clients)
 import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { content } from "../process/support/content.ts";
@@ -27,8 +28,8 @@ import { tofu } from "./tofu.ts";
 
 const CLIENTS: readonly Client[] = [
   ...[awscli, s3cmd, rclone, boto3, restic, s3fs],
-  ...[pyarrow, pyiceberg, chdb, deltalake, obstore, polars, duckdb, s5cmd, javaSdk, s3a, barman, pgbackrest],
-  ...[minioGo, litestream, registry, tofu, newestRclone, newestRestic],
+  ...[pyarrow, deltalake, obstore, polars, duckdb, s5cmd, javaSdk, pgbackrest],
+  ...[pyiceberg, chdb, s3a, barman, minioGo, litestream, registry, tofu, newestRclone, newestRestic],
 ];
 const BIG_BYTES = 200_000_000;
 const MANY = 2500;

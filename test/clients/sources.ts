@@ -1,13 +1,15 @@
-// Where the clients' programs come from. What is installed lands under node_modules/.cache/hangar-clients and is found there the
-// next time; package managers keep their own caches of downloads, so that a second installation is quick.
+// Where the clients' programs come from. What is installed lands in the user's cache (HANGAR_CLIENTS_CACHE, else
+// $XDG_CACHE_HOME/hangar-clients, else ~/.cache/hangar-clients), which outlives `npm ci`, and is found there the next time.
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { REPOSITORY } from "../process/support/daemon.ts";
 import { cleanEnvironment, runProgram } from "../process/support/run-program.ts";
 
-const CACHE = join(REPOSITORY, "node_modules/.cache/hangar-clients");
+const CACHE = resolve(
+  process.env["HANGAR_CLIENTS_CACHE"] || join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "hangar-clients"),
+);
 const PYTHON = "/usr/bin/python3";
 
 export interface Source {
@@ -88,8 +90,8 @@ export function all(first: Source, ...others: readonly Source[]): Source {
 }
 
 /**
- * A source of a client's own: `make` fills the folder and says where in it the programs are. `made` changes when it must be made
- * anew.
+ * A source of a client's own: `make` fills the folder, which is moved afterwards, and says where in it the programs are. `made`
+ * changes when it must be made anew.
  */
 export function built(name: string, made: string, make: (folder: string) => Promise<string>): Source {
   return once(() => kept(name, made, make));
@@ -133,20 +135,29 @@ function once(install: () => Promise<string>): Source {
   return { install: () => (installing ??= install()) };
 }
 
-/** A folder that holds what was made for `made`, else a new one. A folder without its mark is half made. */
+/**
+ * A folder that holds what was made for `made`, else a new one. It gets its name once it is whole, so that a run that is killed
+ * leaves nothing that looks whole, and of two runs at once the later one takes what the earlier one made.
+ */
 async function kept(name: string, made: string, make: (folder: string) => Promise<string>): Promise<string> {
-  const folder = join(CACHE, name);
-  const mark = join(folder, ".complete");
-  const key = createHash("sha256").update(made).digest("hex");
-  if (existsSync(mark)) {
-    const [was, path] = readFileSync(mark, "utf8").split("\n");
-    if (was === key) return join(folder, path as string);
+  const folder = join(CACHE, `${name}-${createHash("sha256").update(made).digest("hex").slice(0, 12)}`);
+  const inside = join(folder, ".programs");
+  if (!existsSync(inside)) {
+    mkdirSync(CACHE, { recursive: true });
+    const own = `${folder}.${process.pid}`;
+    try {
+      rmSync(own, { recursive: true, force: true });
+      writeFileSync(join(own, ".programs"), await make(own));
+      try {
+        renameSync(own, folder);
+      } catch (error) {
+        if (!existsSync(inside)) throw error;
+      }
+    } finally {
+      rmSync(own, { recursive: true, force: true });
+    }
   }
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(CACHE, { recursive: true });
-  const path = await make(folder);
-  writeFileSync(mark, `${key}\n${path}`);
-  return join(folder, path);
+  return join(folder, readFileSync(inside, "utf8"));
 }
 
 async function needDebian(programs: readonly string[], packages: readonly string[]): Promise<void> {

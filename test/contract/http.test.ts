@@ -306,7 +306,7 @@ describe("100-continue", () => {
   });
 
   for (const how of ["read", "unread", "streamed"])
-    test(`is not sent where nothing can follow, and the connection goes on (body ${how})`, async (t) => {
+    test(`is sent before the answer where nothing can follow too, and the connection goes on (body ${how})`, async (t) => {
       const handled: string[] = [];
       const { client } = await serve(t, async (request, response) => {
         handled.push(`${request.method} ${request.target}`);
@@ -324,16 +324,21 @@ describe("100-continue", () => {
         ["DELETE", "Content-Length: 0\r\n"],
       ] as const) {
         http.send(`${method} /1 HTTP/1.1\r\nHost: a\r\n${framing}Expect: 100-continue\r\n\r\n`);
+        // botocore 1.29 (Debian 12) takes an answer without it, but then reads the next one on that connection wrongly: with the
+        // status of this one, and without an end.
+        equal((await http.answer()).status, 100, method);
         const answer = await http.answer({ head: method === "HEAD" });
         equal(answer.status, 200, method);
         equal(answer.headers.get("connection"), "keep-alive", method);
         match(answer.headers.get("keep-alive") ?? "", /^timeout=\d+$/);
       }
-      // Two at once, and one that asks for the end.
+      // Two more sent ahead, and one that asks for the end: the answers are whole, in order, and where there is a 100 it comes first.
       const empty = "PUT /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nExpect: 100-continue\r\n";
       http.send(`${empty}\r\n${empty}\r\n${empty}Connection: close\r\n\r\n`);
       for (const connection of ["keep-alive", "keep-alive", "close"]) {
-        const answer = await http.answer();
+        let answer = await http.answer();
+        if (answer.status === 100) answer = await http.answer();
+        equal(answer.status, 200);
         equal(answer.body.toString(), "ok");
         equal(answer.headers.get("connection"), connection);
       }

@@ -238,10 +238,13 @@ export class HttpExchange implements HttpRequest, HttpResponse, QueuedExchange, 
     if (closing) {
       head.push("Connection", "close");
       this.#connection.announceClose();
-    } else if (this.#continueDue && this.#answer.shouldKeepAlive)
-      // node:http would close behind any final answer without a "100 Continue" before it. Here no byte of the body is on its way
-      // any more.
-      head.push("Connection", "keep-alive", "Keep-Alive", this.#connection.keepAlive);
+    } else if (this.#continueDue && this.#answer.shouldKeepAlive) {
+      // No byte of the body is on its way any more. Clients that were never told to go on get out of step with a connection that
+      // stays (botocore 1.29), and node:http would close it. Who sends requests ahead does not wait; and of an answer that has no
+      // socket yet, node:http would put the head before the "100 Continue".
+      if (this.#answer.socket !== null) this.#sendContinue();
+      else head.push("Connection", "keep-alive", "Keep-Alive", this.#connection.keepAlive);
+    }
     this.#answer.writeHead(status, head);
     this.#answered = true;
     return announced;
