@@ -307,6 +307,11 @@ class MemoryTransaction implements BatchWrite, PlacedRows {
     return row;
   }
 
+  beside(tree: Tree, key: Uint8Array, down: boolean): RowView | undefined {
+    const cursor = this.cursor(tree, key, down);
+    return cursor.next() ? cursor : undefined;
+  }
+
   put(tree: Tree, key: Uint8Array, value: Uint8Array): void {
     assert(key.length >= 1 && key.length <= MAX_KEY_BYTES, "keys have 1 to 4,000 bytes");
     if (this.#hasDamage()) this.#verifyPlace(tree, key);

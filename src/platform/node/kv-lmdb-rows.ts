@@ -6,58 +6,80 @@ import type { BatchWrite } from "./kv-pipeline.ts";
 import { type PlacedRows, type RowCursor, scanTree, verifyAbsent, verifyPlace } from "./kv-search.ts";
 
 /**
- * The parts of an lmdb database that are used here; lmdb's own types are generic over decoded values and leave out the buffers.
+ * The parts of lmdb that are used here; its own types are generic over decoded values, and leave out the buffers and what lies
+ * beneath its iterators. Those make a new cursor for each walk in a write transaction and an object for each row; the functions
+ * beneath, which it exports as `nativeAddon`, don't (measured: a miss in a write transaction 3 µs instead of 11, a seek 3 instead
+ * of 6, a row 0.5 instead of 0.8).
  */
+export interface RawLmdb {
+  /** In the write transaction while one runs, else in the read snapshot. Must be closed before its write transaction ends. */
+  readonly Cursor: new (dbi: object, txnAddress: number) => RawCursor;
+  /** Seeks the key of that size in the key buffer. @returns as `iterate` */
+  position(address: number, flags: number, offset: number, keySize: number, endAddress: number): number;
+  /** The next row, into key and read buffer. @returns the size of its key; 0 at the end; below that an error */
+  iterate(address: number): number;
+  /** The same row again. */
+  getCurrentValue(address: number): number;
+  lmdbError(code: number): Error;
+  /** The first read buffer. */
+  readonly globalBuffer: ReadBuffer;
+}
+interface RawCursor {
+  readonly address: number;
+  close(): void;
+}
 interface RawTree {
+  readonly db: object;
   getBinaryFast(key: Uint8Array): ReadBuffer | undefined;
-  getRange(options: object): RawRange;
   put(key: Uint8Array, value: WriteBuffer): unknown;
   remove(key: Uint8Array): unknown;
-}
-interface RawRange {
-  iterate(): RawIterator;
-}
-interface RawIterator {
-  next(): { done?: boolean };
-  return(): unknown;
+  /** Makes sure that the read snapshot is given back after this turn of the event loop. */
+  ensureReadTxn(): void;
+  /** Replaces the read buffer by one that holds at least so many bytes. */
+  _allocateGetBuffer(size: number): ReadBuffer;
 }
 /** lmdb's reused read buffer: `length` is overwritten with the size of the last value. */
 type ReadBuffer = Buffer & { readonly maxLength?: number };
 /** lmdb takes the bytes [start, end) when a buffer has these. */
 type WriteBuffer = Buffer & { start: number; end: number };
 
-/**
- * How trees read and write: bytes as they are. lmdb copies key and value of a row into two buffers that it reuses; instead of
- * copying them out again, these hooks only note where they lie (measured over 260-byte rows: 0.13 µs a row, 0.17 its checksum,
- * 1.5 a seek).
- */
+/** Flags of `position`. */
+const WITH_VALUES = 0x100;
+const DOWN = 0x400;
+/** Moves a cursor of the read snapshot on to the newest one. */
+const RENEW = 0x2000;
+/** Where a row's key lies in the key buffer; the size of its value lies at 0, and at 4 a number when that fits no buffer. */
+const KEY_AT = 32;
+
+/** How trees read and write: bytes as they are. */
 export class RowCoding {
-  keyBuffer: Buffer = Buffer.alloc(0);
-  keyStart = 0;
-  keyEnd = 0;
-  valueBuffer: ReadBuffer = Buffer.alloc(0);
-  valueSize = 0;
+  /** lmdb's key buffer, which it shows to whoever writes a key into it: known after the first read. */
+  keyBuffer: Buffer | undefined;
 
   readonly keyEncoder = {
     writeKey: (key: Uint8Array, target: Buffer, start: number): number => {
+      this.keyBuffer ??= target;
       target.set(key, start);
       return start + key.length;
     },
-    readKey: (source: Buffer, start: number, end: number): undefined => {
-      this.keyBuffer = source;
-      this.keyStart = start;
-      this.keyEnd = end;
-    },
   };
-  readonly encoder = {
-    encode: (value: WriteBuffer): WriteBuffer => value,
-    decode: (value: ReadBuffer, size: number): undefined => {
-      this.valueBuffer = value;
-      this.valueSize = size;
-    },
-  };
+  readonly encoder = { encode: (value: WriteBuffer): WriteBuffer => value };
   /** Any name but `binary`, which would make lmdb allocate a buffer for each large value. */
   readonly encoding = "hooks";
+}
+
+/**
+ * A plain Buffer over lmdb's read buffer, whose own `length` lies. All environments of a thread share it, and it is replaced when
+ * a value is too large for it.
+ */
+let readBuffer: ReadBuffer | undefined;
+let read = Buffer.alloc(0);
+
+function see(bytes: ReadBuffer): Buffer {
+  if (bytes === readBuffer) return read;
+  readBuffer = bytes;
+  read = Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.maxLength ?? bytes.length);
+  return read;
 }
 
 const WRITE_BUFFER_BYTES = 64 * 1024;
@@ -76,27 +98,31 @@ export class LmdbTransaction implements BatchWrite, PlacedRows {
   putBytes = 0;
   #full = false;
   readonly #trees: Readonly<Record<Tree, RawTree>>;
-  readonly #coding: RowCoding;
+  readonly #lmdb: RawLmdb;
+  readonly #keyBuffer: Buffer;
   readonly #onDamage: (error: KvError) => void;
-  readonly #ranges: Readonly<Record<Tree, Ranges>>;
+  /** Of the read snapshot, and of the batch that runs; made when first needed, used again. */
+  readonly #cursors: Readonly<Record<"reading" | "writing", Readonly<Record<Tree, LmdbCursor[]>>>> = {
+    reading: { rows: [], bodies: [] },
+    writing: { rows: [], bodies: [] },
+  };
   /** Damage was met since the start: from then on a write makes sure that it is not led astray. */
   #damaged = false;
-  #readBuffer: ReadBuffer | undefined;
-  #read: Buffer = Buffer.alloc(0);
+  /** Holds the row that was loaded last. */
+  #loaded: Buffer = NOTHING;
   #write: WriteBuffer = writeBuffer(WRITE_BUFFER_BYTES);
 
   constructor(
     trees: Readonly<Record<Tree, Database>>,
-    { coding, onDamage }: { coding: RowCoding; onDamage: (error: KvError) => void },
+    { lmdb, coding, onDamage }: { lmdb: RawLmdb; coding: RowCoding; onDamage: (error: KvError) => void },
   ) {
     this.#trees = trees as unknown as Readonly<Record<Tree, RawTree>>;
-    this.#coding = coding;
+    this.#lmdb = lmdb;
     this.#onDamage = onDamage;
-    const ranges = (tree: Tree): Ranges => ({
-      up: openRange(this.#trees[tree], false),
-      down: openRange(this.#trees[tree], true),
-    });
-    this.#ranges = { rows: ranges("rows"), bodies: ranges("bodies") };
+    if (readBuffer === undefined) see(lmdb.globalBuffer);
+    this.#trees.rows.getBinaryFast(Buffer.from([0]));
+    assert(coding.keyBuffer !== undefined, "lmdb shows its key buffer with the first read");
+    this.#keyBuffer = coding.keyBuffer;
   }
 
   /** A new batch; `full`: there is no room, every put fails. */
@@ -105,19 +131,35 @@ export class LmdbTransaction implements BatchWrite, PlacedRows {
     this.writes = 0;
     this.putBytes = 0;
     this.#full = full;
+    this.writing = true;
+  }
+
+  /** The batch has run; before its transaction ends. */
+  end(): void {
+    this.writing = false;
+    this.#closeCursors("writing");
+  }
+
+  /** Before the environment is closed. */
+  close(): void {
+    this.#closeCursors("reading");
+  }
+
+  #closeCursors(of: "reading" | "writing"): void {
+    for (const idle of Object.values(this.#cursors[of])) for (const cursor of idle.splice(0)) cursor.free();
   }
 
   get(tree: Tree, key: Uint8Array): Buffer | undefined {
     const size = this.#load(tree, key);
     if (size < 0) return undefined;
     const copy = Buffer.allocUnsafe(size);
-    this.#read.copy(copy, 0, 0, size);
+    this.#loaded.copy(copy, 0, 0, size);
     return copy;
   }
 
   view(tree: Tree, key: Uint8Array): Buffer | undefined {
     const size = this.#load(tree, key);
-    return size < 0 ? undefined : this.#read.subarray(0, size);
+    return size < 0 ? undefined : this.#loaded.subarray(0, size);
   }
 
   scan(tree: Tree, range: KvRange, visit: (row: RowView) => ScanStep): void {
@@ -125,10 +167,19 @@ export class LmdbTransaction implements BatchWrite, PlacedRows {
   }
 
   cursor(tree: Tree, from: Uint8Array, down: boolean): RowCursor {
-    const { up, down: downwards } = this.#ranges[tree];
-    const { range, options } = down ? downwards : up;
-    options.start = from;
-    return new LmdbCursor(range.iterate(), this, this.#coding);
+    const idle = this.#cursors[this.writing ? "writing" : "reading"][tree];
+    const cursor =
+      idle.pop() ??
+      new LmdbCursor({ lmdb: this.#lmdb, tree: this.#trees[tree], keyBuffer: this.#keyBuffer, idle, renews: !this.writing });
+    cursor.seek(from, down);
+    return cursor;
+  }
+
+  beside(tree: Tree, key: Uint8Array, down: boolean): RowView | undefined {
+    const cursor = this.cursor(tree, key, down);
+    const found = cursor.next();
+    cursor.close();
+    return found ? cursor : undefined;
   }
 
   onDamage(error: KvError): void {
@@ -171,14 +222,16 @@ export class LmdbTransaction implements BatchWrite, PlacedRows {
     }
   }
 
-  /** Reads a row into #read; its size without the checksum, −1 when it is absent. */
+  /** Reads a row into #loaded; its size without the checksum, −1 when it is absent. */
   #load(tree: Tree, key: Uint8Array): number {
     const bytes = this.#trees[tree].getBinaryFast(key);
     if (bytes === undefined) {
       verifyAbsent(this, tree, key);
       return -1;
     }
-    const read = this.see(bytes);
+    // A value that fits no buffer comes in one of its own.
+    const read = bytes.maxLength === undefined ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length) : see(bytes);
+    this.#loaded = read;
     const size = bytes.length - CHECKSUM_BYTES;
     if (size >= 0 && read.readUInt32LE(size) === rowChecksum(key, 0, key.length, read, 0, size)) return size;
     const error = damagedRow(tree, key);
@@ -193,68 +246,85 @@ export class LmdbTransaction implements BatchWrite, PlacedRows {
       throw (this.failure = kvErrorOf(error));
     }
   }
-
-  /**
-   * A plain Buffer over lmdb's read buffer, whose own `length` lies; a new one only when lmdb has replaced its buffer by a larger
-   * one.
-   */
-  see(bytes: ReadBuffer): Buffer {
-    if (bytes === this.#readBuffer) return this.#read;
-    this.#read = Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.maxLength ?? bytes.length);
-    // Only the reused buffer comes again; another object may be any size.
-    this.#readBuffer = bytes.maxLength === undefined ? undefined : bytes;
-    return this.#read;
-  }
 }
 
-interface Ranges {
-  readonly up: OpenRange;
-  readonly down: OpenRange;
-}
-
-/** One range for all seeks: lmdb reads its options anew in `iterate`, and making a range costs as much as a seek. */
-interface OpenRange {
-  readonly range: RawRange;
-  readonly options: { start: Uint8Array };
-}
-
-function openRange(rows: RawTree, down: boolean): OpenRange {
-  const start = Buffer.alloc(0);
-  const options = down ? { start, end: undefined, reverse: true } : { start };
-  return { range: rows.getRange(options), options };
+interface CursorModules {
+  readonly lmdb: RawLmdb;
+  readonly tree: RawTree;
+  readonly keyBuffer: Buffer;
+  /** Where it goes when it is closed, to be used again. */
+  readonly idle: LmdbCursor[];
+  /** It belongs to the read snapshot, not to a write transaction. */
+  readonly renews: boolean;
 }
 
 /** A row shows what lmdb has copied into its buffers, until the next call to lmdb. */
 class LmdbCursor implements RowCursor {
-  key: Buffer = NOTHING;
-  keyStart = 0;
+  readonly key: Buffer;
+  readonly keyStart = KEY_AT;
   keyEnd = 0;
   value: Buffer = NOTHING;
   readonly valueStart = 0;
   valueEnd = 0;
-  readonly #iterator: RawIterator;
-  readonly #rows: LmdbTransaction;
-  readonly #coding: RowCoding;
+  readonly #modules: CursorModules;
+  readonly #lmdb: RawLmdb;
+  readonly #raw: RawCursor;
+  readonly #address: number;
+  /** Size of the value, and a number that isn't 0 when it was not copied. */
+  readonly #sizes: Uint32Array;
+  #from: Uint8Array = NOTHING;
+  #down = false;
+  #placed = false;
 
-  constructor(iterator: RawIterator, rows: LmdbTransaction, coding: RowCoding) {
-    this.#iterator = iterator;
-    this.#rows = rows;
-    this.#coding = coding;
+  constructor(modules: CursorModules) {
+    const { lmdb, tree, keyBuffer } = modules;
+    this.#modules = modules;
+    this.#lmdb = lmdb;
+    if (modules.renews) tree.ensureReadTxn();
+    this.#raw = new lmdb.Cursor(tree.db, 0);
+    this.#address = this.#raw.address;
+    this.key = keyBuffer;
+    this.#sizes = new Uint32Array(keyBuffer.buffer, keyBuffer.byteOffset, 2);
+  }
+
+  seek(from: Uint8Array, down: boolean): void {
+    this.#from = from;
+    this.#down = down;
+    this.#placed = false;
   }
 
   next(): boolean {
-    if (this.#iterator.next().done === true) return false;
-    const coding = this.#coding;
-    this.key = coding.keyBuffer;
-    this.keyStart = coding.keyStart;
-    this.keyEnd = coding.keyEnd;
-    this.value = this.#rows.see(coding.valueBuffer);
-    this.valueEnd = coding.valueSize;
+    const keySize = this.#placed ? this.#lmdb.iterate(this.#address) : this.#position();
+    if (keySize <= 0) {
+      if (keySize < 0) throw this.#lmdb.lmdbError(keySize);
+      return false;
+    }
+    this.keyEnd = KEY_AT + keySize;
+    const size = this.#sizes[0]!;
+    if (this.#sizes[1] !== 0 || size > read.length) {
+      see(this.#modules.tree._allocateGetBuffer(size));
+      this.#lmdb.getCurrentValue(this.#address);
+    }
+    this.value = read;
+    this.valueEnd = size;
     return true;
   }
 
+  #position(): number {
+    const { tree, renews } = this.#modules;
+    this.#placed = true;
+    if (renews) tree.ensureReadTxn();
+    this.key.set(this.#from);
+    const flags = WITH_VALUES | (this.#down ? DOWN : 0) | (renews ? RENEW : 0);
+    return this.#lmdb.position(this.#address, flags, 0, this.#from.length, 0);
+  }
+
   close(): void {
-    this.#iterator.return();
+    this.#modules.idle.push(this);
+  }
+
+  free(): void {
+    this.#raw.close();
   }
 }
 

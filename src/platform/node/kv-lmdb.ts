@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Database, RootDatabase } from "lmdb";
 import { KvError, type Kv, type KvRead, type KvStats, type KvWrite, type Tree } from "../kv.ts";
 import type { Log } from "../log.ts";
-import { kvErrorOf, LmdbTransaction, RowCoding } from "./kv-lmdb-rows.ts";
+import { kvErrorOf, LmdbTransaction, type RawLmdb, RowCoding } from "./kv-lmdb-rows.ts";
 import { type BatchWrite, CommitPipeline } from "./kv-pipeline.ts";
 import { isOutOfRoom } from "./kv-room.ts";
 import { syncDirectory } from "./sync-directory.ts";
@@ -29,7 +29,7 @@ export interface LmdbOptions {
 
 /** Opens the default engine. An environment is open once in a process, and in one process. */
 export async function openLmdbKv(options: LmdbOptions): Promise<Kv> {
-  const { open, ABORT } = await import("lmdb");
+  const { open, ABORT, nativeAddon } = (await import("lmdb")) as typeof import("lmdb") & { readonly nativeAddon: RawLmdb };
   try {
     const root = open({
       path: options.directory,
@@ -45,7 +45,7 @@ export async function openLmdbKv(options: LmdbOptions): Promise<Kv> {
       encoding: "binary",
       keyEncoding: "binary",
     });
-    const kv = new LmdbKv({ root, abort: ABORT }, options);
+    const kv = new LmdbKv({ root, abort: ABORT, lmdb: nativeAddon }, options);
     if (options.sync) await syncDirectory(options.directory);
     return kv;
   } catch (error) {
@@ -72,7 +72,7 @@ class LmdbKv implements Kv {
   #damagedRows = 0;
 
   constructor(
-    { root, abort }: { root: RootDatabase; abort: unknown },
+    { root, abort, lmdb }: { root: RootDatabase; abort: unknown; lmdb: RawLmdb },
     { directory, mapSizeBytes, sync, log, fatal, failed }: LmdbOptions,
   ) {
     this.#root = root;
@@ -86,7 +86,7 @@ class LmdbKv implements Kv {
     const { keyEncoder, encoder, encoding } = coding;
     const tree = (name: string): Database => root.openDB({ name, keyEncoder, encoder, encoding } as object as { name: string });
     this.#trees = { rows: tree("rows"), bodies: tree("bodies") };
-    this.#tx = new LmdbTransaction(this.#trees, { coding, onDamage: (error) => this.#onDamage(error) });
+    this.#tx = new LmdbTransaction(this.#trees, { lmdb, coding, onDamage: (error) => this.#onDamage(error) });
     this.#pipeline = new CommitPipeline({ commit: (run) => this.#commit(run) }, { fatal, nowMs: () => performance.now() });
     this.#usedBytes = this.#measure();
   }
@@ -125,22 +125,22 @@ class LmdbKv implements Kv {
   async #close(): Promise<void> {
     await this.#pipeline.close();
     this.#lastStats = this.stats();
+    this.#tx.close();
     await this.#root.close();
   }
 
   async #commit(run: (tx: BatchWrite) => void): Promise<void> {
     const tx = this.#tx;
     const full = this.#isFull();
-    tx.begin({ full });
     let thrown: { error: unknown } | undefined;
     const batch = (): unknown => {
-      tx.writing = true;
+      tx.begin({ full });
       try {
         run(tx);
       } catch (error) {
         thrown = { error };
       }
-      tx.writing = false;
+      tx.end();
       return tx.failure === undefined && thrown === undefined ? undefined : this.#abort;
     };
     try {

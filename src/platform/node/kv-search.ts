@@ -28,6 +28,8 @@ export interface PlacedRows {
    * going down; the row of `from` itself may come first there too.
    */
   cursor(tree: Tree, from: Uint8Array, down: boolean): RowCursor;
+  /** The first row that `cursor` would show, valid until the next call. */
+  beside(tree: Tree, key: Uint8Array, down: boolean): RowView | undefined;
   /** Damage was met: counts and logs it. */
   onDamage(error: KvError): void;
 }
@@ -61,10 +63,8 @@ export function verifyAbsent(rows: PlacedRows, tree: Tree, key: Uint8Array): voi
  * is misled
  */
 export function verifyPlace(rows: PlacedRows, tree: Tree, key: Uint8Array): void {
-  const there = rows.cursor(tree, key, false);
-  const found = there.next() && compare(there, key) === 0;
-  there.close();
-  if (found || isPlainGap(rows, tree, key)) return;
+  const there = rows.beside(tree, key, false);
+  if ((there !== undefined && compare(there, key) === 0) || isPlainGap(rows, tree, key)) return;
   const { low, high } = rowsAround(rows, tree, key);
   if (!isMisled(key, low, high)) return;
   const error = misledSearch(tree, key);
@@ -89,6 +89,10 @@ class Scan {
   /** Key of the last row that was visited: rows must come in order. */
   #last: Buffer = Buffer.allocUnsafe(128);
   #lastLength = -1;
+  /** Bytes that it shares with the bound at which the scan ends. */
+  #shared = 0;
+  /** A row was visited since the last seek. */
+  #begun = false;
   /** Damaged rows that lie beyond the range by the keys that they show. */
   #beyond: StoredRow[] = [];
 
@@ -103,6 +107,7 @@ class Scan {
   /** Visits the rows from `from` on. @returns where to go on, when the visitor seeks. */
   run(from: Uint8Array): Uint8Array | undefined {
     this.#beyond = [];
+    this.#begun = false;
     if (from.length > 0 && !this.#isRightBehind(from)) {
       const behind = this.#behind(from);
       for (const row of behind) {
@@ -139,13 +144,16 @@ class Scan {
       this.#meetDamaged(copyOf(row), from);
       return undefined;
     }
-    if (this.#side(row, from) < 0) return undefined;
+    // What follows a row of this range is beyond `from` as well; a seek lies ahead of the last row.
+    if (!this.#begun && this.#side(row, from) < 0) return undefined;
     if (this.#beyond.length > 0) this.#judgeBeyond(row);
-    if (this.#isBeyond(row)) return STOP;
-    if (!this.#follows(row)) {
+    const place = this.#placeOf(row);
+    if (place === "beyond") return STOP;
+    if (place === "astray") {
       this.#report(Buffer.from(row.key.subarray(row.keyStart, row.keyEnd)));
       return undefined;
     }
+    this.#begun = true;
     row.valueEnd -= CHECKSUM_BYTES;
     return this.#visit(row);
   }
@@ -180,10 +188,8 @@ class Scan {
    * should.
    */
   #isRightBehind(from: Uint8Array): boolean {
-    const cursor = this.#rows.cursor(this.#tree, from, !this.#reverse);
-    const right = !cursor.next() || (isWhole(cursor) && this.#side(cursor, from) < 0);
-    cursor.close();
-    return right;
+    const row = this.#rows.beside(this.#tree, from, !this.#reverse);
+    return row === undefined || (this.#side(row, from) < 0 && isWhole(row));
   }
 
   /** The rows behind the place that belong to the scan, as far as can be told, in its order. */
@@ -211,21 +217,35 @@ class Scan {
     return this.#reverse ? compare(row, this.#range.start) < 0 : compare(row, this.#range.end) >= 0;
   }
 
-  /** Whether the row comes after the last one; notes its key. */
-  #follows({ key, keyStart, keyEnd }: RowView): boolean {
+  /**
+   * Where a row stands in the scan: it must come after the last one. Notes its key when it is within the range.
+   *
+   * Bytes are looked at once, for both questions: the last row shares `#shared` bytes with the bound at which the scan ends, and
+   * goes its own way after those; so a row that leaves the last one earlier is beyond the bound, one that leaves it later is not.
+   */
+  #placeOf(row: RowView): "within" | "beyond" | "astray" {
+    const { key, keyStart, keyEnd } = row;
     const length = keyEnd - keyStart;
     const lastLength = this.#lastLength;
     if (length > this.#last.length) this.#last = Buffer.concat([this.#last], 2 * length);
     const last = this.#last;
     let at = 0;
-    for (const common = Math.min(length, lastLength); at < common && key[keyStart + at] === last[at]; ) at++;
     if (lastLength >= 0) {
-      const after = at === lastLength ? length > at : at < length && key[keyStart + at]! > last[at]!;
-      if (after === this.#reverse) return false;
+      for (const common = Math.min(length, lastLength); at < common && key[keyStart + at] === last[at]; ) at++;
+      const order = at === length || at === lastLength ? length - lastLength : key[keyStart + at]! - last[at]!;
+      if (this.#reverse ? order >= 0 : order <= 0) return this.#isBeyond(row) ? "beyond" : "astray";
+    }
+    if (at <= this.#shared) {
+      const bound = this.#reverse ? this.#range.start : this.#range.end;
+      let shared = at;
+      for (const common = Math.min(length, bound.length); shared < common && key[keyStart + shared] === bound[shared]; ) shared++;
+      const order = shared === length || shared === bound.length ? length - bound.length : key[keyStart + shared]! - bound[shared]!;
+      if (this.#reverse ? order < 0 : order >= 0) return "beyond";
+      this.#shared = shared;
     }
     for (; at < length; at++) last[at] = key[keyStart + at]!;
     this.#lastLength = length;
-    return true;
+    return "within";
   }
 }
 
@@ -279,13 +299,10 @@ function trueKey(row: StoredRow): Buffer | undefined {
 
 /** Both neighbours of the place where `key` is not are whole, and lie on either side of it. */
 function isPlainGap(rows: PlacedRows, tree: Tree, key: Uint8Array): boolean {
-  for (const down of [false, true]) {
-    const cursor = rows.cursor(tree, key, down);
-    const plain = !cursor.next() || (isWhole(cursor) && (down ? compare(cursor, key) < 0 : compare(cursor, key) > 0));
-    cursor.close();
-    if (!plain) return false;
-  }
-  return true;
+  const after = rows.beside(tree, key, false);
+  if (after !== undefined && !(compare(after, key) > 0 && isWhole(after))) return false;
+  const before = rows.beside(tree, key, true);
+  return before === undefined || (compare(before, key) < 0 && isWhole(before));
 }
 
 interface RowsAround {

@@ -5,14 +5,17 @@ import { damagedRow, KvError, MAX_KEY_BYTES, type KvRange, type RowView, type Sc
 import type { BatchWrite } from "./kv-pipeline.ts";
 import { type PlacedRows, type RowCursor, scanTree, verifyAbsent, verifyPlace } from "./kv-search.ts";
 
-/** Rows that a cursor fetches at a time: 2, 8, 32, 128, 256 …: one that is closed soon fetches little, a long one seldom. */
-const FIRST_ROWS = 2;
+/** Rows that a cursor fetches at a time: 1, 4, 16, 64, 256 …: one that is closed soon fetches little, a long one seldom. */
+const FIRST_ROWS = 1;
 const MOST_ROWS = 256;
 /** The lowest key there can be. An empty blob would be bound as NULL. */
 const LOWEST = new Uint8Array(1);
 
 interface TreeStatements {
   readonly get: StatementSync;
+  /** The first row of `up` and of `down`. */
+  readonly after: StatementSync;
+  readonly before: StatementSync;
   readonly up: StatementSync;
   readonly down: StatementSync;
   /** As `down`, with the row of the key itself. */
@@ -55,6 +58,8 @@ export class SqliteTransaction implements BatchWrite, PlacedRows {
       };
       return {
         get: prepare("SELECT value FROM TREE WHERE key = ?"),
+        after: prepare("SELECT key, value FROM TREE WHERE key >= ? ORDER BY key LIMIT 1"),
+        before: prepare("SELECT key, value FROM TREE WHERE key < ? ORDER BY key DESC LIMIT 1"),
         up: prepare("SELECT key, value FROM TREE WHERE key >= ? ORDER BY key LIMIT ?"),
         down: prepare("SELECT key, value FROM TREE WHERE key < ? ORDER BY key DESC LIMIT ?"),
         downFrom: prepare("SELECT key, value FROM TREE WHERE key <= ? ORDER BY key DESC LIMIT ?"),
@@ -127,6 +132,17 @@ export class SqliteTransaction implements BatchWrite, PlacedRows {
       },
       failed: (error) => this.#readError(tree, from, error),
     });
+  }
+
+  beside(tree: Tree, key: Uint8Array, down: boolean): RowView | undefined {
+    const { after, before } = this.#trees[tree];
+    let pair: StoredPair | undefined;
+    try {
+      pair = (down ? before : after).get(key.length === 0 ? LOWEST : key) as StoredPair | undefined;
+    } catch (error) {
+      throw this.#readError(tree, key, error);
+    }
+    return pair === undefined ? undefined : rowView(pair);
   }
 
   onDamage(error: KvError): void {
@@ -265,7 +281,7 @@ class SqliteCursor implements RowCursor {
       this.#at = 0;
       return true;
     }
-    if (!stale) this.#limit = Math.min(MOST_ROWS, this.#limit * 4);
+    this.#limit = stale ? Math.max(2, this.#limit) : Math.min(MOST_ROWS, this.#limit * 4);
     this.#rows = again.all(last[0], this.#limit) as unknown as StoredPair[];
     const [next] = this.#rows;
     // By its value too: a key that has rotted may be the key of another row.
@@ -288,6 +304,17 @@ class SqliteCursor implements RowCursor {
 function rowOf(rows: IterableIterator<StoredPair>): StoredPair | undefined {
   const { done, value } = rows.next();
   return done === true ? undefined : (value as StoredPair);
+}
+
+function rowView([key, value]: StoredPair): RowView {
+  return {
+    key: bufferOf(key),
+    keyStart: 0,
+    keyEnd: key.length,
+    value: bufferOf(value),
+    valueStart: 0,
+    valueEnd: value.length,
+  };
 }
 
 const EMPTY = Buffer.alloc(0);
