@@ -13,7 +13,10 @@ import { type PlacedRows, type RowCursor, scanTree, verifyAbsent, verifyPlace } 
  */
 export interface RawLmdb {
   /** In the write transaction while one runs, else in the read snapshot. Must be closed before its write transaction ends. */
-  readonly Cursor: new (dbi: object, txnAddress: number) => RawCursor;
+  readonly Cursor: new (
+    dbi: object,
+    txnAddress: number,
+  ) => RawCursor;
   /** Seeks the key of that size in the key buffer. @returns as `iterate` */
   position(address: number, flags: number, offset: number, keySize: number, endAddress: number): number;
   /** The next row, into key and read buffer. @returns the size of its key; 0 at the end; below that an error */

@@ -239,7 +239,8 @@ class Scan {
       const bound = this.#reverse ? this.#range.start : this.#range.end;
       let shared = at;
       for (const common = Math.min(length, bound.length); shared < common && key[keyStart + shared] === bound[shared]; ) shared++;
-      const order = shared === length || shared === bound.length ? length - bound.length : key[keyStart + shared]! - bound[shared]!;
+      const order =
+        shared === length || shared === bound.length ? length - bound.length : key[keyStart + shared]! - bound[shared]!;
       if (this.#reverse ? order < 0 : order >= 0) return "beyond";
       this.#shared = shared;
     }
