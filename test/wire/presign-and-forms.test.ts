@@ -223,6 +223,15 @@ describe("presigned URLs and forms", () => {
     assert.equal(await codeOf(await post({ secret: "wrong" })), "403 SignatureDoesNotMatch");
     assert.equal(await codeOf(await post({ expiresMs: -1000 })), "403 AccessDenied");
     assert.equal(await codeOf(await post({ fields: { "Content-Type": "a/b" } })), "403 AccessDenied");
+    const elsewhere = await post({ fields: { acl: "private" }, conditions: [["eq", "$acl", "a&b"]] });
+    assert.match(
+      await elsewhere.text(),
+      /<Message>Invalid according to Policy: Policy Condition failed: \["eq", "\$acl", "a&amp;b"\]<\/Message>/,
+    );
+    const nameless = new FormData();
+    nameless.append("", new Blob(["x"]), "f");
+    const malformed = await fetch(`${server.endpoint}/shared`, { method: "POST", body: nameless });
+    assert.equal(await codeOf(malformed), "400 MalformedPOSTRequest");
     assert.equal(await codeOf(await post({ conditions: [["content-length-range", 10, 20]] })), "400 EntityTooSmall");
     assert.equal(await codeOf(await post({ conditions: [["content-length-range", 0, 2]] })), "400 EntityTooLarge");
     assert.equal(await codeOf(await post({ fields: { key: "" } })), "400 InvalidArgument");

@@ -1,5 +1,5 @@
 import type { ErrorElements } from "./api-error.ts";
-import { XML_HEAD, element } from "./xml-write.ts";
+import { XML_HEAD, escapeXml } from "./xml-write.ts";
 
 export interface RenderedError {
   readonly code: string;
@@ -18,4 +18,9 @@ export function renderErrorXml(error: RenderedError, place: { resource?: string;
   xml += element("RequestId", place.requestId);
   if (place.hostId !== undefined) xml += element("HostId", place.hostId);
   return xml + "</Error>";
+}
+
+/** AWS leaves the quotes of a refusal as they are (`["eq", "$key", "a"]`); in text they need no escape. */
+function element(name: string, value: string): string {
+  return `<${name}>${escapeXml(value).replaceAll("&quot;", '"')}</${name}>`;
 }

@@ -71,6 +71,15 @@ describe("forms", () => {
     equal((await drain(form.file.source)).toString(), "bytes");
   });
 
+  test("a file part whose field has no name", async () => {
+    for (const name of ['; name=""', ""]) {
+      const part = `--${BOUNDARY}\r\nContent-Disposition: form-data${name}; filename="f"\r\n\r\nbytes`;
+      await rejects(read(field("key", "k") + part + END), code("MalformedPOSTRequest", /no name/), name);
+    }
+    const plain = `--${BOUNDARY}\r\nContent-Disposition: form-data\r\n\r\nv\r\n`;
+    equal((await read(plain + fileHead("f") + END)).fields.get(""), "v");
+  });
+
   test("refusals", async () => {
     await rejects(read("", { type: "application/x-www-form-urlencoded" }), code("MalformedPOSTRequest"));
     await rejects(read("", { type: "multipart/form-data; charset=utf-8" }), code("MalformedPOSTRequest"));
@@ -167,7 +176,7 @@ describe("policies", () => {
   });
 
   test("conditions that do not, fields that none covers, policies that are over", () => {
-    throws(() => check([{ key: "a" }], { key: "b" }), forbidden(/Policy Condition failed: \["eq","\$key","a"\]/));
+    throws(() => check([{ key: "a" }], { key: "b" }), forbidden(/Policy Condition failed: \["eq", "\$key", "a"\]/));
     throws(() => check([{ key: "a" }, ["starts-with", "$key", "b"]], { key: "a" }), forbidden(/Condition failed/));
     throws(() => check([{ key: "a" }, { acl: "private" }], { key: "a" }), forbidden(/Condition failed/));
     throws(() => check([{ bucket: "other" }], {}), forbidden(/Condition failed/));

@@ -86,7 +86,8 @@ class FormReader implements ByteSource {
     try {
       this.#parser = new Parser({
         headers: { "content-type": contentType },
-        isPartAFile: (name) => name?.toLowerCase() === "file",
+        // A file under no name is taken for one, to be refused as such.
+        isPartAFile: (name, _type, filename) => (name ? name.toLowerCase() === "file" : filename !== undefined),
         limits: {
           fieldNameSize: FORM_LIMITS.nameBytes,
           fieldSize: FORM_LIMITS.fieldBytes,
@@ -102,7 +103,10 @@ class FormReader implements ByteSource {
     this.#parser.on("field", (name, value, nameTruncated, valueTruncated) =>
       this.#onField(name, value, nameTruncated || valueTruncated),
     );
-    this.#parser.on("file", (_name, stream, filename, _encoding, type) => this.#onFile(stream, filename, type));
+    this.#parser.on("file", (name, stream, filename, _encoding, type) => {
+      if (!name) this.#fail(malformed("the file's field has no name"));
+      this.#onFile(stream, filename, type);
+    });
     this.#parser.on("fieldsLimit", () => this.#fail(tooLarge()));
     this.#parser.on("finish", () => this.#settle(() => (this.#formEnded = true)));
     this.#parser.on("error", (error: unknown) =>
@@ -182,8 +186,10 @@ class FormReader implements ByteSource {
     });
   }
 
-  #onField(name: string, value: string, truncated: boolean): void {
+  /** @param given  undefined when the part names no field. */
+  #onField(given: string | undefined, value: string, truncated: boolean): void {
     if (this.#file !== undefined) return;
+    const name = given ?? "";
     const lower = name.toLowerCase();
     this.#fieldBytes += Buffer.byteLength(name) + Buffer.byteLength(value);
     if (truncated || this.#fieldBytes > FORM_LIMITS.totalBytes) this.#fail(tooLarge());

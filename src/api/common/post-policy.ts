@@ -120,7 +120,7 @@ function readCondition(condition: unknown): Condition {
   const [entry, ...more] = Object.entries(condition);
   if (entry === undefined || more.length > 0) throw invalid("Simple-Conditions must have exactly one property specified.");
   if (typeof entry[1] !== "string") throw invalid("The value of a condition must be a string.");
-  return { kind: "eq", field: entry[0].toLowerCase(), value: entry[1], shown: JSON.stringify(["eq", `$${entry[0]}`, entry[1]]) };
+  return { kind: "eq", field: entry[0].toLowerCase(), value: entry[1], shown: shown(["eq", `$${entry[0]}`, entry[1]]) };
 }
 
 function readListCondition(list: readonly unknown[]): Condition {
@@ -131,7 +131,12 @@ function readListCondition(list: readonly unknown[]): Condition {
   if (name !== "eq" && name !== "starts-with") throw invalid(`Unknown operator ${JSON.stringify(operator)?.slice(0, 100)}.`);
   if (typeof first !== "string" || !first.startsWith("$")) throw invalid("The field of a condition must begin with $.");
   if (typeof second !== "string") throw invalid("The value of a condition must be a string.");
-  return { kind: name, field: first.slice(1).toLowerCase(), value: second, shown: JSON.stringify(list) };
+  return { kind: name, field: first.slice(1).toLowerCase(), value: second, shown: shown(list) };
+}
+
+/** As AWS writes a condition in its refusal. */
+function shown(list: readonly unknown[]): string {
+  return `[${list.map((value) => JSON.stringify(value)).join(", ")}]`;
 }
 
 function readBound(value: unknown): number {

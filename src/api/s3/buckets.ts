@@ -10,6 +10,7 @@ import { optionalParam, wholeNumber } from "./list-parameters.ts";
 import { regionHeader } from "./location.ts";
 import { ownerXml } from "./owner.ts";
 import { MAX_XML_BYTES } from "./limits.ts";
+import { operation } from "./operation.ts";
 
 /**
  * Calls on buckets as a whole. A bucket made through S3 gets a name that only its key sees, until an operator gives it a global
@@ -18,7 +19,15 @@ import { MAX_XML_BYTES } from "./limits.ts";
 
 const MAX_BUCKETS = 10_000;
 
-export function listBuckets(call: Call, services: Services): void {
+export const ListBuckets = operation({
+  scope: "service",
+  right: "signed",
+  route: { method: "GET" },
+  params: ["prefix", "max-buckets", "continuation-token", "bucket-region"],
+  run: listBuckets,
+});
+
+function listBuckets(call: Call, services: Services): void {
   const { query } = call;
   const max = optionalParam(query, "max-buckets");
   const limit = max === undefined ? Number.POSITIVE_INFINITY : wholeNumber(max, "max-buckets");
@@ -53,7 +62,14 @@ export function listBuckets(call: Call, services: Services): void {
   call.answer.xml(xml + "</ListAllMyBucketsResult>");
 }
 
-export async function createBucket(call: Call, services: Services): Promise<void> {
+export const CreateBucket = operation({
+  scope: "bucket",
+  right: "create",
+  route: { method: "PUT" },
+  run: createBucket,
+});
+
+async function createBucket(call: Call, services: Services): Promise<void> {
   const acl = cannedAcl(call.request.header("x-amz-acl"));
   const objectOwnership = wantedOwnership(call);
   const { bytes } = await readSmallBody(call.request, call.payload, { limitBytes: MAX_XML_BYTES });
@@ -74,11 +90,25 @@ function wantedOwnership({ request }: Call): ObjectOwnership {
 
 const OWNERSHIPS: readonly ObjectOwnership[] = ["BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"];
 
-export function headBucket(call: BucketCall, services: Services): void {
+export const HeadBucket = operation({
+  scope: "bucket",
+  right: "read",
+  route: { method: "HEAD" },
+  run: headBucket,
+});
+
+function headBucket(call: BucketCall, services: Services): void {
   call.answer.send(200, [...regionHeader(services), "x-amz-access-point-alias", "false", "Content-Type", "application/xml"]);
 }
 
-export async function deleteBucket(call: BucketCall, services: Services): Promise<void> {
+export const DeleteBucket = operation({
+  scope: "bucket",
+  right: "owner",
+  route: { method: "DELETE" },
+  run: deleteBucket,
+});
+
+async function deleteBucket(call: BucketCall, services: Services): Promise<void> {
   const outcome = await services.control.deleteBucketFor({
     keyId: call.accessKey.id,
     name: call.bucketName,
@@ -88,7 +118,14 @@ export async function deleteBucket(call: BucketCall, services: Services): Promis
   throw deleteBucketRefusal(outcome, call.bucketName);
 }
 
-export function getBucketLocation(call: BucketCall, services: Services): void {
+export const GetBucketLocation = operation({
+  scope: "bucket",
+  right: "read",
+  route: { method: "GET", subresource: "location" },
+  run: getBucketLocation,
+});
+
+function getBucketLocation(call: BucketCall, services: Services): void {
   // AWS names its first region by an empty element; SDKs know that.
   const region = services.region === "us-east-1" ? "" : escapeXml(services.region);
   call.answer.xml(`${XML_HEAD}<LocationConstraint xmlns="${S3_NAMESPACE}">${region}</LocationConstraint>`);

@@ -9,7 +9,6 @@ import type { DateFormats } from "../common/dates.ts";
 import type { IgnoredAcls } from "../common/ignored-acls.ts";
 import type { SeldomLog } from "../common/seldom-log.ts";
 import type { SignatureVerifier } from "../common/signature-verifier.ts";
-import type { Operation } from "./operations.ts";
 
 /** What every operation may use; one per S3 server. */
 export interface Services {
@@ -31,7 +30,6 @@ export interface Call {
   /** As received; for presigned requests with the x-amz-* query parameters among the headers. */
   readonly request: HttpRequest;
   readonly query: Query;
-  readonly operation: Operation;
   readonly bucketName: string;
   readonly key: string;
   /** Whether the bucket came from the host name. */
@@ -45,6 +43,15 @@ export interface Call {
 /** A call on a bucket that exists, by a key that has the right. */
 export interface BucketCall extends Call {
   readonly bucket: Bucket;
+}
+
+/** The call of a browser's form, whose caller is known only from its body. */
+export interface FormCall {
+  readonly request: HttpRequest;
+  readonly bucketName: string;
+  /** Whether the bucket came from the host name. */
+  readonly vhost: boolean;
+  readonly answer: Answer;
 }
 
 /**

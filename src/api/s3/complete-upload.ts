@@ -6,17 +6,26 @@ import { S3_NAMESPACE, XML_HEAD, element } from "../common/xml-write.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { CHECKSUM_ALGORITHMS, typedChecksumXml } from "./checksum-answer.ts";
 import { parseCompletion } from "./complete-document.ts";
-import { allowedCondition } from "./conditions.ts";
+import { allowedCondition, WRITE_CONDITIONS } from "./conditions.ts";
 import { invalidArgument, refusal, s3Error } from "./errors.ts";
 import { MAX_COMPLETE_XML_BYTES } from "./limits.ts";
 import { objectLocation } from "./location.ts";
+import { operation } from "./operation.ts";
 import { conditionName } from "./put-object.ts";
 import { stillAllowed } from "./still-allowed.ts";
 import { uploadRef } from "./upload-parameters.ts";
 import { withoutHeaders } from "./without-headers.ts";
 
 /** CompleteMultipartUpload. https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html */
-export async function completeMultipartUpload(call: BucketCall, services: Services): Promise<void> {
+export const CompleteMultipartUpload = operation({
+  scope: "object",
+  right: "write",
+  route: { method: "POST", subresource: "uploadId" },
+  understood: WRITE_CONDITIONS,
+  run: completeMultipartUpload,
+});
+
+async function completeMultipartUpload(call: BucketCall, services: Services): Promise<void> {
   const { request } = call;
   const upload = uploadRef(call);
   const condition = allowedCondition(call);

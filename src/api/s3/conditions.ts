@@ -9,6 +9,9 @@ import { s3Error } from "./errors.ts";
  * decides.
  */
 
+/** What a write may carry whose condition the state machine decides. */
+export const WRITE_CONDITIONS: readonly string[] = ["if-match", "if-none-match"];
+
 export interface ReadConditions {
   readonly ifMatch: string | undefined;
   readonly ifUnmodifiedSince: string | undefined;

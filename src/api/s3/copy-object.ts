@@ -3,11 +3,12 @@ import { S3_NAMESPACE, XML_HEAD } from "../common/xml-write.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { cannedAcl, noteIgnoredAcl } from "./canned-acl.ts";
 import { typedChecksumXml } from "./checksum-answer.ts";
-import { allowedCondition } from "./conditions.ts";
-import { type CopySource, findCopySource } from "./copy-source.ts";
+import { allowedCondition, WRITE_CONDITIONS } from "./conditions.ts";
+import { COPY_CONDITIONS, type CopySource, findCopySource } from "./copy-source.ts";
 import { invalidArgument, noSuchKey, refusal, s3Error } from "./errors.ts";
 import { MAX_UPLOAD_BYTES } from "./limits.ts";
 import { keptHeaders } from "./object-headers.ts";
+import { operation } from "./operation.ts";
 import { conditionName } from "./put-object.ts";
 import { stillAllowed } from "./still-allowed.ts";
 import { wantedChecksum } from "./wanted-checksum.ts";
@@ -17,7 +18,15 @@ const REDIRECT = "x-amz-website-redirect-location";
 const SOURCE_ATTEMPTS = 3;
 
 /** CopyObject. https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html */
-export async function copyObject(call: BucketCall, services: Services): Promise<void> {
+export const CopyObject = operation({
+  scope: "object",
+  right: "write",
+  route: { method: "PUT", mark: "copy-source" },
+  understood: [...WRITE_CONDITIONS, ...COPY_CONDITIONS],
+  run: copyObject,
+});
+
+async function copyObject(call: BucketCall, services: Services): Promise<void> {
   const { request } = call;
   const replace = metadataReplaced(call);
   const condition = allowedCondition(call);

@@ -16,6 +16,14 @@ export interface CopySource {
   readonly object: FoundObject;
 }
 
+/** Headers that findCopySource obeys. */
+export const COPY_CONDITIONS: readonly string[] = [
+  "x-amz-copy-source-if-match",
+  "x-amz-copy-source-if-none-match",
+  "x-amz-copy-source-if-modified-since",
+  "x-amz-copy-source-if-unmodified-since",
+];
+
 interface SourceName {
   readonly bucketName: string;
   readonly key: string;

@@ -6,6 +6,7 @@ import { checkMayCompare, ifMatchCondition } from "./conditions.ts";
 import { finalErrorOf, refusal, s3Error } from "./errors.ts";
 import { checkKey } from "./keys.ts";
 import { DELETE_CONCURRENCY, MAX_DELETE_KEYS, MAX_XML_BYTES } from "./limits.ts";
+import { operation } from "./operation.ts";
 import { stillAllowed } from "./still-allowed.ts";
 import { deletesCurrent } from "./version-id.ts";
 
@@ -14,7 +15,14 @@ import { deletesCurrent } from "./version-id.ts";
  * AWS demands Content-MD5 or a checksum; Garage does not, so requests without one are let in, and what is announced is checked.
  * https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
  */
-export async function deleteObjects(call: BucketCall, services: Services): Promise<void> {
+export const DeleteObjects = operation({
+  scope: "bucket",
+  right: "write",
+  route: { method: "POST", subresource: "delete" },
+  run: deleteObjects,
+});
+
+async function deleteObjects(call: BucketCall, services: Services): Promise<void> {
   const { bytes } = await readSmallBody(call.request, call.payload, { limitBytes: MAX_XML_BYTES });
   if (bytes.byteLength === 0) throw s3Error("MissingRequestBodyError");
   const { quiet, victims } = await parseDelete(bytes, services);

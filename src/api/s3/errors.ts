@@ -1,4 +1,3 @@
-import { GroupError } from "../../group/groups.ts";
 import {
   type CompleteOutcome,
   type DeleteOutcome,
@@ -344,7 +343,6 @@ export function finalErrorOf(thrown: unknown, { conditional }: { readonly condit
     if (error instanceof ApiError) return fromApiError(error);
     if (error instanceof HttpBodyError) return fromBody(error);
     if (error instanceof ServiceError) return fromService(error, conditional);
-    if (error instanceof GroupError) return fromGroup(error, conditional);
   }
   return final("InternalError", "", "error");
 }
@@ -398,7 +396,7 @@ function fromService(error: ServiceError, conditional: boolean): FinalError {
     case "service.unavailable":
       return final("ServiceUnavailable", "", "warn");
     case "service.unknown-outcome":
-      return unknownOutcome(conditional);
+      return final(conditional ? "ConditionalRequestConflict" : "ServiceUnavailable", "", "warn");
     case "service.slow-down":
       return final("SlowDown", "", "no");
     case "service.no-space":
@@ -412,16 +410,6 @@ function fromService(error: ServiceError, conditional: boolean): FinalError {
     case "object.replaced":
       return final("ServiceUnavailable", "The object was replaced while it was being read. Please try again.", "warn");
   }
-}
-
-function fromGroup(error: GroupError, conditional: boolean): FinalError {
-  if (!error.notDone) return unknownOutcome(conditional);
-  if (error.code === "group.no-space") return final("ServiceUnavailable", "The disk that holds the metadata is full.", "warn");
-  return final("ServiceUnavailable", "", "warn");
-}
-
-function unknownOutcome(conditional: boolean): FinalError {
-  return final(conditional ? "ConditionalRequestConflict" : "ServiceUnavailable", "", "warn");
 }
 
 function final(code: S3ErrorCode, message: string, log: FinalError["log"]): FinalError {

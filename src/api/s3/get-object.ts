@@ -5,7 +5,8 @@ import { judgeRead, rangeHolds } from "./conditions.ts";
 import { invalidArgument, invalidRange, noSuchKey, preconditionFailed, s3Error } from "./errors.ts";
 import { MAX_PART_NUMBER } from "./limits.ts";
 import { pushKeptHeaders, wireText } from "./object-headers.ts";
-import { overridesOf } from "./overrides.ts";
+import { operation } from "./operation.ts";
+import { OVERRIDABLE, overridesOf } from "./overrides.ts";
 import { parseRange, type ByteRange } from "./ranges.ts";
 import { checkVersionId } from "./version-id.ts";
 
@@ -14,11 +15,29 @@ import { checkVersionId } from "./version-id.ts";
  * https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
  */
 
-export function getObject(call: BucketCall, services: Services): Promise<void> {
+const PARAMS = ["versionId", "partNumber", ...OVERRIDABLE.map((header) => `response-${header}`)];
+
+export const GetObject = operation({
+  scope: "object",
+  right: "read",
+  route: { method: "GET" },
+  params: PARAMS,
+  run: getObject,
+});
+
+export const HeadObject = operation({
+  scope: "object",
+  right: "read",
+  route: { method: "HEAD" },
+  params: PARAMS,
+  run: headObject,
+});
+
+function getObject(call: BucketCall, services: Services): Promise<void> {
   return readObject(call, services, false);
 }
 
-export function headObject(call: BucketCall, services: Services): Promise<void> {
+function headObject(call: BucketCall, services: Services): Promise<void> {
   return readObject(call, services, true);
 }
 

@@ -2,12 +2,45 @@ import type { ListPage } from "../../model/object-service.ts";
 import { S3_NAMESPACE, XML_HEAD, escapeXml } from "../common/xml-write.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { invalidArgument } from "./errors.ts";
-import { continuationToken, endsCommonPrefix, optionalParam, pageSize, placeOfToken, urlEncoded } from "./list-parameters.ts";
+import {
+  continuationToken,
+  endsCommonPrefix,
+  LIST_PARAMS,
+  optionalParam,
+  pageSize,
+  placeOfToken,
+  urlEncoded,
+} from "./list-parameters.ts";
 import { regionHeader } from "./location.ts";
 import { listText, renderContents, renderVersions } from "./list-xml.ts";
+import { operation } from "./operation.ts";
 import { ownerXml } from "./owner.ts";
 
 /** ListObjects (v1), ListObjectsV2, ListObjectVersions. https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html */
+
+export const ListObjects = operation({
+  scope: "bucket",
+  right: "read",
+  route: { method: "GET" },
+  params: [...LIST_PARAMS, "marker", "max-keys"],
+  run: listObjects,
+});
+
+export const ListObjectsV2 = operation({
+  scope: "bucket",
+  right: "read",
+  route: { method: "GET", mark: { param: "list-type" } },
+  params: [...LIST_PARAMS, "continuation-token", "start-after", "fetch-owner", "max-keys"],
+  run: listObjectsV2,
+});
+
+export const ListObjectVersions = operation({
+  scope: "bucket",
+  right: "read",
+  route: { method: "GET", subresource: "versions" },
+  params: [...LIST_PARAMS, "key-marker", "version-id-marker", "max-keys"],
+  run: listObjectVersions,
+});
 
 const LIST_HEAD = `${XML_HEAD}<ListBucketResult xmlns="${S3_NAMESPACE}">`;
 const VERSIONS_HEAD = `${XML_HEAD}<ListVersionsResult xmlns="${S3_NAMESPACE}">`;
@@ -19,7 +52,7 @@ interface Selection {
   readonly limit: number;
 }
 
-export async function listObjects(call: BucketCall, services: Services): Promise<void> {
+async function listObjects(call: BucketCall, services: Services): Promise<void> {
   const selection = selectionOf(call);
   const { prefix, delimiter, url } = selection;
   const marker = call.query.get("marker") ?? "";
@@ -37,7 +70,7 @@ export async function listObjects(call: BucketCall, services: Services): Promise
   call.answer.xml(xml + "</ListBucketResult>", { headers: regionHeader(services) });
 }
 
-export async function listObjectsV2(call: BucketCall, services: Services): Promise<void> {
+async function listObjectsV2(call: BucketCall, services: Services): Promise<void> {
   const { query } = call;
   const type = query.get("list-type") ?? "";
   if (type !== "2") throw invalidArgument('list-type must be "2", or left out for the older ListObjects.', "list-type", type);
@@ -60,7 +93,7 @@ export async function listObjectsV2(call: BucketCall, services: Services): Promi
 }
 
 /** Nothing is versioned yet: every key has one version, "null", and no delete markers. */
-export async function listObjectVersions(call: BucketCall, services: Services): Promise<void> {
+async function listObjectVersions(call: BucketCall, services: Services): Promise<void> {
   const { query } = call;
   const selection = selectionOf(call);
   const { prefix, delimiter, url } = selection;

@@ -4,6 +4,8 @@ import { invalidArgument } from "./errors.ts";
 /** Query parameters that the listing calls share, checked as AWS checks them. An empty value counts as absent. */
 
 export const MAX_PAGE = 1000;
+/** Those that every list in a bucket has. */
+export const LIST_PARAMS: readonly string[] = ["prefix", "delimiter", "encoding-type"];
 
 export function optionalParam(query: Query, name: string): string | undefined {
   const value = query.get(name);

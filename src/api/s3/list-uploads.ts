@@ -3,16 +3,25 @@ import { S3_NAMESPACE, XML_HEAD, element } from "../common/xml-write.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { checksumXml } from "./checksum-answer.ts";
 import { invalidArgument, noSuchUpload } from "./errors.ts";
-import { endsCommonPrefix, optionalParam, pageSize, urlEncoded, wholeNumber } from "./list-parameters.ts";
+import { endsCommonPrefix, LIST_PARAMS, optionalParam, pageSize, urlEncoded, wholeNumber } from "./list-parameters.ts";
 import { regionHeader } from "./location.ts";
 import { commonPrefix, listText } from "./list-xml.ts";
+import { operation } from "./operation.ts";
 import { ownerXml } from "./owner.ts";
 import { uploadRef } from "./upload-parameters.ts";
 
 /** ListMultipartUploads and ListParts. */
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html */
-export async function listMultipartUploads(call: BucketCall, services: Services): Promise<void> {
+export const ListMultipartUploads = operation({
+  scope: "bucket",
+  right: "read",
+  route: { method: "GET", subresource: "uploads" },
+  params: [...LIST_PARAMS, "key-marker", "upload-id-marker", "max-uploads"],
+  run: listMultipartUploads,
+});
+
+async function listMultipartUploads(call: BucketCall, services: Services): Promise<void> {
   const { query } = call;
   const prefix = query.get("prefix") ?? "";
   const delimiter = query.get("delimiter") ?? "";
@@ -66,7 +75,15 @@ export async function listMultipartUploads(call: BucketCall, services: Services)
 }
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListParts.html */
-export async function listParts(call: BucketCall, services: Services): Promise<void> {
+export const ListParts = operation({
+  scope: "object",
+  right: "read",
+  route: { method: "GET", subresource: "uploadId" },
+  params: ["max-parts", "part-number-marker", "encoding-type"],
+  run: listParts,
+});
+
+async function listParts(call: BucketCall, services: Services): Promise<void> {
   const { query } = call;
   const upload = uploadRef(call);
   const limit = pageSize(query, "max-parts");

@@ -4,10 +4,11 @@ import { S3_NAMESPACE, XML_HEAD, element } from "../common/xml-write.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { cannedAcl, noteIgnoredAcl } from "./canned-acl.ts";
 import { checksumXml } from "./checksum-answer.ts";
-import { findCopySource } from "./copy-source.ts";
+import { COPY_CONDITIONS, findCopySource } from "./copy-source.ts";
 import { entityTooLarge, invalidArgument, noSuchBucket, noSuchKey, noSuchUpload, refusal, s3Error } from "./errors.ts";
 import { MAX_UPLOAD_BYTES } from "./limits.ts";
 import { keptHeaders } from "./object-headers.ts";
+import { operation } from "./operation.ts";
 import { uploadOf } from "./put-object.ts";
 import { parseCopyRange } from "./ranges.ts";
 import { stillAllowed } from "./still-allowed.ts";
@@ -19,7 +20,14 @@ import { wantedChecksum } from "./wanted-checksum.ts";
 const SOURCE_ATTEMPTS = 3;
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html */
-export async function createMultipartUpload(call: BucketCall, services: Services): Promise<void> {
+export const CreateMultipartUpload = operation({
+  scope: "object",
+  right: "write",
+  route: { method: "POST", subresource: "uploads" },
+  run: createMultipartUpload,
+});
+
+async function createMultipartUpload(call: BucketCall, services: Services): Promise<void> {
   const headers = keptHeaders(call.request);
   const acl = cannedAcl(call.request.header("x-amz-acl"));
   const checksum = checksumPlan(call);
@@ -37,7 +45,15 @@ export async function createMultipartUpload(call: BucketCall, services: Services
 }
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPart.html */
-export async function uploadPart(call: BucketCall, services: Services): Promise<void> {
+export const UploadPart = operation({
+  scope: "object",
+  right: "write",
+  route: { method: "PUT", subresource: "uploadId" },
+  params: ["partNumber"],
+  run: uploadPart,
+});
+
+async function uploadPart(call: BucketCall, services: Services): Promise<void> {
   const upload = uploadRef(call);
   const part = partNumberOf(call.query);
   const recheck = stillAllowed(call, services);
@@ -50,7 +66,16 @@ export async function uploadPart(call: BucketCall, services: Services): Promise<
 }
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html */
-export async function uploadPartCopy(call: BucketCall, services: Services): Promise<void> {
+export const UploadPartCopy = operation({
+  scope: "object",
+  right: "write",
+  route: { method: "PUT", subresource: "uploadId", mark: "copy-source" },
+  params: ["partNumber"],
+  understood: ["x-amz-copy-source-range", ...COPY_CONDITIONS],
+  run: uploadPartCopy,
+});
+
+async function uploadPartCopy(call: BucketCall, services: Services): Promise<void> {
   const upload = uploadRef(call);
   const part = partNumberOf(call.query);
   const header = call.request.header("x-amz-copy-source-range");
@@ -88,7 +113,14 @@ export async function uploadPartCopy(call: BucketCall, services: Services): Prom
 }
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html */
-export async function abortMultipartUpload(call: BucketCall, services: Services): Promise<void> {
+export const AbortMultipartUpload = operation({
+  scope: "object",
+  right: "write",
+  route: { method: "DELETE", subresource: "uploadId" },
+  run: abortMultipartUpload,
+});
+
+async function abortMultipartUpload(call: BucketCall, services: Services): Promise<void> {
   const upload = uploadRef(call);
   const { ok } = await services.objects.abortUpload(upload);
   if (!ok) throw noSuchUpload(upload.upload);

@@ -4,12 +4,21 @@ import type { BucketCall, Services } from "./call.ts";
 import { checksumXml, typedChecksumXml } from "./checksum-answer.ts";
 import { invalidArgument, noSuchKey } from "./errors.ts";
 import { MAX_PAGE, wholeNumber } from "./list-parameters.ts";
+import { operation } from "./operation.ts";
 import { checkVersionId } from "./version-id.ts";
 
 const ATTRIBUTES: ReadonlySet<string> = new Set(["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"]);
 
 /** GetObjectAttributes. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAttributes.html */
-export async function getObjectAttributes(call: BucketCall, services: Services): Promise<void> {
+export const GetObjectAttributes = operation({
+  scope: "object",
+  right: "read",
+  route: { method: "GET", subresource: "attributes" },
+  params: ["versionId"],
+  run: getObjectAttributes,
+});
+
+async function getObjectAttributes(call: BucketCall, services: Services): Promise<void> {
   checkVersionId(call.query, call.key);
   const wanted = wantedAttributes(call);
   const maxParts = Math.min(numberHeader(call, "x-amz-max-parts", MAX_PAGE), MAX_PAGE);

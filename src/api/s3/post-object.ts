@@ -6,7 +6,7 @@ import { readPostForm, type PostForm } from "../common/post-form.ts";
 import { checkPolicy, limitLength } from "../common/post-policy.ts";
 import { uriEncode } from "../../util/uri-encoding.ts";
 import { XML_HEAD, element } from "../common/xml-write.ts";
-import type { Answer, Services } from "./call.ts";
+import type { FormCall, Services } from "./call.ts";
 import { cannedAcl, noteIgnoredAcl } from "./canned-acl.ts";
 import { CHECKSUM_ALGORITHMS } from "./checksum-answer.ts";
 import { decodeWords } from "./encoded-words.ts";
@@ -15,6 +15,7 @@ import { checkKey } from "./keys.ts";
 import { MAX_UPLOAD_BYTES } from "./limits.ts";
 import { objectLocation } from "./location.ts";
 import { checkKeptHeaders, isKept } from "./object-headers.ts";
+import { operation } from "./operation.ts";
 import { writtenHeaders } from "./put-object.ts";
 import { isRefused } from "./refused-families.ts";
 import { stillAllowed } from "./still-allowed.ts";
@@ -25,14 +26,15 @@ import { wantedChecksum } from "./wanted-checksum.ts";
  * file (20 KiB at most) are read first, then signature, policy and rights are judged, and only then the file.
  * https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html
  */
-export interface PostCall {
-  readonly request: HttpRequest;
-  readonly bucketName: string;
-  readonly vhost: boolean;
-  readonly answer: Answer;
-}
+export const PostObject = operation({
+  scope: "bucket",
+  right: "write",
+  route: { method: "POST", mark: "form" },
+  form: true,
+  run: postObject,
+});
 
-export async function postObject(call: PostCall, services: Services): Promise<void> {
+async function postObject(call: FormCall, services: Services): Promise<void> {
   const { request, bucketName } = call;
   const form = await readPostForm(request);
   const { fields } = form;
@@ -138,7 +140,7 @@ interface Stored {
   readonly etag: string;
 }
 
-function answerSuccess({ answer, bucketName }: PostCall, stored: Stored): void {
+function answerSuccess({ answer, bucketName }: FormCall, stored: Stored): void {
   const { fields, key, location, headers, etag } = stored;
   const redirect = redirectTarget(fields, { bucketName, key, etag });
   headers.push("Location", redirect ?? location);

@@ -5,15 +5,24 @@ import { limitLength } from "../common/post-policy.ts";
 import type { BucketCall, Services } from "./call.ts";
 import { cannedAcl, noteIgnoredAcl } from "./canned-acl.ts";
 import { pushChecksum } from "./checksum-answer.ts";
-import { allowedCondition } from "./conditions.ts";
+import { allowedCondition, WRITE_CONDITIONS } from "./conditions.ts";
 import { entityTooLarge, refusal, s3Error } from "./errors.ts";
 import { MAX_UPLOAD_BYTES } from "./limits.ts";
 import { keptHeaders } from "./object-headers.ts";
+import { operation } from "./operation.ts";
 import { stillAllowed } from "./still-allowed.ts";
 import { wantedChecksum } from "./wanted-checksum.ts";
 
 /** PutObject. https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html */
-export async function putObject(call: BucketCall, services: Services): Promise<void> {
+export const PutObject = operation({
+  scope: "object",
+  right: "write",
+  route: { method: "PUT" },
+  understood: WRITE_CONDITIONS,
+  run: putObject,
+});
+
+async function putObject(call: BucketCall, services: Services): Promise<void> {
   const { request } = call;
   const headers = keptHeaders(request);
   const acl = cannedAcl(request.header("x-amz-acl"));

@@ -1,10 +1,12 @@
-import { OPERATIONS, type Operation } from "./operations.ts";
+import { assert } from "../../util/assert.ts";
 import type { Query } from "../common/request-target.ts";
+import { METHODS, type QueryMark, type S3Operation } from "./operation.ts";
+import { OPERATIONS, type Operation } from "./operations.ts";
 
 /**
- * Names the operation of a request: a pure function of method, path, query and two headers. Knows all of S3's operations, also
- * those that are not there, so that a newer sub-resource never falls back to a plainer one (GET ?attributes is not GET, PUT
- * ?renameObject is not PUT).
+ * Names the operation of a request: a pure function of method, path, query and two headers, by tables made of the operations'
+ * records. Knows all of S3's operations, also those that are not there, so that a newer sub-resource never falls back to a plainer
+ * one (GET ?attributes is not GET, PUT ?renameObject is not PUT).
  */
 export interface RouteInput {
   readonly method: string;
@@ -18,188 +20,123 @@ export interface RouteInput {
 }
 
 export type Route =
-  | { readonly ok: true; readonly operation: Operation }
+  | Found
   /** AWS: 405 MethodNotAllowed. `resource`: what the method was tried on; `allowed`: the methods it has. */
   | { readonly ok: false; readonly why: "method"; readonly resource: string; readonly allowed: readonly string[] }
   /** AWS: 400 InvalidArgument "Conflicting query string parameters". */
   | { readonly ok: false; readonly why: "conflict"; readonly first: string; readonly second: string };
 
-/** One operation per method; a function where a parameter decides. */
-type Selector = Operation | ((query: Query) => Operation);
-type Methods = {
-  readonly GET?: Selector;
-  readonly HEAD?: Selector;
-  readonly PUT?: Selector;
-  readonly POST?: Selector;
-  readonly DELETE?: Selector;
-};
+interface Found {
+  readonly ok: true;
+  readonly operation: Operation;
+}
 
-const byId =
-  (one: Operation, list: Operation): Selector =>
-  (query) =>
-    query.get("id") === undefined ? list : one;
+/**
+ * The operations of one method on one resource: what each mark chooses, and what none does. The answers are made once: routing
+ * allocates nothing on the way of a plain GET or PUT.
+ */
+interface Choice {
+  readonly plain: Found | undefined;
+  readonly copySource: Found | undefined;
+  readonly form: Found | undefined;
+  readonly byQuery: (QueryMark & { readonly found: Found }) | undefined;
+}
 
-/** Sub-resource keywords of buckets. */
-const BUCKET: Readonly<Record<string, Methods>> = {
-  abac: { GET: "GetBucketAbac", PUT: "PutBucketAbac" },
-  accelerate: { GET: "GetBucketAccelerateConfiguration", PUT: "PutBucketAccelerateConfiguration" },
-  acl: { GET: "GetBucketAcl", PUT: "PutBucketAcl" },
-  analytics: {
-    GET: byId("GetBucketAnalyticsConfiguration", "ListBucketAnalyticsConfigurations"),
-    PUT: "PutBucketAnalyticsConfiguration",
-    DELETE: "DeleteBucketAnalyticsConfiguration",
-  },
-  cors: { GET: "GetBucketCors", PUT: "PutBucketCors", DELETE: "DeleteBucketCors" },
-  delete: { POST: "DeleteObjects" },
-  encryption: { GET: "GetBucketEncryption", PUT: "PutBucketEncryption", DELETE: "DeleteBucketEncryption" },
-  "intelligent-tiering": {
-    GET: byId("GetBucketIntelligentTieringConfiguration", "ListBucketIntelligentTieringConfigurations"),
-    PUT: "PutBucketIntelligentTieringConfiguration",
-    DELETE: "DeleteBucketIntelligentTieringConfiguration",
-  },
-  inventory: {
-    GET: byId("GetBucketInventoryConfiguration", "ListBucketInventoryConfigurations"),
-    PUT: "PutBucketInventoryConfiguration",
-    DELETE: "DeleteBucketInventoryConfiguration",
-  },
-  lifecycle: { GET: "GetBucketLifecycleConfiguration", PUT: "PutBucketLifecycleConfiguration", DELETE: "DeleteBucketLifecycle" },
-  location: { GET: "GetBucketLocation" },
-  logging: { GET: "GetBucketLogging", PUT: "PutBucketLogging" },
-  metadataAnnotationTable: { PUT: "UpdateBucketMetadataAnnotationTableConfiguration" },
-  metadataConfiguration: {
-    GET: "GetBucketMetadataConfiguration",
-    POST: "CreateBucketMetadataConfiguration",
-    DELETE: "DeleteBucketMetadataConfiguration",
-  },
-  metadataInventoryTable: { PUT: "UpdateBucketMetadataInventoryTableConfiguration" },
-  metadataJournalTable: { PUT: "UpdateBucketMetadataJournalTableConfiguration" },
-  metadataTable: {
-    GET: "GetBucketMetadataTableConfiguration",
-    POST: "CreateBucketMetadataTableConfiguration",
-    DELETE: "DeleteBucketMetadataTableConfiguration",
-  },
-  metrics: {
-    GET: byId("GetBucketMetricsConfiguration", "ListBucketMetricsConfigurations"),
-    PUT: "PutBucketMetricsConfiguration",
-    DELETE: "DeleteBucketMetricsConfiguration",
-  },
-  notification: { GET: "GetBucketNotificationConfiguration", PUT: "PutBucketNotificationConfiguration" },
-  "object-lock": { GET: "GetObjectLockConfiguration", PUT: "PutObjectLockConfiguration" },
-  ownershipControls: {
-    GET: "GetBucketOwnershipControls",
-    PUT: "PutBucketOwnershipControls",
-    DELETE: "DeleteBucketOwnershipControls",
-  },
-  policy: { GET: "GetBucketPolicy", PUT: "PutBucketPolicy", DELETE: "DeleteBucketPolicy" },
-  policyStatus: { GET: "GetBucketPolicyStatus" },
-  publicAccessBlock: { GET: "GetPublicAccessBlock", PUT: "PutPublicAccessBlock", DELETE: "DeletePublicAccessBlock" },
-  replication: { GET: "GetBucketReplication", PUT: "PutBucketReplication", DELETE: "DeleteBucketReplication" },
-  requestPayment: { GET: "GetBucketRequestPayment", PUT: "PutBucketRequestPayment" },
-  session: { GET: "CreateSession" },
-  tagging: { GET: "GetBucketTagging", PUT: "PutBucketTagging", DELETE: "DeleteBucketTagging" },
-  uploads: { GET: "ListMultipartUploads" },
-  versioning: { GET: "GetBucketVersioning", PUT: "PutBucketVersioning" },
-  versions: { GET: "ListObjectVersions" },
-  website: { GET: "GetBucketWebsite", PUT: "PutBucketWebsite", DELETE: "DeleteBucketWebsite" },
-};
+type Methods = ReadonlyMap<string, Choice>;
 
-/** Sub-resource keywords of objects. */
-const OBJECT: Readonly<Record<string, Methods>> = {
-  acl: { GET: "GetObjectAcl", PUT: "PutObjectAcl" },
-  annotation: {
-    GET: (query) => (query.get("annotationName") === undefined ? "ListObjectAnnotations" : "GetObjectAnnotation"),
-    PUT: "PutObjectAnnotation",
-    DELETE: "DeleteObjectAnnotation",
-  },
-  attributes: { GET: "GetObjectAttributes" },
-  encryption: { PUT: "UpdateObjectEncryption" },
-  "legal-hold": { GET: "GetObjectLegalHold", PUT: "PutObjectLegalHold" },
-  renameObject: { PUT: "RenameObject" },
-  restore: { POST: "RestoreObject" },
-  retention: { GET: "GetObjectRetention", PUT: "PutObjectRetention" },
-  select: { POST: "SelectObjectContent" },
-  tagging: { GET: "GetObjectTagging", PUT: "PutObjectTagging", DELETE: "DeleteObjectTagging" },
-  torrent: { GET: "GetObjectTorrent" },
-  uploads: { POST: "CreateMultipartUpload" },
-  uploadId: { GET: "ListParts", PUT: "UploadPart", POST: "CompleteMultipartUpload", DELETE: "AbortMultipartUpload" },
-};
+interface Resource {
+  /** As AWS names it in a refusal. */
+  readonly name: string;
+  /** Without a sub-resource. */
+  readonly plain: Methods;
+  readonly subresources: ReadonlyMap<string, Methods>;
+}
 
-const BUCKET_WORDS: ReadonlyMap<string, Methods> = new Map(Object.entries(BUCKET));
-const OBJECT_WORDS: ReadonlyMap<string, Methods> = new Map(Object.entries(OBJECT));
-
-const PLAIN_BUCKET: Methods = {
-  GET: (query) => (query.get("list-type") === undefined ? "ListObjects" : "ListObjectsV2"),
-  HEAD: "HeadBucket",
-  PUT: "CreateBucket",
-  DELETE: "DeleteBucket",
-};
-const PLAIN_OBJECT: Methods = { GET: "GetObject", HEAD: "HeadObject", PUT: "PutObject", DELETE: "DeleteObject" };
+const NO_CHOICE: Choice = { plain: undefined, copySource: undefined, form: undefined, byQuery: undefined };
+const ENTRIES = Object.entries(OPERATIONS) as [Operation, S3Operation][];
+const SERVICE = resource("SERVICE", "service");
+const BUCKET = resource("BUCKET", "bucket");
+const OBJECT = resource("OBJECT", "object");
+const PATHS: ReadonlyMap<string, Methods> = new Map(
+  [...new Set(ENTRIES.flatMap(([, { route }]) => route.path ?? []))].map((path) => [
+    path,
+    methodsOf(ENTRIES.filter(([, { route }]) => route.path === path)),
+  ]),
+);
 
 /** Every sub-resource keyword, for the screen: on the other kind of resource it is unknown, and a write must not ignore it. */
 export function isSubResource(name: string): boolean {
-  return BUCKET_WORDS.has(name) || OBJECT_WORDS.has(name);
+  return BUCKET.subresources.has(name) || OBJECT.subresources.has(name);
 }
 
 export function route(input: RouteInput): Route {
   const { method, bucket, key, query } = input;
-  if (bucket === "") return service(method, query);
-  if (method === "POST" && key === "" && bucket === "WriteGetObjectResponse") return found("WriteGetObjectResponse");
+  const { name, plain, subresources } = bucket === "" ? SERVICE : key === "" ? BUCKET : OBJECT;
+  if (key === "") {
+    const found = PATHS.get(bucket)?.get(method)?.plain;
+    if (found !== undefined) return found;
+  }
 
-  const words = key === "" ? BUCKET_WORDS : OBJECT_WORDS;
   let word = "";
-  let methods = key === "" ? PLAIN_BUCKET : PLAIN_OBJECT;
-  for (const { name } of query.parameters) {
-    const candidate = words.get(name);
+  let methods = plain;
+  for (const parameter of query.parameters) {
+    const candidate = subresources.get(parameter.name);
     if (candidate === undefined) continue;
-    if (word !== "" && word !== name) return { ok: false, why: "conflict", first: word, second: name };
-    word = name;
+    if (word !== "" && word !== parameter.name) return { ok: false, why: "conflict", first: word, second: parameter.name };
+    word = parameter.name;
     methods = candidate;
   }
 
-  if (method === "POST" && key === "" && word === "" && input.form) return found("PostObject");
-  const selector = select(methods, method);
-  if (selector === undefined)
-    return {
-      ok: false,
-      why: "method",
-      resource: word !== "" ? word : key === "" ? "BUCKET" : "OBJECT",
-      // A browser's form makes POST a method of buckets; one that is no form is refused all the same.
-      allowed: Object.keys(methods).concat(methods === PLAIN_BUCKET && method !== "POST" ? "POST" : []),
-    };
-  const operation = typeof selector === "function" ? selector(query) : selector;
-  if (input.copySource) {
-    if (operation === "PutObject") return found("CopyObject");
-    if (operation === "UploadPart") return found("UploadPartCopy");
+  const choice = methods.get(method);
+  const found = choice === undefined ? undefined : choose(choice, input);
+  if (found !== undefined) return found;
+  // A browser's form makes POST a method of buckets; one that is no form is refused all the same.
+  const allowed = [...methods.keys()].filter((other) => other !== method);
+  return { ok: false, why: "method", resource: word !== "" ? word : name, allowed };
+}
+
+function choose({ plain, copySource, form, byQuery }: Choice, input: RouteInput): Found | undefined {
+  if (input.copySource && copySource !== undefined) return copySource;
+  if (input.form && form !== undefined) return form;
+  if (byQuery !== undefined) {
+    const value = input.query.get(byQuery.param);
+    if (value !== undefined && (byQuery.value === undefined || byQuery.value === value)) return byQuery.found;
   }
-  return found(operation);
+  return plain;
 }
 
-function service(method: string, query: Query): Route {
-  if (method !== "GET") return { ok: false, why: "method", resource: "SERVICE", allowed: ["GET"] };
-  return found(query.get("x-id") === "ListDirectoryBuckets" ? "ListDirectoryBuckets" : "ListBuckets");
+function resource(name: string, scope: S3Operation["scope"]): Resource {
+  const own = ENTRIES.filter(([, operation]) => operation.scope === scope && operation.route.path === undefined);
+  const named = (word: string | undefined): Methods => methodsOf(own.filter(([, { route }]) => route.subresource === word));
+  const words = new Set(own.flatMap(([, { route }]) => route.subresource ?? []));
+  return { name, plain: named(undefined), subresources: new Map([...words].map((word) => [word, named(word)])) };
 }
 
-function select(methods: Methods, method: string): Selector | undefined {
-  switch (method) {
-    case "GET":
-      return methods.GET;
-    case "PUT":
-      return methods.PUT;
-    case "HEAD":
-      return methods.HEAD;
-    case "DELETE":
-      return methods.DELETE;
-    case "POST":
-      return methods.POST;
+function methodsOf(entries: readonly [Operation, S3Operation][]): Methods {
+  const methods = new Map<string, Choice>();
+  for (const method of METHODS) {
+    let choice = NO_CHOICE;
+    for (const [operation, { route }] of entries) {
+      if (route.method !== method) continue;
+      const more = choiceOf({ ok: true, operation }, route.mark);
+      const taken = Object.keys(more).some((mark) => choice[mark as keyof Choice] !== undefined);
+      assert(!taken, `${operation} and another operation would answer the same requests`);
+      choice = { ...choice, ...more };
+    }
+    if (choice !== NO_CHOICE) methods.set(method, choice);
+  }
+  return methods;
+}
+
+function choiceOf(found: Found, mark: S3Operation["route"]["mark"]): Partial<Choice> {
+  switch (mark) {
+    case undefined:
+      return { plain: found };
+    case "copy-source":
+      return { copySource: found };
+    case "form":
+      return { form: found };
     default:
-      return undefined;
+      return { byQuery: { ...mark, found } };
   }
-}
-
-// One answer per operation, made once: routing allocates nothing on the way of a plain GET or PUT.
-const FOUND = Object.fromEntries(
-  (Object.keys(OPERATIONS) as Operation[]).map((operation) => [operation, { ok: true, operation }]),
-) as Readonly<Record<Operation, Route>>;
-function found(operation: Operation): Route {
-  return FOUND[operation];
 }

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { type SimulatedNodeServer, startSimulatedNodeServer } from "../../../test/support/simulated-node-server.ts";
 import { ask } from "../../../test/support/request.ts";
-import { GroupError } from "../../group/groups.ts";
 import { ServiceError } from "../../model/object-service.ts";
 import { SELDOM } from "../common/seldom-log.ts";
 import { renderS3ClientError } from "./s3-handler.ts";
@@ -51,12 +50,6 @@ describe("the store's own trouble", () => {
       [new ServiceError("service.slow-down", "secret detail"), "503 SlowDown", "503 SlowDown", false],
       [new ServiceError("object.damaged", "secret detail"), "500 InternalError", "500 InternalError", true],
       [new ServiceError("object.replaced", "secret detail"), "503 ServiceUnavailable", "503 ServiceUnavailable", false],
-      [
-        new GroupError("group.unknown-outcome", "secret detail"),
-        "503 ServiceUnavailable",
-        "409 ConditionalRequestConflict",
-        false,
-      ],
       [
         new Error("wrapper", { cause: new ServiceError("service.slow-down", "secret detail") }),
         "503 SlowDown",

@@ -14,12 +14,11 @@ import { SeldomLog } from "../common/seldom-log.ts";
 import { SignatureVerifier, type AuthenticatedRequest } from "../common/signature-verifier.ts";
 import { addressOf, rootDomainOf, vhostBucketOf } from "./address.ts";
 import { Answer, type Call, type Services } from "./call.ts";
-import { FREE, runBound, type FreeOperation } from "./dispatch.ts";
 import { clientErrorCode, finalErrorOf, noSuchBucket, s3Error } from "./errors.ts";
 import { checkKey } from "./keys.ts";
-import { OPERATIONS, type LiveOperation, type Operation, type Right } from "./operations.ts";
+import type { BucketRight, S3Operation } from "./operation.ts";
+import { OPERATIONS, type Operation } from "./operations.ts";
 import { requireOwner } from "./owner.ts";
-import { postObject } from "./post-object.ts";
 import { withoutChecksumOfNothing } from "./presigned-checksum.ts";
 import { route } from "./route.ts";
 import { screen } from "./screen.ts";
@@ -126,20 +125,19 @@ class S3Server {
       form: method === "POST" && request.header("content-type")?.toLowerCase().startsWith("multipart/form-data") === true,
     });
     if (!routed.ok) throw routeRefusal(routed, method);
-    const { operation } = routed;
-    label.operation = operation;
-    if (operation === "PostObject") {
-      screen(operation, request, target.query);
-      return postObject({ request, bucketName: address.bucket, vhost: vhostBucket !== undefined, answer }, this.#services);
+    label.operation = routed.operation;
+    const operation = OPERATIONS[routed.operation];
+    if (operation.form) {
+      screen(routed.operation, request, target.query);
+      return operation.run({ request, bucketName: address.bucket, vhost: vhostBucket !== undefined, answer }, this.#services);
     }
 
     const caller = this.#authenticate(request, target);
-    return this.#authorized(operation, {
+    return this.#authorized(routed.operation, operation, {
       request: caller.form === "presigned" ? withoutChecksumOfNothing(caller.request, request) : caller.request,
       // Where "+" was signed as a plus it is one here; the route is the same, as no name or value that it looks for holds "+" or
       // a space.
       query: caller.query,
-      operation,
       bucketName: address.bucket,
       key: address.key,
       vhost: vhostBucket !== undefined,
@@ -164,26 +162,23 @@ class S3Server {
     return verdict as AuthenticatedRequest & { readonly key: AccessKey };
   }
 
-  #authorized(operation: Exclude<Operation, "PostObject">, call: Call): Promise<void> | void {
+  #authorized(name: Operation, operation: Exclude<S3Operation, { readonly form: true }>, call: Call): Promise<void> | void {
     const { control } = this.#services;
-    const { scope, right } = OPERATIONS[operation];
-    if (scope === "object") checkKey(call.key);
-    if (isFree(operation)) {
-      if (right === "create" && !call.accessKey.mayCreateBucket)
+    if (operation.scope === "object") checkKey(call.key);
+    if (operation.right === "signed" || operation.right === "create") {
+      if (operation.right === "create" && !call.accessKey.mayCreateBucket)
         throw s3Error("AccessDenied", "This access key may not create buckets.");
-      screen(operation, call.request, call.query);
-      return FREE[operation](call, this.#services);
+      if (operation.run === undefined) throw notImplemented(name);
+      screen(name, call.request, call.query);
+      return operation.run(call, this.#services);
     }
-    const bucket = scope === "service" ? undefined : control.resolveBucket(call.bucketName, call.accessKey.id);
-    if (scope !== "service") {
-      if (bucket === undefined) throw noSuchBucket(call.bucketName);
-      requireRight(bucket, call.accessKey, right);
-      requireOwner(call, "x-amz-expected-bucket-owner");
-    }
-    if (!isLive(operation) || bucket === undefined)
-      throw s3Error("NotImplemented", `${operation} is not implemented by this store.`, [["Operation", operation]]);
-    screen(operation, call.request, call.query);
-    return runBound(operation, { ...call, bucket }, this.#services);
+    const bucket = control.resolveBucket(call.bucketName, call.accessKey.id);
+    if (bucket === undefined) throw noSuchBucket(call.bucketName);
+    requireRight(bucket, call.accessKey, operation.right);
+    requireOwner(call, "x-amz-expected-bucket-owner");
+    if (operation.run === undefined) throw notImplemented(name);
+    screen(name, call.request, call.query);
+    return operation.run({ ...call, bucket }, this.#services);
   }
 
   #fail(request: HttpRequest, answer: Answer, { error, operation }: { error: unknown; operation: Operation | "Unknown" }): void {
@@ -217,18 +212,13 @@ class S3Server {
   }
 }
 
-function isFree(operation: Operation): operation is FreeOperation {
-  return operation === "ListBuckets" || operation === "CreateBucket";
+function requireRight(bucket: Bucket, key: AccessKey, right: BucketRight): void {
+  if (!bucket.rights(key.id)[right])
+    throw s3Error("AccessDenied", `Access Denied: this access key has no ${right} right on the bucket.`);
 }
 
-function isLive<O extends Operation>(operation: O): operation is O & LiveOperation {
-  return OPERATIONS[operation].support !== "absent";
-}
-
-function requireRight(bucket: Bucket, key: AccessKey, right: Right): void {
-  const rights = bucket.rights(key.id);
-  const held = right === "read" ? rights.read : right === "write" ? rights.write : right === "owner" ? rights.owner : true;
-  if (!held) throw s3Error("AccessDenied", `Access Denied: this access key has no ${right} right on the bucket.`);
+function notImplemented(name: Operation): Error {
+  return s3Error("NotImplemented", `${name} is not implemented by this store.`, [["Operation", name]]);
 }
 
 function routeRefusal(refused: Extract<ReturnType<typeof route>, { ok: false }>, method: string): Error {

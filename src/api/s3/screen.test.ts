@@ -3,12 +3,12 @@ import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { ApiError } from "../common/api-error.ts";
 import { Query } from "../common/request-target.ts";
-import type { LiveOperation } from "./operations.ts";
+import type { Operation } from "./operations.ts";
 import { REFUSED_FAMILIES } from "./refused-families.ts";
 import { screen } from "./screen.ts";
 
 function refused(
-  operation: LiveOperation,
+  operation: Operation,
   rawHeaders: readonly string[],
   parameters: readonly (readonly [string, string])[] = [],
 ): string | undefined {
@@ -44,7 +44,7 @@ describe("screen", () => {
   });
 
   it("refuses on writes what asks for a guarantee or a wider effect, unless its value asks for nothing", () => {
-    const cases: readonly (readonly [LiveOperation, string, string])[] = [
+    const cases: readonly (readonly [Operation, string, string])[] = [
       ["PutObject", "x-amz-server-side-encryption", "AES256"],
       ["PutObject", "x-amz-server-side-encryption-customer-algorithm", "AES256"],
       ["CopyObject", "x-amz-copy-source-server-side-encryption-customer-key", "k"],

@@ -1,8 +1,8 @@
 import type { HttpRequest } from "../../platform/http.ts";
 import type { Query } from "../common/request-target.ts";
 import { invalidArgument, s3Error } from "./errors.ts";
-import { OPERATIONS, type LiveOperation } from "./operations.ts";
-import { OVERRIDABLE } from "./overrides.ts";
+import type { S3Operation } from "./operation.ts";
+import { OPERATIONS, type Operation } from "./operations.ts";
 import { isRefused } from "./refused-families.ts";
 import { isSubResource } from "./route.ts";
 
@@ -11,9 +11,9 @@ import { isSubResource } from "./route.ts";
  * writes, query parameters that choose another operation, another version or another part. Any other unknown header or parameter
  * is ignored, as AWS does: whole families of clients send them. Reads with unknown ones are always answered.
  */
-export function screen(operation: LiveOperation, request: Pick<HttpRequest, "rawHeaders">, query: Query): void {
-  const rules = RULES[operation];
-  const { writes } = OPERATIONS[operation];
+export function screen(operation: Operation, request: Pick<HttpRequest, "rawHeaders">, query: Query): void {
+  const record = OPERATIONS[operation];
+  const { understood, writes } = record;
   const { rawHeaders } = request;
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const raw = rawHeaders[at] as string;
@@ -22,16 +22,9 @@ export function screen(operation: LiveOperation, request: Pick<HttpRequest, "raw
     if (first !== X && first !== I) continue;
     const name = raw.toLowerCase();
     const value = rawHeaders[at + 1] as string;
-    if (!rules.understood.has(name) && isRefused(name, value, { writes })) throw refusedHeader(operation, raw, value);
+    if (!understood.has(name) && isRefused(name, value, { writes })) throw refusedHeader(operation, raw, value);
   }
-  if (query.parameters.length > 0) screenQuery(operation, rules, query);
-}
-
-interface Rules {
-  /** Headers of refused families that the operation obeys. */
-  readonly understood: ReadonlySet<string>;
-  /** Query parameters that it reads. */
-  readonly params: ReadonlySet<string>;
+  if (query.parameters.length > 0) screenQuery(operation, record, query);
 }
 
 const X = 0x78;
@@ -45,11 +38,10 @@ const NARROWING: ReadonlySet<string> = new Set(["versionId", "partNumber"]);
  */
 const SUB_RESOURCE = /^[a-z][A-Za-z0-9-]*$/;
 
-function screenQuery(operation: LiveOperation, rules: Rules, query: Query): void {
-  const { writes } = OPERATIONS[operation];
+function screenQuery(operation: Operation, { params, writes }: S3Operation, query: Query): void {
   const presigned = query.has("X-Amz-Signature");
   for (const { name, value } of query.parameters) {
-    if (rules.params.has(name)) {
+    if (params.has(name)) {
       if (query.count(name) > 1)
         throw invalidArgument(`The query parameter ${name} must be given once.`, name, query.get(name) ?? "");
     } else if (writes && choosesMore(name, value, { presigned }))
@@ -68,7 +60,7 @@ function choosesMore(name: string, value: string, { presigned }: { readonly pres
   return isSubResource(name) || NARROWING.has(name) || (value === "" && SUB_RESOURCE.test(name));
 }
 
-function refusedHeader(operation: LiveOperation, header: string, value: string): Error {
+function refusedHeader(operation: Operation, header: string, value: string): Error {
   return s3Error(
     "NotImplemented",
     `A header you provided implies functionality that is not implemented: ${operation} does not support ${header} with this value. Remove it.`,
@@ -78,80 +70,3 @@ function refusedHeader(operation: LiveOperation, header: string, value: string):
     ],
   );
 }
-
-const COPY_CONDITIONS = [
-  "x-amz-copy-source-if-match",
-  "x-amz-copy-source-if-none-match",
-  "x-amz-copy-source-if-modified-since",
-  "x-amz-copy-source-if-unmodified-since",
-];
-const WRITE_CONDITIONS = ["if-match", "if-none-match"];
-const LIST_PARAMS = ["prefix", "delimiter", "encoding-type"];
-
-function rules(params: readonly string[], understood: readonly string[] = []): Rules {
-  return { understood: new Set(understood), params: new Set(["x-id", ...params]) };
-}
-
-const read = (...params: readonly string[]): Rules => rules(params);
-const write = rules;
-
-const OBJECT_READ = read("versionId", "partNumber", ...OVERRIDABLE.map((header) => `response-${header}`));
-
-/** What each operation reads of the query, and which headers of refused families it obeys. */
-const RULES: Readonly<Record<LiveOperation, Rules>> = {
-  ListBuckets: read("prefix", "max-buckets", "continuation-token", "bucket-region"),
-
-  CreateBucket: write([]),
-  HeadBucket: read(),
-  DeleteBucket: write([]),
-  GetBucketLocation: read("location"),
-  GetBucketVersioning: read("versioning"),
-  ListObjects: read(...LIST_PARAMS, "marker", "max-keys"),
-  ListObjectsV2: read(...LIST_PARAMS, "list-type", "continuation-token", "start-after", "fetch-owner", "max-keys"),
-  ListObjectVersions: read(...LIST_PARAMS, "versions", "key-marker", "version-id-marker", "max-keys"),
-  ListMultipartUploads: read(...LIST_PARAMS, "uploads", "key-marker", "upload-id-marker", "max-uploads"),
-  DeleteObjects: write(["delete"]),
-  PostObject: write([]),
-  GetBucketAcl: read("acl"),
-  GetBucketWebsite: read("website"),
-
-  GetObject: OBJECT_READ,
-  HeadObject: OBJECT_READ,
-  GetObjectAttributes: read("attributes", "versionId"),
-  GetObjectAcl: read("acl", "versionId"),
-  PutObject: write([], WRITE_CONDITIONS),
-  CopyObject: write([], [...WRITE_CONDITIONS, ...COPY_CONDITIONS]),
-  DeleteObject: write(["versionId"], ["if-match"]),
-  CreateMultipartUpload: write(["uploads"]),
-  UploadPart: write(["partNumber", "uploadId"]),
-  UploadPartCopy: write(["partNumber", "uploadId"], ["x-amz-copy-source-range", ...COPY_CONDITIONS]),
-  CompleteMultipartUpload: write(["uploadId"], WRITE_CONDITIONS),
-  AbortMultipartUpload: write(["uploadId"]),
-  ListParts: read("uploadId", "max-parts", "part-number-marker", "encoding-type"),
-
-  GetBucketAccelerateConfiguration: read("accelerate"),
-  GetBucketCors: read("cors"),
-  GetBucketEncryption: read("encryption"),
-  GetBucketLifecycleConfiguration: read("lifecycle"),
-  GetBucketLogging: read("logging"),
-  GetBucketNotificationConfiguration: read("notification"),
-  GetBucketOwnershipControls: read("ownershipControls"),
-  GetBucketPolicy: read("policy"),
-  GetBucketPolicyStatus: read("policyStatus"),
-  GetBucketReplication: read("replication"),
-  GetBucketRequestPayment: read("requestPayment"),
-  GetBucketTagging: read("tagging"),
-  GetObjectLockConfiguration: read("object-lock"),
-  GetPublicAccessBlock: read("publicAccessBlock"),
-  GetBucketAnalyticsConfiguration: read("analytics", "id"),
-  ListBucketAnalyticsConfigurations: read("analytics", "continuation-token"),
-  GetBucketIntelligentTieringConfiguration: read("intelligent-tiering", "id"),
-  ListBucketIntelligentTieringConfigurations: read("intelligent-tiering", "continuation-token"),
-  GetBucketInventoryConfiguration: read("inventory", "id"),
-  ListBucketInventoryConfigurations: read("inventory", "continuation-token"),
-  GetBucketMetricsConfiguration: read("metrics", "id"),
-  ListBucketMetricsConfigurations: read("metrics", "continuation-token"),
-  GetObjectTagging: read("tagging", "versionId"),
-  GetObjectLegalHold: read("legal-hold", "versionId"),
-  GetObjectRetention: read("retention", "versionId"),
-};
