@@ -78,7 +78,7 @@ export class SimCpu implements Cpu {
     data,
     hash,
     paths,
-    devices = [],
+    roots = [],
     verify,
     digests: wanted = [],
     compressionLevel,
@@ -90,7 +90,7 @@ export class SimCpu implements Cpu {
     if (verify && actual !== hash) return { outcome: "wrong-hash", actual, digests };
     const corrupted: string[] = [];
     for (const [at, path] of paths.entries()) {
-      const device = devices[at];
+      const device = roots[at]?.device;
       if (device !== undefined && this.#disk.image.deviceOf(path) !== device)
         throw new DiskError("disk.away", path, "another file system is mounted there");
       for (const suffix of ["", ".zst"]) {

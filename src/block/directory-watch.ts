@@ -12,7 +12,7 @@ import {
 } from "./data-directories.ts";
 
 /**
- * One stat of each directory so often: how soon the loss of a disk that nobody writes to is told, and how soon it is used again.
+ * Two stats of each directory so often: how soon the loss of a disk that nobody writes to is told, and how soon it is used again.
  */
 const LOOK_EVERY_MS = 1000;
 
@@ -83,13 +83,15 @@ export class DirectoryWatch {
     const found = await this.#disk.stat(path);
     if (found === undefined) return `data folder ${path} is not there`;
     const isSame = found.device === presence.device && found.inode === presence.inode;
-    if (isSame && presence.away === undefined) return undefined;
+    const lockFile = presence.lock && (await this.#disk.stat(`${path}/${LOCK_FILE}`));
+    const isLocked = presence.lock?.device === lockFile?.device && presence.lock?.inode === lockFile?.inode;
+    if (isSame && isLocked && presence.away === undefined) return undefined;
     const marker = await readMarker(this.#disk, path);
     if (marker === undefined) return `data folder ${path} carries no ${MARKER} any more: its disk is not mounted`;
     if (marker !== id) return `data folder ${path} carries another disk's ${MARKER}`;
-    // A disk that was plugged in anew is another device to the system, and the lock was on the old one.
-    const lockFile = presence.lock && (await this.#disk.stat(`${path}/${LOCK_FILE}`));
-    if (presence.lock && (lockFile?.device !== presence.lock.device || lockFile.inode !== presence.lock.inode))
+    // A disk that was plugged in anew is another device to the system, and the lock was on the old one; somebody may have
+    // removed the file, and then it keeps nobody off.
+    if (presence.lock && !isLocked)
       try {
         const lock = await lockDirectory(this.#disk, path, readOnly);
         presence.lock.release();

@@ -147,7 +147,7 @@ export class FileBlockStore implements BlockStore {
         data,
         hash,
         paths: places.map(({ path }) => pathIn(path, hash)),
-        devices: places.map(({ presence }) => presence.device),
+        roots: places.map(({ presence: { device, inode } }) => ({ device, inode })),
         verify,
         digests,
         compressionLevel: this.#options.compressionLevel,
@@ -389,8 +389,8 @@ export class FileBlockStore implements BlockStore {
         const { compressionLevel, sync } = this.#options;
         const data = into.subarray(0, read.sizeBytes);
         try {
-          const devices = [presence.device];
-          await this.#cpu.writeBlock({ data, hash, paths: [home], devices, verify: false, compressionLevel, sync });
+          const roots = [{ device: presence.device, inode: presence.inode }];
+          await this.#cpu.writeBlock({ data, hash, paths: [home], roots, verify: false, compressionLevel, sync });
         } catch (error) {
           throw blockError(error, hash);
         }

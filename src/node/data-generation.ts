@@ -175,7 +175,9 @@ export class DataGeneration {
         sync: true,
         device: presence.device,
       });
-      return true;
+      // In another folder of the same file system it would say nothing of this one.
+      const found = await this.#disk.stat(path);
+      return found?.device === presence.device && found.inode === presence.inode;
     } catch (error) {
       if (!(error instanceof DiskError)) throw error;
       this.#log.warn({ err: error, path }, "the generation of the data could not be raised; it is tried again");

@@ -1,4 +1,5 @@
 import type { Hash } from "../util/ids.ts";
+import type { FileIdentity } from "./disk.ts";
 
 /**
  * Heavy work off the event loop: checksums, compression, and the fused passes over a block's file ("compress, write, fsync,
@@ -55,10 +56,10 @@ export interface WriteBlock {
   /** Absolute paths without suffix where the block may lie; a new file goes to the first one. Form: ROOT/xx/yy/NAME. */
   readonly paths: readonly string[];
   /**
-   * The file system (FileStat.device) that a file under each of `paths` must be on: anything else rejects with disk.away. Absent:
-   * any.
+   * The directory that ROOT of each of `paths` must be while the file is found or written, on whose file system the file must be:
+   * anything else rejects with disk.away. Absent: any.
    */
-  readonly devices?: readonly number[];
+  readonly roots?: readonly FileIdentity[];
   /** Whether the bytes must still be shown to have `hash`. */
   readonly verify: boolean;
   /** Further checksums of `data`, computed in the same pass. */

@@ -43,11 +43,14 @@ export interface FileLock {
   release(): void;
 }
 
-export interface FileStat {
+export interface FileStat extends FileIdentity {
   readonly sizeBytes: number;
   readonly modifiedMs: number;
   readonly directory: boolean;
-  /** Which file system it is on, and which file of it: what a path names may change. */
+}
+
+/** Which file system it is on, and which file of it: what a path names may change. */
+export interface FileIdentity {
   readonly device: number;
   readonly inode: number;
 }

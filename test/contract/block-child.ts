@@ -12,7 +12,8 @@ import type { Hash } from "../../src/util/ids.ts";
 const directory = process.argv[2] as string;
 for (const name of ["meta", "data"]) mkdirSync(join(directory, name));
 const commit = openSync(join(directory, "meta/commit"), "w");
-const devices = [statSync(directory).dev];
+const { dev: device, ino: inode } = statSync(directory);
+const roots = [{ device, inode }];
 const cpu = new NodeCpu({}, { log: createLog({ level: "silent", format: "text" }) });
 
 // More than 32 MiB: such memory always comes from the system as pages of its own, and so is aligned as direct writes want it.
@@ -31,7 +32,7 @@ for (const [kind, data] of [
   const fromMs = Date.now();
   const hash = createHash("sha256").update(data).digest("hex") as Hash;
   const paths = [join(directory, "data", hash.slice(0, 2), hash.slice(2, 4), hash)];
-  const job = { data, hash, paths, devices, verify: false, compressionLevel: 1, sync: true };
+  const job = { data, hash, paths, roots, verify: false, compressionLevel: 1, sync: true };
   const { outcome } = await cpu.writeBlock(job);
   writeSync(commit, hash);
   fsyncSync(commit);

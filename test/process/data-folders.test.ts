@@ -2,7 +2,19 @@
 // acknowledged is never lost by the daemon's own doing.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { request } from "node:http";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
@@ -215,6 +227,28 @@ describe("a data folder in use", { timeout: 900_000 }, () => {
       }
     });
 
+  test("is locked anew when its lock was removed", async () => {
+    const daemon = await Daemon.run({ settings: HASTY });
+    const copy = `${daemon.metadataDir}.copy`;
+    let twin: Daemon | undefined;
+    try {
+      await daemon.stop();
+      cpSync(daemon.metadataDir, copy, { recursive: true });
+      await daemon.start();
+      rmSync(join(daemon.dataDir, "hangar-lock"));
+      await waitFor("there is a lock again", () => existsSync(join(daemon.dataDir, "hangar-lock")));
+      twin = await Daemon.prepare({ settings: HASTY, metadataDir: copy, dataDir: daemon.dataDir });
+      const result = await runProgram([HANGAR, "-c", twin.configFile, "server"], { env: twin.environment() });
+      assert.equal(result.code, 1, result.stderr);
+      assert.match(result.stderr, /^Error: data_dir: another daemon is running on .*\n$/);
+      await daemon.s3.put(BUCKET, "kept", content(1, SIZE));
+      assert.equal((await ask(daemon, "/health")).status, 200);
+    } finally {
+      await twin?.dispose();
+      await daemon.dispose();
+    }
+  });
+
   test("named twice, by two paths", async () => {
     const daemon = await Daemon.prepare();
     try {
@@ -234,6 +268,34 @@ describe("a data folder in use", { timeout: 900_000 }, () => {
 });
 
 describe("a data disk that vanishes while the daemon runs", { timeout: 900_000 }, () => {
+  test("acknowledges nothing for an empty folder of the same file system, where no device tells (a bind mount, a move)", async () => {
+    const daemon = await Daemon.run({ settings: HASTY });
+    const away = `${daemon.dataDir}.away`;
+    try {
+      const kept = new Map<string, number>();
+      const put = async (number: number): Promise<number> => {
+        const { status } = await daemon.s3.send("PUT", target(BUCKET, `key-${number}`), { body: content(number, SIZE) });
+        if (status === 200) kept.set(`key-${number}`, number);
+        return status;
+      };
+      for (let number = 1; number <= 3; number++) assert.equal(await put(number), 200);
+      renameSync(daemon.dataDir, away);
+      mkdirSync(daemon.dataDir);
+      // At once, and for longer than the daemon takes to look for itself.
+      for (let number = 100; number < 120; number++) assert.equal(await put(number), 503);
+      await waitFor("/health says it", async () => (await ask(daemon, "/health")).status === 503);
+      assert.deepEqual(readdirSync(daemon.dataDir), []);
+      rmSync(daemon.dataDir, { recursive: true });
+      renameSync(away, daemon.dataDir);
+      await waitFor("it goes on by itself", async () => (await ask(daemon, "/health")).status === 200);
+      assert.equal(await put(200), 200);
+      for (const [key, number] of kept) await holdsBytes(daemon, key, number);
+      await daemon.settled();
+    } finally {
+      await daemon.dispose();
+    }
+  });
+
   test("acknowledges nothing that is not on it, says so, and goes on when it is back", async (t) => {
     const disk = await SmallDisk.mount(64);
     if (typeof disk === "string") return t.skip(disk);

@@ -42,7 +42,7 @@ export class BlockFiles {
   async findSame(
     { paths, devices, sync }: { readonly paths: readonly string[]; readonly devices: readonly number[]; readonly sync: boolean },
     data: Uint8Array,
-  ): Promise<{ storedSize: number | undefined; corrupted: string[] }> {
+  ): Promise<{ storedSize: number | undefined; at: number; corrupted: string[] }> {
     const corrupted: string[] = [];
     for (const [at, path] of paths.entries())
       for (const suffix of ["", COMPRESSED]) {
@@ -60,14 +60,14 @@ export class BlockFiles {
               await syncFile(fd);
               await this.#directories.sync(file, devices[at]);
             }
-            return { storedSize: size, corrupted };
+            return { storedSize: size, at, corrupted };
           }
         } finally {
           closeSync(fd);
         }
         corrupted.push(moveAside(file));
       }
-    return { storedSize: undefined, corrupted };
+    return { storedSize: undefined, at: 0, corrupted };
   }
 
   /** Writes aside, fsyncs, renames, fsyncs the directories. */

@@ -1,4 +1,5 @@
 import type { DigestAlgorithm } from "../cpu.ts";
+import type { FileIdentity } from "../disk.ts";
 
 /** What travels between the event loop and its block workers. `job` numbers a request; some need no answer. */
 export type ToWorker = { readonly job: number } & (
@@ -15,7 +16,7 @@ export type ToWorker = { readonly job: number } & (
       readonly data: View;
       readonly hash: string;
       readonly paths: readonly string[];
-      readonly devices: readonly number[];
+      readonly roots: readonly FileIdentity[];
       readonly verify: boolean;
       readonly algorithms: readonly DigestAlgorithm[];
       readonly level: number | undefined;

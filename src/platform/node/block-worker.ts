@@ -1,10 +1,13 @@
 import { hash as hashOnce } from "node:crypto";
+import { dirname } from "node:path";
 import { parentPort, threadId, workerData } from "node:worker_threads";
 import type { BlockRead, BlockWritten, Digests } from "../cpu.ts";
+import type { FileIdentity } from "../disk.ts";
 import type { Hash } from "../../util/ids.ts";
 import { Turns } from "../../util/turns.ts";
 import { BlockFiles, COMPRESSED, compressIfSmaller } from "./block-files.ts";
 import type { FromWorker, ToWorker, View } from "./block-worker-messages.ts";
+import { checkDirectory } from "./device-check.ts";
 import { collectGarbage } from "./garbage.ts";
 import { type HashState, Hashers } from "./hashers.ts";
 
@@ -113,13 +116,25 @@ async function write(job: Extract<ToWorker, { op: "write" }>): Promise<BlockWrit
     const actual = known ? Buffer.from(known).toString("hex") : hashOnce("sha256", data, "hex");
     if (actual !== job.hash) return { outcome: "wrong-hash", actual: actual as Hash, digests };
   }
-  const { storedSize, corrupted } = await files.findSame(job, data);
-  if (storedSize !== undefined) return { outcome: "existed", storedSize, digests, corrupted };
+  const { paths, roots, sync } = job;
+  const path = paths[0] as string;
+  const devices = roots.map(({ device }) => device);
+  const found = await files.findSame({ paths, devices, sync }, data);
+  const { storedSize, corrupted } = found;
+  if (storedSize !== undefined) {
+    checkRoot(paths[found.at] as string, roots[found.at]);
+    return { outcome: "existed", storedSize, digests, corrupted };
+  }
   const packed = job.level === undefined ? undefined : compressIfSmaller(data, job.level);
-  const path = job.paths[0] as string;
-  const { sync } = job;
-  await files.write(packed ? path + COMPRESSED : path, packed ?? data, { sync, device: job.devices[0] });
+  checkRoot(path, roots[0]); // So that nothing is made in another one.
+  await files.write(packed ? path + COMPRESSED : path, packed ?? data, { sync, device: devices[0] });
+  checkRoot(path, roots[0]);
   return { outcome: "written", storedSize: (packed ?? data).byteLength, digests, corrupted };
+}
+
+/** @throws what becomes disk.away, when the ROOT of ROOT/xx/yy/NAME is another directory than was opened */
+function checkRoot(path: string, root: FileIdentity | undefined): void {
+  if (root !== undefined) checkDirectory(dirname(dirname(dirname(path))), root);
 }
 
 function read(job: Extract<ToWorker, { op: "read" }>): BlockRead {

@@ -96,11 +96,11 @@ export class NodeCpu implements Cpu {
   }
 
   writeBlock(job: WriteBlock): Promise<BlockWritten> {
-    const { hash, paths, devices = [], verify, digests: algorithms = [], compressionLevel: level, sync } = job;
+    const { hash, paths, roots = [], verify, digests: algorithms = [], compressionLevel: level, sync } = job;
     const path = paths[0] as string;
     return this.#withShared(job.data, (worker, data) =>
       worker.run<BlockWritten>(
-        { op: "write", data, hash, paths, devices, verify, algorithms, level, sync },
+        { op: "write", data, hash, paths, roots, verify, algorithms, level, sync },
         job.data.byteLength,
         path,
       ),

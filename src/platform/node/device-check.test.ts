@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -14,7 +14,7 @@ import { NodeDisk } from "./disk.ts";
 const isAway = (error: unknown): boolean => error instanceof DiskError && error.code === "disk.away";
 
 /** Here the file system is always the same one; it is the number that was expected which is another. */
-describe("a write is for the device that was opened", () => {
+describe("a write is for the device, and the folder, that was opened", () => {
   let root: string;
   let cpu: NodeCpu;
   before(() => {
@@ -27,10 +27,10 @@ describe("a write is for the device that was opened", () => {
   });
   const files = (): string[] => readdirSync(root, { recursive: true }).map(String).sort();
 
-  function write(data: Buffer, device: number, sync = true): Promise<BlockWritten> {
+  function write(data: Buffer, device: number, sync = true, inode = statSync(root).ino): Promise<BlockWritten> {
     const hash = createHash("sha256").update(data).digest("hex") as Hash;
     const paths = [`${root}/${hash.slice(0, 2)}/${hash.slice(2, 4)}/${hash}`];
-    return cpu.writeBlock({ data, hash, paths, devices: [device], verify: true, compressionLevel: undefined, sync });
+    return cpu.writeBlock({ data, hash, paths, roots: [{ device, inode }], verify: true, compressionLevel: undefined, sync });
   }
 
   for (const sync of [true, false])
@@ -58,6 +58,25 @@ describe("a write is for the device that was opened", () => {
     const folders = files();
     await assert.rejects(write(data, dev + 1), isAway, "the folder may be there");
     assert.deepEqual(files(), folders);
+  });
+
+  it("nor in another folder of the same file system (a bind mount that is gone, a folder that was moved away)", async () => {
+    const { dev, ino } = statSync(root);
+    const there = Buffer.alloc(5000, "moved");
+    await write(there, dev);
+    const moved = `${root}.moved`;
+    renameSync(root, moved);
+    mkdirSync(root);
+    try {
+      await assert.rejects(write(Buffer.alloc(5000, "lost"), dev, true, ino), isAway);
+      assert.deepEqual(files(), []);
+      cpSync(moved, root, { recursive: true });
+      await assert.rejects(write(there, dev, true, ino), isAway, "a block that is in the other one too");
+    } finally {
+      rmSync(root, { recursive: true });
+      renameSync(moved, root);
+    }
+    assert.equal((await write(there, dev, true, ino)).outcome, "existed");
   });
 
   it("of small files too", async () => {
