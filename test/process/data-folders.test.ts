@@ -240,7 +240,7 @@ describe("a data folder in use", { timeout: 900_000 }, () => {
       twin = await Daemon.prepare({ settings: HASTY, metadataDir: copy, dataDir: daemon.dataDir });
       const result = await runProgram([HANGAR, "-c", twin.configFile, "server"], { env: twin.environment() });
       assert.equal(result.code, 1, result.stderr);
-      assert.match(result.stderr, /^Error: data_dir: another daemon is running on .*\n$/);
+      assert.match(result.stderr, /^Error: data_dir: another daemon is running on .*\n$/m);
       await daemon.s3.put(BUCKET, "kept", content(1, SIZE));
       assert.equal((await ask(daemon, "/health")).status, 200);
     } finally {
