@@ -11,7 +11,10 @@ export class AdminClient {
 
   constructor(loaded: Loaded) {
     if (loaded.secrets.rpcSecret === undefined)
-      throw new CommandError(`${loaded.path}: rpc_secret (or rpc_secret_file) is required to talk to the daemon`);
+      throw new CommandError(
+        // Misspelt, it is among the warnings.
+        [`${loaded.path}: rpc_secret (or rpc_secret_file) is required to talk to the daemon`, ...loaded.warnings].join("\n  "),
+      );
     this.#loaded = loaded;
   }
 

@@ -5,3 +5,10 @@ export class CommandError extends Error {
     this.name = "CommandError";
   }
 }
+
+/** What the system says of a failure, without the call and the path that it goes on with: "ENOENT: no such file or directory". */
+export function systemReason(error: unknown): string {
+  const { message, syscall } = error as NodeJS.ErrnoException;
+  const cut = syscall === undefined ? -1 : message.lastIndexOf(`, ${syscall}`);
+  return cut < 0 ? message : message.slice(0, cut);
+}

@@ -1,8 +1,15 @@
 import { closeSync, existsSync, fstatSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Config, parseConfig } from "../config/config.ts";
-import { exposedSecrets, fromEnvironment, type Overrides, resolveSecrets, type Secrets } from "../config/settings.ts";
-import { CommandError } from "./fail.ts";
+import {
+  exposedSecrets,
+  fromEnvironment,
+  type Overrides,
+  type ReadSecretFile,
+  resolveSecrets,
+  type Secrets,
+} from "../config/settings.ts";
+import { CommandError, systemReason } from "./fail.ts";
 
 /** Options before the verb. */
 export interface GlobalOptions {
@@ -24,25 +31,31 @@ export interface Loaded {
   readonly warnings: readonly string[];
 }
 
+/** Where `npm start` keeps the configuration, from the folder it is called in. */
+const QUICKSTART_FILE = "hangar-data/hangar.toml";
+
 /** Reads configuration file and secrets. All faults are reported together. @throws CommandError */
 export function loadConfig(options: GlobalOptions, { checkPermissions }: { readonly checkPermissions: boolean }): Loaded {
   const env = process.env;
-  const path = options.config ?? fromEnvironment(env, "CONFIG_FILE") ?? defaultPath();
+  const given = options.config ?? fromEnvironment(env, "CONFIG_FILE");
+  const path = given ?? defaultPath();
   let file: { readonly text: string; readonly mode: number; readonly uid: number };
   try {
     file = readOpened(path);
   } catch (error) {
-    throw new CommandError(
-      `cannot read the configuration file ${path}: ${(error as Error).message} (give another with -c FILE, or HANGAR_CONFIG_FILE)`,
-    );
+    const other =
+      given === undefined && existsSync(QUICKSTART_FILE)
+        ? `the store that \`npm start\` made here has its own: -c ${QUICKSTART_FILE}, before the verb`
+        : "give another with -c FILE before the verb, or HANGAR_CONFIG_FILE";
+    throw new CommandError(`cannot read the configuration file ${path}: ${systemReason(error)} (${other})`);
   }
   const parsed = parseConfig(file.text);
-  if (!parsed.ok) throw new CommandError(`${path} can't be used:\n${faultLines(parsed.faults)}`);
-  const given = overrides(options, env);
-  const { secrets, faults } = resolveSecrets(parsed.config, given, readSecret, { checkPermissions });
-  if (faults.length > 0) throw new CommandError(`${path} can't be used:\n${faultLines(faults)}`);
+  if (!parsed.ok) throw new CommandError(`${path} can't be used:\n${faultLines([...parsed.faults, ...parsed.warnings])}`);
+  const over = overrides(options, env);
+  const { secrets, faults } = resolveSecrets(parsed.config, over, readSecret, { checkPermissions });
+  if (faults.length > 0) throw new CommandError(`${path} can't be used:\n${faultLines([...faults, ...parsed.warnings])}`);
   const warnings = parsed.warnings.map((warning) => `${path}: ${warning.key} ${warning.reason}`);
-  if (checkPermissions && !(given.allowWorldReadableSecrets ?? parsed.config.allowWorldReadableSecrets)) {
+  if (checkPermissions && !(over.allowWorldReadableSecrets ?? parsed.config.allowWorldReadableSecrets)) {
     const user = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
     const exposed = exposedSecrets({ path, ...file }, parsed.inlineSecrets, user);
     if (exposed !== undefined) warnings.push(exposed);
@@ -107,11 +120,11 @@ function overrides(options: GlobalOptions, env: NodeJS.ProcessEnv): Overrides {
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as Overrides;
 }
 
-function readSecret(path: string): { text: string; mode: number } | undefined {
+function readSecret(path: string): ReturnType<ReadSecretFile> {
   try {
     return readOpened(path);
-  } catch {
-    return undefined;
+  } catch (error) {
+    return { failure: (error as NodeJS.ErrnoException).code === "ENOENT" ? "absent" : { reason: systemReason(error) } };
   }
 }
 

@@ -26,7 +26,7 @@ import type { Kv } from "../platform/kv.ts";
 import type { Log } from "../platform/log.ts";
 import type { Platform } from "../platform/platform.ts";
 import { localSocketPath } from "../util/local-socket.ts";
-import { CommandError } from "./fail.ts";
+import { CommandError, systemReason } from "./fail.ts";
 import { type GlobalOptions, loadConfig } from "./files.ts";
 import { readLogLevel } from "./log-level.ts";
 import { DATABASES, lockMetadata, refuseOtherStore } from "./metadata-dir.ts";
@@ -52,8 +52,17 @@ export async function runServer(options: GlobalOptions, flags: ServerFlags, vers
   const log = createLog({ level });
   for (const warning of [...warnings, ...(odd ? [odd] : []), ...withoutEffect()]) log.warn({}, warning);
   const daemon = await startDaemon({ path, config, secrets, log, version, flags });
-  log.info({ id: daemon.node.id, s3: daemon.node.s3Address, admin: daemon.node.adminAddress }, `hangar ${version} is ready`);
+  const { id, s3Address: s3, adminAddress: admin } = daemon.node;
+  log.info({ id, s3, admin }, `hangar ${version} is ready: ${openDoors({ s3, admin })}`);
   await daemon.untilSignal();
+}
+
+/** What is served where; a door that was never asked for, perhaps for want of a letter, is named as well. */
+function openDoors({ s3, admin }: { readonly s3: string | undefined; readonly admin: string | undefined }): string {
+  return [
+    s3 === undefined ? "no S3 port (api_bind_addr in [s3_api] opens one)" : `S3 on ${s3}`,
+    admin === undefined ? "no admin port (api_bind_addr in [admin] opens one)" : `admin on ${admin}`,
+  ].join(", ");
 }
 
 /** Garage's variables that mean something this release does not have. */
@@ -244,7 +253,7 @@ function startFailure(error: unknown, configFile: string): unknown {
   if (error instanceof DoorError) return new CommandError(`${error.message} (${error.key} in ${configFile})`);
   const { code, message, path } = error as NodeJS.ErrnoException;
   if (code === "EACCES" || code === "EPERM" || code === "EROFS" || code === "ENOTDIR")
-    return new CommandError(`no access to ${path ?? "a file"}: ${message}`);
+    return new CommandError(`no access to ${path ?? "a file"}: ${systemReason(error)}`);
   return new CommandError(message);
 }
 

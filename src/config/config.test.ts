@@ -209,6 +209,37 @@ describe("values that are refused, with their key and a reason", () => {
     });
 });
 
+test("unknown keys are named along with the faults that they may be the cause of, with what they seem to mean", () => {
+  const { metadata_dir: _, ...rest } = BASE;
+  const parsed = parseConfig(stringify({ metadata_dri: "/m", ...rest }));
+  assert.ok(!parsed.ok);
+  assert.deepEqual(parsed.faults, [{ key: "metadata_dir", reason: "is required" }]);
+  assert.deepEqual(parsed.warnings, [
+    { key: "metadata_dri", reason: "is not a key that Hangar knows; ignored (did you mean metadata_dir?)" },
+  ]);
+});
+
+test("an unknown key: the known one that it is nearest to, or the section that it belongs to", () => {
+  const hint = (values: Values): string | undefined =>
+    warningsOf(values)
+      .map((warning) => /\((did .*|it .*)\)$/.exec(warning)?.[1])
+      .find((found) => found !== undefined);
+  assert.equal(hint({ s3api: { api_bind_addr: "[::]:3900", s3_region: "a" } }), "did you mean s3_api?");
+  assert.equal(hint({ admn: {} }), "did you mean admin?");
+  assert.equal(hint({ blocksize: 1 }), "did you mean block_size?");
+  assert.equal(
+    hint({ s3_api: { api_bind_adr: "[::]:3900", s3_region: "a" } }),
+    "did you mean s3_api.api_bind_addr?",
+  );
+  assert.equal(hint({ admin: { admin_tokne: "x" } }), "did you mean admin.admin_token?");
+  assert.equal(
+    hint({ s3_api: { block_size: 2 ** 20, s3_region: "a" } }),
+    "it belongs above the first [section]",
+  );
+  assert.equal(hint({ s3_region: "a", s3_api: { s3_region: "a" } }), "it belongs below [s3_api]");
+  assert.equal(hint({ colour: "red", x: 1, ["a".repeat(5000)]: 1 }), undefined);
+});
+
 test("all faults come at once", () => {
   const faults = faultsOf({
     metadata_dir: 1,
@@ -266,11 +297,11 @@ test("unknown keys are warnings at every level; keys of Garage without effect ar
     admin: { trace_sink: "http://x", admin_tokne: "y" },
   });
   assert.deepEqual([...warnings].sort(), [
-    "admin.admin_tokne is not a key that Hangar knows; ignored",
+    "admin.admin_tokne is not a key that Hangar knows; ignored (did you mean admin.admin_token?)",
     "admin.trace_sink has no effect in this release",
     "colour is not a key that Hangar knows; ignored",
     "data_dir.speed is not a key that Hangar knows; ignored",
-    "s3_api.s3_regoin is not a key that Hangar knows; ignored",
+    "s3_api.s3_regoin is not a key that Hangar knows; ignored (did you mean s3_api.s3_region?)",
     "s3_web has no effect in this release",
     "use_local_tz has no effect in this release",
   ]);

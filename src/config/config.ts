@@ -1,4 +1,5 @@
 import { parse as parseToml } from "smol-toml";
+import { nearest } from "./nearest.ts";
 import { address, duration, flag, hex32, integer, listOf, oneOf, type Reader, size, text, token } from "./values.ts";
 
 /**
@@ -81,7 +82,12 @@ export type ParsedConfig =
       /** Keys of the secrets that stand in the file itself. */
       readonly inlineSecrets: readonly string[];
     }
-  | { readonly ok: false; readonly faults: readonly Fault[] };
+  | {
+      readonly ok: false;
+      readonly faults: readonly Fault[];
+      /** A key that is missing may be here, misspelt. */
+      readonly warnings: readonly Fault[];
+    };
 
 /**
  * Keys of Garage that mean something this release does not have yet, or that have no effect here. They are not unknown, and not
@@ -111,7 +117,7 @@ export function parseConfig(source: string): ParsedConfig {
   try {
     document = parseToml(source) as Record<string, unknown>;
   } catch (error) {
-    return { ok: false, faults: [{ key: "(file)", reason: `is not valid TOML${tomlFault(error)}` }] };
+    return { ok: false, faults: [{ key: "(file)", reason: `is not valid TOML${tomlFault(error)}` }], warnings: [] };
   }
   return new Parser(document).parse();
 }
@@ -181,7 +187,7 @@ class Parser {
       admin: this.#section("admin") ? this.#admin() : undefined,
     };
     this.#findUnknown();
-    if (this.#faults.length > 0) return { ok: false, faults: this.#faults };
+    if (this.#faults.length > 0) return { ok: false, faults: this.#faults, warnings: this.#warnings };
     return { ok: true, config, warnings: this.#warnings, inlineSecrets: this.#inlineSecrets };
   }
 
@@ -250,7 +256,7 @@ class Parser {
   #findUnknown(): void {
     const note = (key: string): void => {
       if (WITHOUT_EFFECT.has(key)) this.#warnings.push({ key, reason: "has no effect in this release" });
-      else this.#warnings.push({ key, reason: "is not a key that Hangar knows; ignored" });
+      else this.#warnings.push({ key, reason: `is not a key that Hangar knows; ignored${this.#hint(key)}` });
     };
     for (const [key, value] of Object.entries(this.#document)) {
       if (!this.#known.has(key) || WITHOUT_EFFECT.has(key)) note(key);
@@ -261,6 +267,18 @@ class Parser {
     const dirs = this.#document["data_dir"];
     for (const dir of Array.isArray(dirs) ? dirs : [])
       for (const name of isTable(dir) ? Object.keys(dir) : []) if (!DATA_DIR_KEYS.has(name)) note(`data_dir.${name}`);
+  }
+
+  /** What an unknown key seems to mean; empty when nothing is near. */
+  #hint(key: string): string {
+    const known = [...this.#known];
+    // Everything after a [section] belongs to it: the usual way for a good key to be unknown.
+    const name = key.slice(key.indexOf(".") + 1);
+    const elsewhere = known.find((one) => one.slice(one.indexOf(".") + 1) === name);
+    if (elsewhere?.includes(".")) return ` (it belongs below [${elsewhere.split(".")[0]}])`;
+    if (elsewhere !== undefined) return " (it belongs above the first [section])";
+    const near = nearest(key, [...known, ...[...DATA_DIR_KEYS].map((one) => `data_dir.${one}`)]);
+    return near === undefined ? "" : ` (did you mean ${near}?)`;
   }
 }
 

@@ -29,7 +29,8 @@ const FILES: Record<string, { text: string; mode: number }> = {
   "/plain-token": { text: "from-file\n", mode: 0o100400 },
   "/empty": { text: "\n", mode: 0o100600 },
 };
-const read: ReadSecretFile = (path) => FILES[path];
+const read: ReadSecretFile = (path) =>
+  FILES[path] ?? { failure: path === "/locked" ? { reason: "EACCES: permission denied" } : "absent" };
 
 function resolved(config: Config, overrides: Overrides = {}, checkPermissions = true) {
   return resolveSecrets(config, overrides, read, { checkPermissions });
@@ -86,7 +87,15 @@ test("what can't be a secret is a fault: no file, an empty one, no hex, blanks i
     resolved(config, overrides)
       .faults.map(({ key, reason }) => `${key}: ${reason}`)
       .join("; ");
-  assert.match(faultOf(configOf('rpc_secret_file = "/none"')), /rpc_secret_file: \/none cannot be read/);
+  assert.equal(
+    faultOf(configOf('rpc_secret_file = "/no ne"')),
+    "rpc_secret_file: /no ne is not there: `openssl rand -hex 32 > '/no ne' && chmod 600 '/no ne'` makes one",
+  );
+  // What is there is not to be overwritten.
+  assert.equal(
+    faultOf(configOf('rpc_secret_file = "/locked"')),
+    "rpc_secret_file: /locked cannot be read: EACCES: permission denied",
+  );
   assert.match(faultOf(configOf('rpc_secret_file = "/empty"')), /rpc_secret_file: expects 64 hex/);
   assert.match(faultOf(configOf(""), { rpcSecret: "short" }), /^rpc_secret: expects 64 hex/);
   assert.match(faultOf(configOf("", 'admin_token_file = "/empty"')), /admin.admin_token_file: expects visible/);

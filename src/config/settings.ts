@@ -19,8 +19,13 @@ export interface Secrets {
   readonly metricsToken: string | undefined;
 }
 
-/** Reads a file: its text and permission bits; undefined when it is not there. */
-export type ReadSecretFile = (path: string) => { readonly text: string; readonly mode: number } | undefined;
+/** Reads a file: its text and permission bits, or that it is not there, or why it can't be read. */
+export type ReadSecretFile = (path: string) => SecretFile | { readonly failure: "absent" | { readonly reason: string } };
+
+export interface SecretFile {
+  readonly text: string;
+  readonly mode: number;
+}
 
 /**
  * The secrets in force. A secret file that others may read is refused, unless allowed (`allow_world_readable_secrets`);
@@ -51,8 +56,8 @@ export function resolveSecrets(
     if ("value" in source) value = source.value;
     else {
       const found = read(source.file);
-      if (!found) {
-        faults.push({ key: `${key}_file`, reason: `${source.file} cannot be read` });
+      if ("failure" in found) {
+        faults.push({ key: `${key}_file`, reason: unreadable(source.file, found.failure) });
         return undefined;
       }
       if (!lenient && (found.mode & 0o077) !== 0) {
@@ -88,6 +93,13 @@ export function resolveSecrets(
     },
     faults,
   };
+}
+
+/** A file that is there is not to be overwritten by a command that was copied. */
+function unreadable(file: string, failure: "absent" | { readonly reason: string }): string {
+  if (failure !== "absent") return `${file} cannot be read: ${failure.reason}`;
+  const word = shellWord(file);
+  return `${file} is not there: \`openssl rand -hex 32 > ${word} && chmod 600 ${word}\` makes one`;
 }
 
 /**
