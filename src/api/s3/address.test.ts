@@ -27,6 +27,7 @@ describe("addresses", () => {
     assert.equal(vhostBucketOf("photos.s3.example.com", root), "photos");
     assert.equal(vhostBucketOf("My.Photos.S3.example.com:3900", root), "my.photos");
     assert.equal(vhostBucketOf("photos.s3.example.com.", root), "photos");
+    assert.equal(vhostBucketOf("photos.s3.example.com..:3900", root), "photos", "no bucket is met by path instead");
     assert.equal(vhostBucketOf("PHOTOS.S3.Example.COM.:3900", root), "photos");
     assert.equal(vhostBucketOf("photos.s3.example.com", rootDomainOf("s3.example.com.")), "photos");
     assert.equal(vhostBucketOf("s3.example.com", root), undefined);

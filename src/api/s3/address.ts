@@ -9,6 +9,7 @@ export interface Address {
   readonly key: string;
 }
 
+const DOT = 0x2e;
 const SLASH = 0x2f;
 
 /**
@@ -48,8 +49,11 @@ export function rootDomainOf(setting: string | undefined): string | undefined {
   return withoutDot(setting.startsWith(".") ? setting : "." + setting).toLowerCase();
 }
 
+/** All of them: a host that no name has, as "b.example.com..", must not turn into a path-style request for another bucket. */
 function withoutDot(host: string): string {
-  return host.endsWith(".") ? host.slice(0, -1) : host;
+  let end = host.length;
+  while (end > 0 && host.charCodeAt(end - 1) === DOT) end--;
+  return host.slice(0, end);
 }
 
 function withoutPort(host: string): string {
