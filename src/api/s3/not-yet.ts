@@ -14,71 +14,8 @@ import { checkVersionId } from "./version-id.ts";
 /** What a read is answered: the error, or the document of a setting at its default. */
 type Unset = { readonly error: S3ErrorCode; readonly message?: string } | { readonly document: string };
 
-const error = (code: S3ErrorCode, message = ""): Unset => ({ error: code, message });
-const document = (name: string, content = ""): Unset => ({
-  document: `${XML_HEAD}<${name} xmlns="${S3_NAMESPACE}">${content}</${name}>`,
-});
 const NO_LOCK = error("InvalidRequest", "Bucket is missing Object Lock Configuration");
 const NOTHING_LISTED = "<IsTruncated>false</IsTruncated>";
-
-function bucketSetting(
-  subresource: string,
-  unset: Unset,
-  {
-    right = "read",
-    mark,
-    params = [],
-  }: { readonly right?: "read" | "owner"; readonly mark?: QueryMark; readonly params?: readonly string[] } = {},
-): S3Operation {
-  return operation({
-    scope: "bucket",
-    right,
-    route: { method: "GET", subresource, ...(mark && { mark }) },
-    params,
-    support: "not-set",
-    run: ({ answer, bucketName }) => answerUnset(answer, unset, [["BucketName", bucketName]]),
-  });
-}
-
-function objectSetting(subresource: string, unset: Unset): S3Operation {
-  return operation({
-    scope: "object",
-    right: "read",
-    route: { method: "GET", subresource },
-    params: ["versionId"],
-    support: "not-set",
-    run: async (call: BucketCall, services: Services) => {
-      checkVersionId(call.query, call.key);
-      if ((await services.objects.lookup({ bucket: call.bucket, key: call.key })) === null) throw noSuchKey(call.key);
-      answerUnset(call.answer, unset);
-    },
-  });
-}
-
-function answerUnset(answer: BucketCall["answer"], unset: Unset, elements: readonly (readonly [string, string])[] = []): void {
-  if ("error" in unset) throw s3Error(unset.error, unset.message, elements);
-  answer.xml(unset.document);
-}
-
-/** Settings of a bucket are its owner's. */
-function noBucket(method: Method, subresource: string): S3Operation {
-  const right = method === "GET" ? "read" : "owner";
-  return operation({ scope: "bucket", right, route: { method, subresource }, support: "absent", run: undefined });
-}
-
-function noObject(
-  method: Method,
-  subresource: string,
-  { mark, ...more }: { readonly mark?: QueryMark; readonly right?: "read"; readonly writes?: false } = {},
-): S3Operation {
-  const right = method === "GET" ? "read" : "write";
-  const route = { method, subresource, ...(mark && { mark }) };
-  return operation({ scope: "object", right, route, support: "absent", run: undefined, ...more });
-}
-
-function noService(route: Parameters<typeof operation>[0]["route"]): S3Operation {
-  return operation({ scope: "service", right: "signed", route, support: "absent", run: undefined });
-}
 
 export const NOT_YET = {
   // ---- what can't be set yet
@@ -184,3 +121,70 @@ export const NOT_YET = {
   SelectObjectContent: noObject("POST", "select", { right: "read", writes: false }),
   UpdateObjectEncryption: noObject("PUT", "encryption"),
 } satisfies { readonly [O in Operation]?: S3Operation };
+
+function error(code: S3ErrorCode, message = ""): Unset {
+  return { error: code, message };
+}
+
+function document(name: string, content = ""): Unset {
+  return { document: `${XML_HEAD}<${name} xmlns="${S3_NAMESPACE}">${content}</${name}>` };
+}
+
+function bucketSetting(
+  subresource: string,
+  unset: Unset,
+  {
+    right = "read",
+    mark,
+    params = [],
+  }: { readonly right?: "read" | "owner"; readonly mark?: QueryMark; readonly params?: readonly string[] } = {},
+): S3Operation {
+  return operation({
+    scope: "bucket",
+    right,
+    route: { method: "GET", subresource, ...(mark && { mark }) },
+    params,
+    support: "not-set",
+    run: ({ answer, bucketName }) => answerUnset(answer, unset, [["BucketName", bucketName]]),
+  });
+}
+
+function objectSetting(subresource: string, unset: Unset): S3Operation {
+  return operation({
+    scope: "object",
+    right: "read",
+    route: { method: "GET", subresource },
+    params: ["versionId"],
+    support: "not-set",
+    run: async (call: BucketCall, services: Services) => {
+      checkVersionId(call.query, call.key);
+      if ((await services.objects.lookup({ bucket: call.bucket, key: call.key })) === null) throw noSuchKey(call.key);
+      answerUnset(call.answer, unset);
+    },
+  });
+}
+
+function answerUnset(answer: BucketCall["answer"], unset: Unset, elements: readonly (readonly [string, string])[] = []): void {
+  if ("error" in unset) throw s3Error(unset.error, unset.message, elements);
+  answer.xml(unset.document);
+}
+
+/** Settings of a bucket are its owner's. */
+function noBucket(method: Method, subresource: string): S3Operation {
+  const right = method === "GET" ? "read" : "owner";
+  return operation({ scope: "bucket", right, route: { method, subresource }, support: "absent", run: undefined });
+}
+
+function noObject(
+  method: Method,
+  subresource: string,
+  { mark, ...more }: { readonly mark?: QueryMark; readonly right?: "read"; readonly writes?: false } = {},
+): S3Operation {
+  const right = method === "GET" ? "read" : "write";
+  const route = { method, subresource, ...(mark && { mark }) };
+  return operation({ scope: "object", right, route, support: "absent", run: undefined, ...more });
+}
+
+function noService(route: Parameters<typeof operation>[0]["route"]): S3Operation {
+  return operation({ scope: "service", right: "signed", route, support: "absent", run: undefined });
+}
