@@ -28,8 +28,11 @@ export interface PlacedRows {
    * going down; the row of `from` itself may come first there too.
    */
   cursor(tree: Tree, from: Uint8Array, down: boolean): RowCursor;
-  /** The first row that `cursor` would show, valid until the next call. */
-  beside(tree: Tree, key: Uint8Array, down: boolean): RowView | undefined;
+  /**
+   * The first row that `cursor` would show, valid until the next call.
+   * @param near  the last call was for the other side of the same place: the search may begin there
+   */
+  beside(tree: Tree, key: Uint8Array, down: boolean, near?: boolean): RowView | undefined;
   /** Damage was met: counts and logs it. */
   onDamage(error: KvError): void;
 }
@@ -39,9 +42,18 @@ const MOST_ROWS_AROUND = 512;
 /** Bytes hashed at most to find out which bit of a key has flipped; some 50 ms. */
 const MOST_BYTES_TRIED = 64 << 20;
 
-/** For an engine's `get` that found nothing. @throws KvError kv.damaged when the row may be there all the same */
-export function verifyAbsent(rows: PlacedRows, tree: Tree, key: Uint8Array): void {
-  if (key.length === 0 || isPlainGap(rows, tree, key)) return;
+/**
+ * For an engine's `get` that found nothing.
+ * @param after  the row beside the place of the key, upwards
+ * @throws KvError kv.damaged when the row may be there all the same
+ */
+export function verifyAbsent(
+  rows: PlacedRows,
+  tree: Tree,
+  key: Uint8Array,
+  after = key.length === 0 ? undefined : rows.beside(tree, key, false),
+): void {
+  if (key.length === 0 || isPlainGap(rows, tree, key, after)) return;
   const { below, above, low, high } = rowsAround(rows, tree, key);
   let error: KvError | undefined;
   if (isMisled(key, low, high)) error = misledSearch(tree, key);
@@ -64,7 +76,7 @@ export function verifyAbsent(rows: PlacedRows, tree: Tree, key: Uint8Array): voi
  */
 export function verifyPlace(rows: PlacedRows, tree: Tree, key: Uint8Array): void {
   const there = rows.beside(tree, key, false);
-  if ((there !== undefined && compare(there, key) === 0) || isPlainGap(rows, tree, key)) return;
+  if ((there !== undefined && compare(there, key) === 0) || isPlainGap(rows, tree, key, there)) return;
   const { low, high } = rowsAround(rows, tree, key);
   if (!isMisled(key, low, high)) return;
   const error = misledSearch(tree, key);
@@ -189,7 +201,8 @@ class Scan {
    */
   #isRightBehind(from: Uint8Array): boolean {
     const row = this.#rows.beside(this.#tree, from, !this.#reverse);
-    return row === undefined || (this.#side(row, from) < 0 && isWhole(row));
+    // The row of `from` itself, which may come first, is at its place too.
+    return row === undefined || ((this.#side(row, from) < 0 || compare(row, from) === 0) && isWhole(row));
   }
 
   /** The rows behind the place that belong to the scan, as far as can be told, in its order. */
@@ -298,10 +311,9 @@ function trueKey(row: StoredRow): Buffer | undefined {
 }
 
 /** Both neighbours of the place where `key` is not are whole, and lie on either side of it. */
-function isPlainGap(rows: PlacedRows, tree: Tree, key: Uint8Array): boolean {
-  const after = rows.beside(tree, key, false);
+function isPlainGap(rows: PlacedRows, tree: Tree, key: Uint8Array, after: RowView | undefined): boolean {
   if (after !== undefined && !(compare(after, key) > 0 && isWhole(after))) return false;
-  const before = rows.beside(tree, key, true);
+  const before = rows.beside(tree, key, true, true);
   return before === undefined || (compare(before, key) < 0 && isWhole(before));
 }
 
@@ -344,7 +356,7 @@ function isAfter(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean 
 }
 
 /** As Buffer.compare; most keys share a prefix of some thirty bytes, for which a loop is faster than a call. */
-function compare({ key, keyStart, keyEnd }: RowView, other: Uint8Array): number {
+export function compare({ key, keyStart, keyEnd }: RowView, other: Uint8Array): number {
   const length = keyEnd - keyStart;
   const common = Math.min(length, other.length);
   for (let at = 0; at < common; at++) {
