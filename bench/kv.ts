@@ -76,7 +76,8 @@ for (const engine of positionals.length === 0 ? ["lmdb", "sqlite"] : positionals
     await measure("miss", CALLS, reads(misses));
     await measure("seek", CALLS, seeks);
     await measure("row of a scan", SCANNED, rows);
-    for (const [name, micros] of Object.entries(figures)) console.log(`${engine.padEnd(8)}${micros.toFixed(2).padStart(8)}  ${name}`);
+    for (const [name, micros] of Object.entries(figures))
+      console.log(`${engine.padEnd(8)}${micros.toFixed(2).padStart(8)}  ${name}`);
   } finally {
     await kv.close();
     rmSync(directory, { recursive: true });

@@ -7,13 +7,15 @@ import { compare, isWhole, type PlacedRows, type RowCursor, scanTree, verifyAbse
 
 /**
  * The parts of lmdb that are used here; its own types are generic over decoded values, and leave out the buffers and what lies
- * beneath its iterators. Those make a new cursor for each walk in a write transaction and an object for each row; the functions
- * beneath, which it exports as `nativeAddon`, don't (measured: a miss in a write transaction 3 µs instead of 11, a seek 3 instead
- * of 6, a row 0.5 instead of 0.8).
+ * beneath its iterators. Those make a new cursor for each walk in a write transaction (5 µs) and objects for each row; the
+ * functions beneath, which it exports as `nativeAddon`, don't.
  */
 export interface RawLmdb {
   /** In the write transaction while one runs, else in the read snapshot. Must be closed before its write transaction ends. */
-  readonly Cursor: new (dbi: object, txnAddress: number) => RawCursor;
+  readonly Cursor: new (
+    dbi: object,
+    txnAddress: number,
+  ) => RawCursor;
   /** Seeks the key of that size in the key buffer. @returns as `iterate` */
   position(address: number, flags: number, offset: number, keySize: number, endAddress: number): number;
   /** The next row, into key and read buffer. @returns the size of its key; 0 at the end; below that an error */
@@ -166,15 +168,15 @@ export class LmdbTransaction implements BatchWrite, PlacedRows {
     scanTree(this, tree, range, visit);
   }
 
-  cursor(tree: Tree, from: Uint8Array, down: boolean): RowCursor {
+  cursor(tree: Tree, from: Uint8Array, down: boolean, near = false): RowCursor {
     const cursor = this.#cursor(tree);
-    cursor.seek(from, down, false);
+    cursor.seek(from, down, near);
     return cursor;
   }
 
   beside(tree: Tree, key: Uint8Array, down: boolean, near = false): RowView | undefined {
     const cursor = this.#cursor(tree);
-    cursor.seek(key, down, near);
+    cursor.seek(key, down, near || this.writing);
     const found = cursor.next();
     cursor.close();
     return found ? cursor : undefined;
@@ -232,7 +234,7 @@ export class LmdbTransaction implements BatchWrite, PlacedRows {
   #load(tree: Tree, key: Uint8Array): number {
     if (key.length === 0) return -1;
     // The search of a cursor costs as much as a plain read, and shows the row behind the place where the key is not.
-    const row = this.beside(tree, key, false, this.writing);
+    const row = this.beside(tree, key, false);
     if (row === undefined || compare(row, key) !== 0) {
       verifyAbsent(this, tree, key, row);
       return -1;
@@ -297,8 +299,9 @@ class LmdbCursor implements RowCursor {
 
   /**
    * lmdb looks first whether the key belongs to the page where the cursor stands, and only then from the root. That is faster,
-   * but among rotten keys two searches for one place must begin alike to end alike. So only a search that is `near` begins where
-   * the last one ended: one for the other side of the same place, or any in a write transaction that is followed by such a one.
+   * but among rotten keys it may end elsewhere than a search from the root, unless it is for the other side of the place where
+   * the cursor stands: `near`. A first look (`beside`) may begin anywhere, since it is believed only together with one at the
+   * other side; a snapshot's cursor must be renewed for it, and then begins at the root.
    */
   seek(from: Uint8Array, down: boolean, near: boolean): void {
     this.#near = near;

@@ -26,11 +26,13 @@ export interface PlacedRows {
   /**
    * The rows from the place on where a search for `from` ends (that one first when it is there), or those before that place,
    * going down; the row of `from` itself may come first there too.
+   * @param near  the last call was `beside`, for the other side of this place, and its row is where it should be: the search may
+   *              begin there
    */
-  cursor(tree: Tree, from: Uint8Array, down: boolean): RowCursor;
+  cursor(tree: Tree, from: Uint8Array, down: boolean, near?: boolean): RowCursor;
   /**
    * The first row that `cursor` would show, valid until the next call.
-   * @param near  the last call was for the other side of the same place: the search may begin there
+   * @param near  as for `cursor`
    */
   beside(tree: Tree, key: Uint8Array, down: boolean, near?: boolean): RowView | undefined;
   /** Damage was met: counts and logs it. */
@@ -120,14 +122,15 @@ class Scan {
   run(from: Uint8Array): Uint8Array | undefined {
     this.#beyond = [];
     this.#begun = false;
-    if (from.length > 0 && !this.#isRightBehind(from)) {
+    const near = from.length > 0 && this.#isRightBehind(from);
+    if (from.length > 0 && !near) {
       const behind = this.#behind(from);
       for (const row of behind) {
         const step = this.#meet(row, from);
         if (step !== undefined) return step === STOP ? undefined : step;
       }
     }
-    const cursor = this.#rows.cursor(this.#tree, from, this.#reverse);
+    const cursor = this.#rows.cursor(this.#tree, from, this.#reverse, near);
     try {
       let shown = this.#lastLength >= 0;
       while (cursor.next()) {
@@ -252,7 +255,8 @@ class Scan {
       const bound = this.#reverse ? this.#range.start : this.#range.end;
       let shared = at;
       for (const common = Math.min(length, bound.length); shared < common && key[keyStart + shared] === bound[shared]; ) shared++;
-      const order = shared === length || shared === bound.length ? length - bound.length : key[keyStart + shared]! - bound[shared]!;
+      const order =
+        shared === length || shared === bound.length ? length - bound.length : key[keyStart + shared]! - bound[shared]!;
       if (this.#reverse ? order < 0 : order >= 0) return "beyond";
       this.#shared = shared;
     }
