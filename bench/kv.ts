@@ -1,24 +1,25 @@
-// What single reads of the kv engines cost, CPU-µs each, the least of several rounds:
-//   tools/run node bench/kv.ts [lmdb|sqlite] [--rows 100000] [--rounds 9]
+// What single reads of the kv engines cost, µs each, the least of many short rounds (they are synchronous, so a round that nothing
+// interrupted shows the CPU time):
+//   tools/run node bench/kv.ts [lmdb|sqlite] [--rows 100000] [--rounds 200]
 // A miss is a read of a key that isn't there, as each PUT of a new key has one in its write transaction; a seek is a step of a
 // scan to a later key, as a LIST with a delimiter has one per common prefix.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { parseArgs } from "node:util";
-import type { KvRead, KvWrite } from "../src/platform/kv.ts";
+import type { KvRead } from "../src/platform/kv.ts";
 import type { Log } from "../src/platform/log.ts";
 import { openLmdbKv } from "../src/platform/node/kv-lmdb.ts";
 import { openSqliteKv } from "../src/platform/node/kv-sqlite.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rows: { type: "string", default: "100000" }, rounds: { type: "string", default: "9" } },
+  options: { rows: { type: "string", default: "100000" }, rounds: { type: "string", default: "200" } },
 });
 const ROWS = Number(values.rows);
 const ROUNDS = Number(values.rounds);
-const CALLS = 4000;
+const CALLS = 400;
+const SCANNED = 2000;
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, debugEnabled: false, child: () => silent };
 const fatal = (error: unknown): never => {
@@ -32,6 +33,7 @@ const numbers = Array.from({ length: CALLS }, (_, at) => (at * 7919) % ROWS);
 const hits = numbers.map((number) => keyOf(2 * number + 1));
 const misses = numbers.map((number) => keyOf(2 * number));
 const everything = { start: keyOf(0), end: keyOf(2 * ROWS) };
+const some = { start: keyOf(0), end: keyOf(2 * SCANNED) };
 const steps = Array.from({ length: CALLS }, (_, at) => keyOf(2 * Math.floor(((at + 1) * ROWS) / (CALLS + 1))));
 
 for (const engine of positionals.length === 0 ? ["lmdb", "sqlite"] : positionals) {
@@ -48,13 +50,19 @@ for (const engine of positionals.length === 0 ? ["lmdb", "sqlite"] : positionals
         for (let number = at; number < Math.min(ROWS, at + 1000); number++) tx.put("rows", keyOf(2 * number + 1), value);
       });
     const figures: Record<string, number> = {};
-    const measure = async (name: string, count: number, run: () => Promise<void>): Promise<void> => {
-      for (let round = 0; round < ROUNDS; round++) {
-        const before = process.threadCpuUsage();
-        await run();
-        const { user, system } = process.threadCpuUsage(before);
-        figures[name] = Math.min(figures[name] ?? Number.POSITIVE_INFINITY, (user + system) / count);
-      }
+    /** In the read snapshot, and inside a write transaction. */
+    const measure = async (name: string, count: number, run: (tx: KvRead) => void): Promise<void> => {
+      for (const [where, within] of [
+        ["", (fn) => kv.read(fn)],
+        [" in a write transaction", (fn) => kv.transact(fn)],
+      ] as [string, (fn: (tx: KvRead) => void) => Promise<void>][])
+        for (let round = 0; round < ROUNDS; round++)
+          await within((tx) => {
+            const started = performance.now();
+            run(tx);
+            const micros = (1e3 * (performance.now() - started)) / count;
+            figures[name + where] = Math.min(figures[name + where] ?? Number.POSITIVE_INFINITY, micros);
+          });
     };
     const reads = (keys: readonly Buffer[]) => (tx: KvRead) => {
       for (const key of keys) tx.view("rows", key);
@@ -63,19 +71,11 @@ for (const engine of positionals.length === 0 ? ["lmdb", "sqlite"] : positionals
       let at = 0;
       tx.scan("rows", everything, () => steps[at++]);
     };
-    const rows = (tx: KvRead): void => tx.scan("rows", everything, () => undefined);
-    const short = (tx: KvWrite): void => reads(misses.slice(0, 1))(tx);
-    await measure("hit", CALLS, () => kv.read(reads(hits)));
-    await measure("miss", CALLS, () => kv.read(reads(misses)));
-    await measure("hit in a write transaction", CALLS, () => kv.transact(reads(hits)));
-    await measure("miss in a write transaction", CALLS, () => kv.transact(reads(misses)));
-    await measure("write transaction with one miss", 200, async () => {
-      for (let at = 0; at < 200; at++) await kv.transact(short);
-    });
-    await measure("seek", CALLS, () => kv.read(seeks));
-    await measure("seek in a write transaction", CALLS, () => kv.transact(seeks));
-    await measure("row of a scan", ROWS, () => kv.read(rows));
-    await measure("row of a scan in a write transaction", ROWS, () => kv.transact(rows));
+    const rows = (tx: KvRead): void => tx.scan("rows", some, () => undefined);
+    await measure("hit", CALLS, reads(hits));
+    await measure("miss", CALLS, reads(misses));
+    await measure("seek", CALLS, seeks);
+    await measure("row of a scan", SCANNED, rows);
     for (const [name, micros] of Object.entries(figures))
       console.log(`${engine.padEnd(8)}${micros.toFixed(2).padStart(8)}  ${name}`);
   } finally {

@@ -26,10 +26,15 @@ export interface PlacedRows {
   /**
    * The rows from the place on where a search for `from` ends (that one first when it is there), or those before that place,
    * going down; the row of `from` itself may come first there too.
+   * @param near  the last call was `beside`, for the other side of this place, and its row is where it should be: the search may
+   *              begin there
    */
-  cursor(tree: Tree, from: Uint8Array, down: boolean): RowCursor;
-  /** The first row that `cursor` would show, valid until the next call. */
-  beside(tree: Tree, key: Uint8Array, down: boolean): RowView | undefined;
+  cursor(tree: Tree, from: Uint8Array, down: boolean, near?: boolean): RowCursor;
+  /**
+   * The first row that `cursor` would show, valid until the next call.
+   * @param near  as for `cursor`
+   */
+  beside(tree: Tree, key: Uint8Array, down: boolean, near?: boolean): RowView | undefined;
   /** Damage was met: counts and logs it. */
   onDamage(error: KvError): void;
 }
@@ -39,9 +44,18 @@ const MOST_ROWS_AROUND = 512;
 /** Bytes hashed at most to find out which bit of a key has flipped; some 50 ms. */
 const MOST_BYTES_TRIED = 64 << 20;
 
-/** For an engine's `get` that found nothing. @throws KvError kv.damaged when the row may be there all the same */
-export function verifyAbsent(rows: PlacedRows, tree: Tree, key: Uint8Array): void {
-  if (key.length === 0 || isPlainGap(rows, tree, key)) return;
+/**
+ * For an engine's `get` that found nothing.
+ * @param after  the row beside the place of the key, upwards
+ * @throws KvError kv.damaged when the row may be there all the same
+ */
+export function verifyAbsent(
+  rows: PlacedRows,
+  tree: Tree,
+  key: Uint8Array,
+  after = key.length === 0 ? undefined : rows.beside(tree, key, false),
+): void {
+  if (key.length === 0 || isPlainGap(rows, tree, key, after)) return;
   const { below, above, low, high } = rowsAround(rows, tree, key);
   let error: KvError | undefined;
   if (isMisled(key, low, high)) error = misledSearch(tree, key);
@@ -64,7 +78,7 @@ export function verifyAbsent(rows: PlacedRows, tree: Tree, key: Uint8Array): voi
  */
 export function verifyPlace(rows: PlacedRows, tree: Tree, key: Uint8Array): void {
   const there = rows.beside(tree, key, false);
-  if ((there !== undefined && compare(there, key) === 0) || isPlainGap(rows, tree, key)) return;
+  if ((there !== undefined && compare(there, key) === 0) || isPlainGap(rows, tree, key, there)) return;
   const { low, high } = rowsAround(rows, tree, key);
   if (!isMisled(key, low, high)) return;
   const error = misledSearch(tree, key);
@@ -108,14 +122,15 @@ class Scan {
   run(from: Uint8Array): Uint8Array | undefined {
     this.#beyond = [];
     this.#begun = false;
-    if (from.length > 0 && !this.#isRightBehind(from)) {
+    const near = from.length > 0 && this.#isRightBehind(from);
+    if (from.length > 0 && !near) {
       const behind = this.#behind(from);
       for (const row of behind) {
         const step = this.#meet(row, from);
         if (step !== undefined) return step === STOP ? undefined : step;
       }
     }
-    const cursor = this.#rows.cursor(this.#tree, from, this.#reverse);
+    const cursor = this.#rows.cursor(this.#tree, from, this.#reverse, near);
     try {
       let shown = this.#lastLength >= 0;
       while (cursor.next()) {
@@ -189,7 +204,8 @@ class Scan {
    */
   #isRightBehind(from: Uint8Array): boolean {
     const row = this.#rows.beside(this.#tree, from, !this.#reverse);
-    return row === undefined || (this.#side(row, from) < 0 && isWhole(row));
+    // The row of `from` itself, which may come first, is at its place too.
+    return row === undefined || ((this.#side(row, from) < 0 || compare(row, from) === 0) && isWhole(row));
   }
 
   /** The rows behind the place that belong to the scan, as far as can be told, in its order. */
@@ -299,10 +315,9 @@ function trueKey(row: StoredRow): Buffer | undefined {
 }
 
 /** Both neighbours of the place where `key` is not are whole, and lie on either side of it. */
-function isPlainGap(rows: PlacedRows, tree: Tree, key: Uint8Array): boolean {
-  const after = rows.beside(tree, key, false);
+function isPlainGap(rows: PlacedRows, tree: Tree, key: Uint8Array, after: RowView | undefined): boolean {
   if (after !== undefined && !(compare(after, key) > 0 && isWhole(after))) return false;
-  const before = rows.beside(tree, key, true);
+  const before = rows.beside(tree, key, true, true);
   return before === undefined || (compare(before, key) < 0 && isWhole(before));
 }
 
@@ -345,7 +360,7 @@ function isAfter(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean 
 }
 
 /** As Buffer.compare; most keys share a prefix of some thirty bytes, for which a loop is faster than a call. */
-function compare({ key, keyStart, keyEnd }: RowView, other: Uint8Array): number {
+export function compare({ key, keyStart, keyEnd }: RowView, other: Uint8Array): number {
   const length = keyEnd - keyStart;
   const common = Math.min(length, other.length);
   for (let at = 0; at < common; at++) {
