@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Client } from "./client.ts";
-import { built, runGo } from "./sources.ts";
+import { built, goModule, runGo } from "./sources.ts";
 import { startTlsFront } from "./tls-front.ts";
 
 const MODULE = "github.com/minio/minio-go/v7";
@@ -103,8 +103,8 @@ export const minioGo: Client = {
 
 /** The module's own file of cases, with a main function that runs the one that is named instead of all. */
 async function build(folder: string): Promise<string> {
-  const download = JSON.parse(await runGo(["mod", "download", "-json", `${MODULE}@${VERSION}`])) as { Dir: string };
-  const text = readFileSync(join(download.Dir, "functional_tests.go"), "utf8");
+  const source = await goModule(MODULE, VERSION);
+  const text = readFileSync(join(source, "functional_tests.go"), "utf8");
   mkdirSync(folder, { recursive: true });
   const entries = CASES.map((name) => `\t"${name}": ${name},\n`).join("");
   // The algorithms that docs/s3.md lists as not there yet would end a case early.
@@ -117,6 +117,6 @@ async function build(folder: string): Promise<string> {
   );
   const files = ["functional_tests.go", "main.go"].map((name) => join(folder, name));
   // Files that are named are built whatever their build tags say; with the tag the module itself would not build.
-  await runGo(["build", "-o", join(folder, "cases"), ...files], { cwd: download.Dir });
+  await runGo(["build", "-o", join(folder, "cases"), ...files], { cwd: source });
   return ".";
 }

@@ -54,10 +54,16 @@ export function goProgram(module: string, version: string, path = ""): Source {
   return once(() =>
     kept(`go-${module.replaceAll("/", "-")}-${version}`, `${module}${path}@${version}`, async (folder) => {
       mkdirSync(folder, { recursive: true });
-      await runGo(["install", `${module}${path}@${version}`], { env: { GOBIN: folder } });
+      // In the module's own folder: `go install` refuses modules that replace others (OpenTofu).
+      await runGo(["build", "-trimpath", "-o", `${folder}/`, `.${path}`], { cwd: await goModule(module, version) });
       return ".";
     }),
   );
+}
+
+/** @returns the folder of a module's source, which is read only. */
+export async function goModule(module: string, version: string): Promise<string> {
+  return (JSON.parse(await runGo(["mod", "download", "-json", `${module}@${version}`])) as { Dir: string }).Dir;
 }
 
 /** The class path of a Maven project's dependencies; they stay in the user's local repository. */
