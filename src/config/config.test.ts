@@ -227,15 +227,9 @@ test("an unknown key: the known one that it is nearest to, or the section that i
   assert.equal(hint({ s3api: { api_bind_addr: "[::]:3900", s3_region: "a" } }), "did you mean s3_api?");
   assert.equal(hint({ admn: {} }), "did you mean admin?");
   assert.equal(hint({ blocksize: 1 }), "did you mean block_size?");
-  assert.equal(
-    hint({ s3_api: { api_bind_adr: "[::]:3900", s3_region: "a" } }),
-    "did you mean s3_api.api_bind_addr?",
-  );
+  assert.equal(hint({ s3_api: { api_bind_adr: "[::]:3900", s3_region: "a" } }), "did you mean s3_api.api_bind_addr?");
   assert.equal(hint({ admin: { admin_tokne: "x" } }), "did you mean admin.admin_token?");
-  assert.equal(
-    hint({ s3_api: { block_size: 2 ** 20, s3_region: "a" } }),
-    "it belongs above the first [section]",
-  );
+  assert.equal(hint({ s3_api: { block_size: 2 ** 20, s3_region: "a" } }), "it belongs above the first [section]");
   assert.equal(hint({ s3_region: "a", s3_api: { s3_region: "a" } }), "it belongs below [s3_api]");
   assert.equal(hint({ colour: "red", x: 1, ["a".repeat(5000)]: 1 }), undefined);
 });
