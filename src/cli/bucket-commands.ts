@@ -5,6 +5,9 @@ import type { BucketInfo, KeyInfo } from "./answers.ts";
 import { CommandError } from "./fail.ts";
 import { bothSizes, localTime, nonEmpty, print, rwo, shortId, table } from "./text.ts";
 
+/** How a bucket is named; what a key called it over S3 is a local name, and no way to find it. */
+const BUCKET = "global name, or the beginning of its id";
+
 /** `hangar bucket …` */
 export function addBucketCommands(program: Command, client: () => AdminClient): void {
   const bucket = program.command("bucket").description("manage buckets");
@@ -34,7 +37,7 @@ export function addBucketCommands(program: Command, client: () => AdminClient): 
 
   bucket
     .command("info")
-    .argument("<bucket>", "name, or the beginning of its id")
+    .argument("<bucket>", BUCKET)
     .description("show a bucket")
     .action(async (name: string) => {
       show(await find(client(), name));
@@ -50,7 +53,7 @@ export function addBucketCommands(program: Command, client: () => AdminClient): 
 
   bucket
     .command("delete")
-    .argument("<bucket>")
+    .argument("<bucket>", BUCKET)
     .option("--yes", "confirm")
     .description("delete an empty bucket")
     .action(async (name: string, options: { yes?: boolean }) => {
@@ -71,11 +74,12 @@ export function addBucketCommands(program: Command, client: () => AdminClient): 
 
   bucket
     .command("alias")
-    .argument("<bucket>", "existing name")
-    .argument("<new-name>")
+    .argument("<bucket>", BUCKET)
+    .argument("<new-name>", "global name, or with --local a name of that key")
     .option("--local <key>", "a name that only this key sees")
     .description("give a bucket another name")
     .action(async (name: string, alias: string, options: { local?: string }) => {
+      nonEmpty("the new name", alias);
       const api = client();
       const bucketId = (await find(api, name)).id;
       show(
@@ -94,6 +98,7 @@ export function addBucketCommands(program: Command, client: () => AdminClient): 
     .option("--local <key>", "it is a name that only this key sees")
     .description("take a name from a bucket")
     .action(async (alias: string, options: { local?: string }) => {
+      nonEmpty("the name", alias);
       const api = client();
       if (options.local === undefined) {
         const { id } = (await api.get("GetBucketInfo", { globalAlias: alias })) as BucketInfo;
@@ -115,7 +120,7 @@ export function addBucketCommands(program: Command, client: () => AdminClient): 
   for (const verb of ["allow", "deny"] as const) {
     bucket
       .command(verb)
-      .argument("<bucket>")
+      .argument("<bucket>", BUCKET)
       .requiredOption("--key <key>", "id prefix or exact name of the key")
       .option("--read", "reading and listing")
       .option("--write", "writing and deleting")
@@ -138,7 +143,7 @@ export function addBucketCommands(program: Command, client: () => AdminClient): 
 
   bucket
     .command("website")
-    .argument("<bucket>")
+    .argument("<bucket>", BUCKET)
     .option("--allow", "serve the bucket as a website")
     .option("--deny", "stop serving it")
     .option("-i, --index-document <name>", "index document (index.html when left out)")
@@ -164,7 +169,7 @@ export function addBucketCommands(program: Command, client: () => AdminClient): 
 
   bucket
     .command("set-quotas")
-    .argument("<bucket>")
+    .argument("<bucket>", BUCKET)
     .option("--max-size <size>", 'such as "30GiB", or "none"')
     .option("--max-objects <count>", 'number, or "none"')
     .description("limit a bucket's size")
@@ -174,10 +179,14 @@ export function addBucketCommands(program: Command, client: () => AdminClient): 
       const api = client();
       const info = await find(api, name);
       const quotas = {
-        maxSize: limit("--max-size", options.maxSize, info.quotas.maxSize, parseSize),
-        maxObjects: limit("--max-objects", options.maxObjects, info.quotas.maxObjects, (text) =>
-          /^\d+$/.test(text) ? Number(text) : undefined,
-        ),
+        maxSize: limit("--max-size", options.maxSize, info.quotas.maxSize, {
+          parse: parseSize,
+          expects: "a size such as 30GiB",
+        }),
+        maxObjects: limit("--max-objects", options.maxObjects, info.quotas.maxObjects, {
+          parse: (text) => (/^\d{1,15}$/.test(text) ? Number(text) : undefined),
+          expects: "a whole number such as 1000",
+        }),
       };
       await api.post("UpdateBucket", { quotas }, { id: info.id });
       print("Quotas updated.");
@@ -185,7 +194,7 @@ export function addBucketCommands(program: Command, client: () => AdminClient): 
 
   bucket
     .command("cleanup-incomplete-uploads")
-    .argument("<buckets...>")
+    .argument("<buckets...>", BUCKET)
     .option("--older-than <duration>", "age of the uploads", "1d")
     .description("abort multipart uploads that were never completed")
     .action(async (names: string[], options: { olderThan: string }) => {
@@ -203,7 +212,7 @@ export function addBucketCommands(program: Command, client: () => AdminClient): 
 
   bucket
     .command("inspect-object")
-    .argument("<bucket>")
+    .argument("<bucket>", BUCKET)
     .argument("<key>", "key of the object")
     .description("show what is stored of an object")
     .action(async (name: string, key: string) => {
@@ -213,23 +222,23 @@ export function addBucketCommands(program: Command, client: () => AdminClient): 
 }
 
 async function find(api: AdminClient, name: string): Promise<BucketInfo> {
-  return (await api.get("GetBucketInfo", { search: name })) as BucketInfo;
+  return (await api.get("GetBucketInfo", { search: nonEmpty("the name of the bucket", name) })) as BucketInfo;
 }
 
 async function keyId(api: AdminClient, pattern: string): Promise<string> {
-  return ((await api.get("GetKeyInfo", { search: pattern })) as KeyInfo).accessKeyId;
+  return ((await api.get("GetKeyInfo", { search: nonEmpty("the name of the key", pattern) })) as KeyInfo).accessKeyId;
 }
 
 function limit(
   option: string,
   given: string | undefined,
   present: number | null,
-  parse: (text: string) => number | undefined,
+  { parse, expects }: { readonly parse: (text: string) => number | undefined; readonly expects: string },
 ): number | null {
   if (given === undefined) return present;
   if (given === "none") return null;
   const value = parse(given);
-  if (value === undefined) throw new CommandError(`${option} ${given}: can't be read`);
+  if (value === undefined) throw new CommandError(`${option} ${given}: expects ${expects}, or none`);
   return value;
 }
 

@@ -5,6 +5,8 @@ import { expiry } from "./expiry.ts";
 import { CommandError } from "./fail.ts";
 import { localTime, nonEmpty, print, rwo, shortId, table } from "./text.ts";
 
+const KEY = "id prefix or exact name";
+
 /** `hangar key …` */
 export function addKeyCommands(program: Command, client: () => AdminClient): void {
   const key = program.command("key").description("manage S3 access keys");
@@ -35,13 +37,13 @@ export function addKeyCommands(program: Command, client: () => AdminClient): voi
 
   key
     .command("info")
-    .argument("<key>", "id prefix or exact name")
+    .argument("<key>", KEY)
     .option("--show-secret", "show the secret too")
     .description("show a key and its buckets")
     .action(async (pattern: string, options: { showSecret?: boolean }) => {
       show(
         (await client().get("GetKeyInfo", {
-          search: pattern,
+          search: nonEmpty("the name of the key", pattern),
           ...(options.showSecret ? { showSecretKey: "true" } : {}),
         })) as KeyInfo,
       );
@@ -74,7 +76,7 @@ export function addKeyCommands(program: Command, client: () => AdminClient): voi
 
   key
     .command("rename")
-    .argument("<key>")
+    .argument("<key>", KEY)
     .argument("<name>", "new name")
     .description("rename a key")
     .action(async (pattern: string, name: string) => {
@@ -83,7 +85,7 @@ export function addKeyCommands(program: Command, client: () => AdminClient): voi
 
   key
     .command("set")
-    .argument("<key>")
+    .argument("<key>", KEY)
     .option("--expires-in <duration>", "validity from now")
     .option("--never-expires", "no end of validity")
     .description("change a key's validity")
@@ -98,7 +100,7 @@ export function addKeyCommands(program: Command, client: () => AdminClient): voi
   for (const verb of ["allow", "deny"] as const) {
     key
       .command(verb)
-      .argument("<key>")
+      .argument("<key>", KEY)
       .option("--create-bucket", "the right to create buckets")
       .description(`${verb} what a key may do`)
       .action(async (pattern: string, options: { createBucket?: boolean }) => {
@@ -109,12 +111,12 @@ export function addKeyCommands(program: Command, client: () => AdminClient): voi
 
   key
     .command("delete")
-    .argument("<key>")
+    .argument("<key>", KEY)
     .option("--yes", "confirm")
     .description("delete a key for good")
     .action(async (pattern: string, options: { yes?: boolean }) => {
       const api = client();
-      const info = (await api.get("GetKeyInfo", { search: pattern })) as KeyInfo;
+      const info = (await api.get("GetKeyInfo", { search: nonEmpty("the name of the key", pattern) })) as KeyInfo;
       if (!options.yes)
         throw new CommandError(
           `add --yes to delete key ${info.accessKeyId} (${info.name}), which has rights on ${info.buckets.length} bucket(s)`,
@@ -142,7 +144,7 @@ export function addKeyCommands(program: Command, client: () => AdminClient): voi
 }
 
 async function update(api: AdminClient, pattern: string, change: object): Promise<void> {
-  const { accessKeyId } = (await api.get("GetKeyInfo", { search: pattern })) as KeyInfo;
+  const { accessKeyId } = (await api.get("GetKeyInfo", { search: nonEmpty("the name of the key", pattern) })) as KeyInfo;
   show((await api.post("UpdateKey", change, { id: accessKeyId })) as KeyInfo);
 }
 

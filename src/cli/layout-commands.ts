@@ -52,7 +52,7 @@ export function addLayoutCommands(program: Command, client: () => AdminClient): 
 
   layout
     .command("remove")
-    .argument("<node>")
+    .argument("<node>", "node id, or the beginning of it")
     .description("stage the removal of a node")
     .action(async (pattern: string) => {
       const api = client();
@@ -119,6 +119,7 @@ export function addLayoutCommands(program: Command, client: () => AdminClient): 
     .command("apply")
     .option("--version <number>", "the version that `layout show` announced")
     .description("put the staged changes into force")
+    .addHelpText("after", "\nExample: hangar layout apply --version 2")
     .action(async (options: { version?: string }) => {
       const api = client();
       if (options.version === undefined || !/^\d+$/.test(options.version)) {

@@ -39,7 +39,7 @@ const program = new Command("hangar")
   // Descriptions stay beside long names also on 80 columns.
   .configureHelp({ minWidthToWrap: 24 })
   .showHelpAfterError("(add --help for usage)")
-  .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, "Error:")) })
+  .configureOutput({ outputError: (text, write) => write(`${text.replace(/^error:/, "Error:")}${placeHint(text)}`) })
   .exitOverride();
 
 let known: Loaded | undefined;
@@ -76,6 +76,13 @@ try {
     process.stderr.write(`Error: ${error.message}\n`);
     process.exitCode = 1;
   } else throw error;
+}
+
+/** Where an option belongs that a verb does not know and the program does: before the verb. */
+function placeHint(text: string): string {
+  const flag = /^error: unknown option '(-[^'=]+)/.exec(text)?.[1];
+  const option = program.options.find(({ short, long }) => flag !== undefined && (short === flag || long === flag));
+  return option ? `${flag} goes before the verb: hangar ${option.flags.replace(/^.*(?=--)/, "")} VERB …\n` : "";
 }
 
 /** `hangar help bucket create`: commander's own goes one level deep. */

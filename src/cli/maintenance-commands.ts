@@ -39,7 +39,7 @@ export function addMaintenanceCommands(program: Command, client: () => AdminClie
     });
   worker
     .command("info")
-    .argument("<id>")
+    .argument("<id>", "number of the worker (TID in `hangar worker list`)")
     .description("show one worker")
     .action(async (id: string) => {
       print(
@@ -52,7 +52,7 @@ export function addMaintenanceCommands(program: Command, client: () => AdminClie
     });
   worker
     .command("get")
-    .argument("[variable]")
+    .argument("[variable]", "name of one; all when left out")
     .option("-a, --all-nodes", "of all nodes")
     .description("show variables of background work")
     .action(async (variable: string | undefined) => {
@@ -65,10 +65,11 @@ export function addMaintenanceCommands(program: Command, client: () => AdminClie
     });
   worker
     .command("set")
-    .argument("<variable>")
-    .argument("<value>")
+    .argument("<variable>", "name, as `hangar worker get` shows it")
+    .argument("<value>", "new value")
     .option("-a, --all-nodes", "on all nodes")
     .description("change a variable of background work")
+    .addHelpText("after", "\nExample: hangar worker set scrub-tranquility 4")
     .action(async (variable: string, value: string) => {
       const set = onlyNode(
         (await client().post("SetWorkerVariable", { variable, value }, { node: "self" })) as PerNode<{
@@ -153,7 +154,9 @@ export function addMaintenanceCommands(program: Command, client: () => AdminClie
     .action(async (hashes: string[], options: { yes?: boolean }) => {
       if (!options.yes)
         throw new CommandError("this deletes every object that needs the blocks; see `hangar block info`, then add --yes");
-      const purged = onlyNode((await client().post("PurgeBlocks", hashes, { node: "self" })) as PerNode<Record<string, number>>);
+      const purged = onlyNode(
+        (await client().post("PurgeBlocks", hashes.map(fullHash), { node: "self" })) as PerNode<Record<string, number>>,
+      );
       print(
         `Purged ${purged["blocksPurged"]} blocks: deleted ${purged["objectsDeleted"]} objects, aborted ${purged["uploadsDeleted"]} uploads, released ${purged["blockRefsPurged"]} references.`,
       );
@@ -185,7 +188,7 @@ export function addMaintenanceCommands(program: Command, client: () => AdminClie
     .action(async (blockHashes: string[], options: { all?: boolean }) => {
       if ((options.all === true) === blockHashes.length > 0) throw new CommandError("give either hashes or --all");
       const { count } = onlyNode(
-        (await client().post("RestoreQuarantine", options.all ? { all: true } : { blockHashes }, {
+        (await client().post("RestoreQuarantine", options.all ? { all: true } : { blockHashes: blockHashes.map(fullHash) }, {
           node: "self",
         })) as PerNode<{ count: number }>,
       );
@@ -203,7 +206,7 @@ export function addMaintenanceCommands(program: Command, client: () => AdminClie
   };
   repair
     .command("scrub")
-    .addArgument(new Argument("<action>").choices(["start", "pause", "resume", "cancel"]))
+    .addArgument(new Argument("<action>", "what to do").choices(["start", "pause", "resume", "cancel"]))
     .description("read and verify all blocks")
     .action(async (action: string) => launch({ scrub: action }, `Scrub: ${action} done; see \`hangar worker list\`.`));
   repair
@@ -246,11 +249,14 @@ export function addMaintenanceCommands(program: Command, client: () => AdminClie
       ),
     );
 
-  // What Garage repairs by hand and Hangar has no need of: the daemon says so.
-  for (const what of ["tables", "blocks", "versions", "mpu", "block-rc", "aliases", "clear-resync-queue"]) {
-    const repairType = what === "mpu" ? "multipartUploads" : what.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
-    repair.command(what, { hidden: true }).action(async () => launch(repairType, `${what}: done.`));
-  }
+  // What Garage repairs by hand.
+  const ours = repair.commands.map((one) => one.name()).join(", ");
+  for (const what of ["tables", "blocks", "versions", "mpu", "block-rc", "aliases", "clear-resync-queue"])
+    repair.command(what, { hidden: true }).action(() => {
+      throw new CommandError(
+        `repair ${what}: nothing to repair by hand in Hangar, or not in this release; there are ${ours} (\`hangar repair --help\`)`,
+      );
+    });
 
   program
     .command("meta")
@@ -262,6 +268,13 @@ export function addMaintenanceCommands(program: Command, client: () => AdminClie
       onlyNode((await client().post("CreateMetadataSnapshot", undefined, { node: "self" })) as PerNode<null>);
       print("Snapshot made.");
     });
+}
+
+/** @throws CommandError */
+function fullHash(text: string): string {
+  if (!/^[0-9a-f]{64}$/i.test(text))
+    throw new CommandError(`${text}: expects the hash of a block with all its 64 hexadecimal digits, as the lists show it`);
+  return text.toLowerCase();
 }
 
 interface QuarantineList {

@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { FileLock } from "../platform/disk.ts";
 import { lockFile } from "../platform/node/file-lock.ts";
@@ -16,9 +16,35 @@ export async function lockMetadata(metadataDir: string): Promise<FileLock> {
   mkdirSync(metadataDir, { recursive: true, mode: 0o700 });
   // A plain look first: SQLite's own words for a folder that can't be used don't say why.
   accessSync(metadataDir, constants.R_OK | constants.W_OK | constants.X_OK);
-  const lock = await lockFile(join(metadataDir, "daemon.lock"));
-  if (lock === undefined) throw new CommandError(`a daemon is running on ${metadataDir} already`);
-  return lock;
+  const file = join(metadataDir, "daemon.lock");
+  const lock = await lockFile(file);
+  if (lock !== undefined) return lock;
+  const holder = lockHolder(file);
+  throw new CommandError(
+    `a daemon is running on ${metadataDir} already${holder === undefined ? "" : ` (process ${holder})`}: to stop it, press Ctrl-C in its terminal, or ${holder === undefined ? "stop its service" : `\`kill ${holder}\``}`,
+  );
+}
+
+/**
+ * The process that has the lock, where the system tells (Linux, of the same user); undefined when there is any doubt: somebody may
+ * end it.
+ */
+function lockHolder(file: string): number | undefined {
+  try {
+    const { dev, ino } = statSync(file);
+    // "1: POSIX  ADVISORY  WRITE 4711 08:01:1234567 …": the inode counts within a file system only.
+    const pids = [...readFileSync("/proc/locks", "utf8").matchAll(/^\d+: POSIX +ADVISORY +WRITE (\d+) \S+:(\d+) /gm)]
+      .filter(([, , inode]) => Number(inode) === ino)
+      .map(([, pid]) => Number(pid));
+    return [...new Set(pids)].find((pid) =>
+      readdirSync(`/proc/${pid}/fd`).some((fd) => {
+        const open = statSync(`/proc/${pid}/fd/${fd}`, { throwIfNoEntry: false });
+        return open?.dev === dev && open.ino === ino;
+      }),
+    );
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -36,6 +36,7 @@ export async function runQuickstart(flags: { readonly data: string; readonly bin
     );
   const log = createLog({ level: "warn" });
   for (const warning of warnings) log.warn({}, warning);
+  if (!config.s3) throw new CommandError(`${file}: there is no S3 port without api_bind_addr in [s3_api]`);
   const daemon = await startDaemon({
     path: file,
     config,
@@ -44,7 +45,7 @@ export async function runQuickstart(flags: { readonly data: string; readonly bin
     version,
     flags: { singleNode: true, defaultBucket: true },
   });
-  const endpoint = `http://${reachable(daemon.node.s3Address ?? config.s3?.bindAddr ?? "")}`;
+  const endpoint = `http://${reachable(daemon.node.s3Address ?? config.s3.bindAddr)}`;
   print(
     welcome({
       first,
@@ -52,7 +53,7 @@ export async function runQuickstart(flags: { readonly data: string; readonly bin
       folder,
       file,
       endpoint,
-      region: config.s3?.region ?? "garage",
+      region: config.s3.region,
       credentials,
       version,
     }),

@@ -14,6 +14,8 @@ interface TokenInfo {
   readonly secretToken?: string;
 }
 
+const TOKEN = "id prefix or exact name";
+
 /** `hangar admin-token …` */
 export function addTokenCommands(program: Command, client: () => AdminClient): void {
   const token = program.command("admin-token").description("tokens for the admin port");
@@ -38,10 +40,10 @@ export function addTokenCommands(program: Command, client: () => AdminClient): v
     });
   token
     .command("info")
-    .argument("<token>", "id prefix or exact name")
+    .argument("<token>", TOKEN)
     .description("show an admin token")
     .action(async (pattern: string) => {
-      show((await client().get("GetAdminTokenInfo", { search: pattern })) as TokenInfo);
+      show((await client().get("GetAdminTokenInfo", { search: nonEmpty("the name of the token", pattern) })) as TokenInfo);
     });
   token
     .command("create")
@@ -62,13 +64,13 @@ export function addTokenCommands(program: Command, client: () => AdminClient): v
     });
   token
     .command("rename")
-    .argument("<token>")
-    .argument("<name>")
+    .argument("<token>", TOKEN)
+    .argument("<name>", "new name")
     .description("rename an admin token")
     .action(async (pattern: string, name: string) => update(client(), pattern, () => ({ name: nonEmpty("the new name", name) })));
   token
     .command("set")
-    .argument("<token>")
+    .argument("<token>", TOKEN)
     .option("--expires-in <duration>", "validity from now")
     .option("--never-expires", "no end of validity")
     .option("--scope <operations>", "new scope; +A,B adds, -A,B takes away")
@@ -85,12 +87,12 @@ export function addTokenCommands(program: Command, client: () => AdminClient): v
     });
   token
     .command("delete")
-    .argument("<token>")
+    .argument("<token>", TOKEN)
     .option("--yes", "confirm")
     .description("delete an admin token")
     .action(async (pattern: string, options: { yes?: boolean }) => {
       const api = client();
-      const info = (await api.get("GetAdminTokenInfo", { search: pattern })) as TokenInfo;
+      const info = (await api.get("GetAdminTokenInfo", { search: nonEmpty("the name of the token", pattern) })) as TokenInfo;
       if (!options.yes) throw new CommandError(`add --yes to delete admin token ${info.id} (${info.name})`);
       await api.post("DeleteAdminToken", undefined, { id: info.id ?? "" });
       print("Admin API token has been deleted.");
@@ -109,7 +111,7 @@ export function addTokenCommands(program: Command, client: () => AdminClient): v
 }
 
 async function update(api: AdminClient, pattern: string, change: (present: TokenInfo) => object): Promise<void> {
-  const info = (await api.get("GetAdminTokenInfo", { search: pattern })) as TokenInfo;
+  const info = (await api.get("GetAdminTokenInfo", { search: nonEmpty("the name of the token", pattern) })) as TokenInfo;
   show((await api.post("UpdateAdminToken", change(info), { id: info.id ?? "" })) as TokenInfo);
 }
 

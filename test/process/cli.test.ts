@@ -8,6 +8,7 @@ import { content } from "./support/content.ts";
 import { BUCKET, Daemon, HANGAR } from "./support/daemon.ts";
 import { type ProgramResult, runProgram } from "./support/run-program.ts";
 import { S3Client, type S3Error } from "./support/s3-client.ts";
+import { waitFor } from "./support/wait-for.ts";
 
 describe("the command line", () => {
   let daemon: Daemon;
@@ -299,6 +300,8 @@ describe("the command line", () => {
       seen.push(path.join(" "));
       const wide = help.stdout.split("\n").filter((line) => line.length > 84);
       assert.deepEqual(wide, [], `help of ${path.join(" ")} fits a terminal`);
+      const bare = /^Usage: .*[<[][a-z-]+[>\]]/.test(help.stdout.replace("[options]", "").replace("[command]", ""));
+      if (bare) assert.match(help.stdout, /^Arguments:$/m, `help of ${path.join(" ")} explains its arguments`);
       const listed = /Commands:\n([\s\S]*?)(\n\n|$)/.exec(help.stdout)?.[1] ?? "";
       const verbs = [...listed.matchAll(/^ {2}([a-z][a-z0-9-]*)(?:\|\S+)?(?: |$)/gm)].map((match) => match[1] as string);
       for (const verb of verbs) if (verb !== "help") await walk([...path, verb]);
@@ -354,6 +357,29 @@ describe("the command line", () => {
     assert.match((await daemon.cli("node", "id", "-q")).stdout, /^[0-9a-f]{64}\n$/);
     // The layout was changed by hand above, and a daemon that is told to manage it alone says so.
     await assert.rejects(daemon.start(), /Error: --single-node: the layout has version 2/);
+  });
+
+  test("without [s3_api] or [admin] it starts, and says that there is no such port", async () => {
+    const closed = await Daemon.prepare();
+    try {
+      const config = readFileSync(closed.configFile, "utf8");
+      for (const [misspelt, patterns] of [
+        [config, [`S3 on ${closed.host}:${closed.s3Port}, admin on ${closed.host}:${closed.adminPort}"`]],
+        [
+          config.replace("[s3_api]", "[s3api]"),
+          ["no S3 port (api_bind_addr in [s3_api] opens one), admin on ", "did you mean s3_api?"],
+        ],
+        [config.replace("[admin]", "[admn]"), ["no admin port (api_bind_addr in [admin] opens one)", "did you mean admin?"]],
+      ] as const) {
+        writeFileSync(closed.configFile, misspelt);
+        closed.spawn(["--single-node"]);
+        await waitFor("it is ready", () => closed.lastLog().includes("is ready") || !closed.alive);
+        for (const pattern of patterns) assert.ok(closed.lastLog().includes(pattern), closed.lastLog());
+        await closed.stop();
+      }
+    } finally {
+      await closed.dispose();
+    }
   });
 
   test("how long the calls took", (t) => {

@@ -57,6 +57,18 @@ test("npm start, Ctrl-C, npm start, kill -9, bin/hangar quickstart, Ctrl-C", asy
   const third = await start([HANGAR, "quickstart"], bind);
   assert.equal(third.keyId, first.keyId);
   assert.ok((await client.get("my-bucket", "b"))?.body.equals(content(2, 50)));
+  // A second one says which process has the store, where the system tells; and how to get at the store, in its folder.
+  const again = await runProgram([HANGAR, "quickstart", "--data", folder]);
+  assert.equal(again.code, 1);
+  const how = process.platform === "linux" ? ` \\(process ${child?.pid}\\): .*Ctrl-C.*\`kill ${child?.pid}\`` : ": .*Ctrl-C";
+  assert.match(again.stderr, new RegExp(`^Error: a daemon is running on .*/hangar-data/meta already${how}`));
+  if (!existsSync("/etc/hangar.toml") && !existsSync("/etc/garage.toml")) {
+    const lost = await runProgram([HANGAR, "status"], { cwd: home });
+    assert.match(
+      lost.stderr,
+      /^Error: cannot read .*\/etc\/hangar\.toml: ENOENT[^,]*\(.*-c hangar-data\/hangar\.toml, before the verb\)$/m,
+    );
+  }
   client.reset();
   endGroup("SIGINT");
   assert.equal(await within(60_000, "Ctrl-C ends it", third.ended), 0);

@@ -83,10 +83,15 @@ rpc_secret = "${RPC_SECRET}"
   });
 
   test("what makes sense only in clusters, or not at all here, says so", async () => {
-    await refuses(["meta", "snapshot", "--all"], /metadata_dir/);
+    await refuses(["meta", "snapshot", "--all"], /metadata_dir and data_dir as they were at one moment.*copy both/);
     await refuses(["node", "connect", `${NODE_ID}@127.0.0.1:3901`], /one node/);
     await refuses(["layout", "skip-dead-nodes", "--version", "1"], /single node/);
-    await refuses(["repair", "-a", "--yes", "tables"], /nothing to repair/);
+    for (const what of ["tables", "mpu", "block-rc"])
+      await refuses(
+        ["repair", "-a", "--yes", what],
+        new RegExp(`repair ${what}: nothing to repair`),
+        /there are scrub, rebalance, audit, block-refs, accept-restored-copy /,
+      );
     await refuses(["repair", "scrub", "polish"], /polish.*start, pause, resume, cancel/);
     await refuses(["layout", "skip-dead-nodes", "--version", "last"], /--version last: expects a whole number/);
     await refuses(["worker", "info", "first"], /worker first: expects a whole number/);
@@ -179,8 +184,53 @@ rpc_secret = "${RPC_SECRET}"
       ["admin-token", "rename", "named", ""],
     ])
       await refuses(args, /name is empty/);
-    await refuses(["bucket", "alias", "named", ""], /globalAlias/);
-    await refuses(["bucket", "info", ""], /search/);
+    for (const args of [
+      ["bucket", "alias", "named", ""],
+      ["bucket", "unalias", ""],
+      ["bucket", "info", ""],
+      ["bucket", "delete", "", "--yes"],
+      ["bucket", "allow", "named", "--read", "--key", ""],
+      ["key", "info", ""],
+      ["key", "delete", "", "--yes"],
+      ["admin-token", "info", ""],
+    ])
+      await refuses(args, /name.* is empty/);
+  });
+
+  test("a name that a key gave over S3 finds no bucket; the refusal says whose it is and which id does", async () => {
+    const keys: string[] = [];
+    for (const name of ["one", "two"]) keys.push((await node.post("CreateKey", { name })).json.accessKeyId);
+    const [first, second] = keys as [string, string];
+    const make = async (accessKeyId: string): Promise<string> =>
+      (await node.post("CreateBucket", { localAlias: { accessKeyId, alias: "photos" } })).json.id.slice(0, 16);
+    const id = await make(first);
+    const known = `photos is no global name, but a local one of key ${first} for the bucket ${id}`;
+    for (const args of [
+      ["bucket", "info", "photos"],
+      ["bucket", "allow", "--read", "photos", "--key", "two"],
+      ["bucket", "delete", "photos", "--yes"],
+    ])
+      await refuses(args, new RegExp(`^Error: ${known}; use the id$`, "m"));
+    await refuses(["bucket", "unalias", "photos"], new RegExp(`no bucket named photos: ${known}$`, "m"));
+    await says(["bucket", "info", id], new RegExp(`${first}.*photos`));
+    const other = await make(second);
+    await refuses(["bucket", "info", "photos"], new RegExp(`${first} for the bucket ${id}`), new RegExp(`${second} .*${other}`));
+    // The way out that README names: a global name beside the local one.
+    await says(["bucket", "alias", id, "photos"], /Global alias: +photos/);
+    await says(["bucket", "info", "photos"], new RegExp(id));
+  });
+
+  test("values that can't be read: what was given, and what would do", async () => {
+    await node.post("CreateBucket", { globalAlias: "limits" });
+    const setQuotas = ["bucket", "set-quotas", "limits"];
+    await refuses([...setQuotas, "--max-size", "1X"], /--max-size 1X: expects a size such as 30GiB, or none/);
+    for (const count of ["many", "-1", "9".repeat(20)])
+      await refuses([...setQuotas, `--max-objects=${count}`], /--max-objects \S+: expects a whole number such as 1000, or none/);
+    for (const args of [
+      ["block", "quarantine", "restore", "abc"],
+      ["block", "purge", "abc", "--yes"],
+    ])
+      await refuses(args, /^Error: abc: expects the hash of a block with all its 64 hexadecimal digits/);
   });
 
   test("bucket website", async () => {
@@ -224,6 +274,12 @@ rpc_secret = "${RPC_SECRET}"
     await refuses(["buckte"], /Did you mean bucket/);
     await refuses(["bucket", "info"], /missing required argument/);
     await refuses(["bucket", "allow", "x"], /--key/);
+    await refuses(["status", "-c", file], /unknown option '-c'\n-c goes before the verb: hangar --config <file> VERB/);
+    await refuses(["bucket", "list", `--config=${file}`], /--config goes before the verb/);
+    assert.doesNotMatch((await run(["status", "--frob"])).stderr, /before the verb/);
+    await says(["repair", "scrub", "--help"], /"start", "pause",\s+"resume", "cancel"/);
+    await says(["layout", "apply", "--help"], /hangar layout apply --version 2/);
+    await says(["worker", "set", "--help"], /hangar worker set scrub-tranquility 4/);
     assert.equal((await run(["bucket"])).code, 1, "a verb alone shows its help");
   });
 
@@ -238,8 +294,28 @@ rpc_secret = "${RPC_SECRET}"
       /replication_factor/,
       /rpc_bind_addr/,
     );
-    await refuses(["-c", join(node.home, "none.toml"), "status"], /none\.toml/);
+    const none = join(node.home, "none.toml");
+    const { stderr } = await run(["-c", none, "status"]);
+    assert.equal(
+      stderr,
+      `Error: cannot read the configuration file ${none}: ENOENT: no such file or directory (give another with -c FILE before the verb, or HANGAR_CONFIG_FILE)\n`,
+    );
     await refuses(["-s", "abc", "status"], /rpc_secret expects 64/);
+  });
+
+  test("a misspelt key is named with the fault that it leads to", async () => {
+    const misspelt = join(node.home, "misspelt.toml");
+    for (const [from, to] of [
+      ["metadata_dir", "metadata_dri"],
+      ["rpc_secret", "rpc_secrte"],
+    ] as const) {
+      writeFileSync(misspelt, readFileSync(file, "utf8").replace(from, to));
+      await refuses(
+        ["-c", misspelt, "status"],
+        new RegExp(`${from} .*is required`),
+        new RegExp(`${to} is not a key that Hangar knows; ignored \\(did you mean ${from}\\?\\)`),
+      );
+    }
   });
 
   test("admin-api-schema prints the OpenAPI document of every operation", async () => {

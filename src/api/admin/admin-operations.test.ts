@@ -454,7 +454,7 @@ describe("cluster, layout, node", () => {
       assert.deepEqual([facts.garageVersion, facts.hangarVersion], ["v2.3.0", "0.0.0-test"]);
     assert.match((await here("GetNodeStatistics")).freeform, /Database engine: memory/);
     await bad("ConnectClusterNodes", { body: ["x@y:1"] }, "NotImplemented", /one node/);
-    await badHere("CreateMetadataSnapshot", undefined, /copy metadata_dir/);
+    await badHere("CreateMetadataSnapshot", undefined, /metadata_dir and data_dir as they were at one moment/);
   });
 
   test("layout: stage, preview, revert, apply, history", async () => {

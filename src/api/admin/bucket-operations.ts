@@ -10,6 +10,9 @@ import { shownVersion, storedVersion } from "./stored-version.ts";
 
 /** Longest S3 key. */
 const MAX_KEY_BYTES = 1024;
+/** Local names that are told of one refusal, and how much of the ids: as much as `hangar bucket list` shows. */
+const MAX_NAMES_TOLD = 5;
+const ID_DIGITS_TOLD = 16;
 
 const localAlias = z.object({ accessKeyId: z.string(), alias: z.string() });
 
@@ -242,12 +245,28 @@ export function findBucket(
   const byName = control.view.aliases.get(name);
   const bucket = byName === undefined ? undefined : control.bucket(byName);
   if (bucket) return bucket;
-  if (wanted.search === undefined) throw new AdminError("NoSuchBucket", `there is no bucket named ${name}`);
+  const local = localNames(control, name);
+  if (wanted.search === undefined)
+    throw new AdminError("NoSuchBucket", `there is no bucket named ${name}${local && `: ${local}`}`);
   const found = /^[0-9a-f]+$/.test(name) ? control.allBuckets().filter((candidate) => candidate.id.startsWith(name)) : [];
   if (found.length === 1) return found[0] as BucketView;
   throw found.length === 0
-    ? new AdminError("NoSuchBucket", `no bucket has the name or id prefix ${name}`)
+    ? new AdminError("NoSuchBucket", local ? `${local}; use the id` : `no bucket has the name or id prefix ${name}`)
     : new AdminError("InvalidRequest", `${found.length} buckets have ids that begin with ${name}; give more of the id`);
+}
+
+/** Whose local name it is, if anybody's: one name may stand for another bucket with each key, so no bucket is found by it. */
+function localNames(control: AdminContext["control"], name: string): string {
+  const found = control
+    .allBuckets()
+    .flatMap((bucket) =>
+      bucket.localAliases
+        .filter(({ alias }) => alias === name)
+        .map(({ keyId }) => `of key ${keyId} for the bucket ${bucket.id.slice(0, ID_DIGITS_TOLD)}`),
+    );
+  if (found.length === 0) return "";
+  const more = found.length > MAX_NAMES_TOLD ? ` and ${found.length - MAX_NAMES_TOLD} more (\`hangar bucket list\`)` : "";
+  return `${name} is no global name, but a local one ${found.slice(0, MAX_NAMES_TOLD).join(", ")}${more}`;
 }
 
 async function describe({ control, objects, ignoredAcls }: AdminContext, bucket: BucketView): Promise<BucketInfo> {

@@ -112,7 +112,7 @@ export const NODE_OPERATIONS: readonly Operation[] = [
       else
         throw new AdminError(
           "NotImplemented",
-          `repair ${body.repairType}: nothing to repair by hand in Hangar, or not in this release; there are scrub, rebalance, blockRefs and acceptRestoredCopy`,
+          `repair ${body.repairType}: nothing to repair by hand in Hangar, or not in this release; there are scrub, rebalance, blockRefs and acceptRestoredCopy, and the call AuditNode`,
         );
       return null;
     },
@@ -125,7 +125,7 @@ export const NODE_OPERATIONS: readonly Operation[] = [
     run: () => {
       throw new AdminError(
         "NotImplemented",
-        "CreateMetadataSnapshot: not in this release; stop the daemon and copy metadata_dir to have a consistent copy",
+        "CreateMetadataSnapshot: not in this release. A backup needs metadata_dir and data_dir as they were at one moment: stop the daemon and copy both, or take one snapshot of the file system that has both",
       );
     },
   }),
