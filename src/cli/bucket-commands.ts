@@ -152,13 +152,16 @@ export function addBucketCommands(program: Command, client: () => AdminClient): 
     .action(
       async (name: string, options: { allow?: boolean; deny?: boolean; indexDocument?: string; errorDocument?: string }) => {
         if (options.allow === options.deny) throw new CommandError("give either --allow or --deny");
+        const { indexDocument = "index.html" } = options;
+        if (indexDocument === "" || indexDocument.includes("/"))
+          throw new CommandError(`-i ${indexDocument}: expects the name of a document, such as index.html, without slashes`);
         if (options.deny && (options.indexDocument !== undefined || options.errorDocument !== undefined))
           throw new CommandError("documents make no sense with --deny");
         const api = client();
         const websiteAccess = options.allow
           ? {
               enabled: true,
-              indexDocument: options.indexDocument ?? "index.html",
+              indexDocument,
               ...(options.errorDocument === undefined ? {} : { errorDocument: options.errorDocument }),
             }
           : { enabled: false };
@@ -216,6 +219,7 @@ export function addBucketCommands(program: Command, client: () => AdminClient): 
     .argument("<key>", "key of the object")
     .description("show what is stored of an object")
     .action(async (name: string, key: string) => {
+      nonEmpty("the key of the object", key);
       const api = client();
       print(JSON.stringify(await api.get("InspectObject", { bucketId: (await find(api, name)).id, key }), null, 2));
     });

@@ -3,7 +3,7 @@ import { parseSize } from "../config/values.ts";
 import type { AdminClient } from "./admin-client.ts";
 import type { ClusterStatus, LayoutInfo, Role } from "./answers.ts";
 import { CommandError } from "./fail.ts";
-import { print, shortId, siSize, table, whole } from "./text.ts";
+import { nonEmpty, print, shortId, siSize, table, whole } from "./text.ts";
 
 /** `hangar layout …` */
 export function addLayoutCommands(program: Command, client: () => AdminClient): void {
@@ -26,6 +26,7 @@ export function addLayoutCommands(program: Command, client: () => AdminClient): 
       ) => {
         if (options.capacity !== undefined && options.gateway)
           throw new CommandError("a gateway has no capacity: give either -c or -g");
+        if (options.zone !== undefined) nonEmpty("the zone", options.zone);
         const api = client();
         const info = await current(api);
         const known = await knownNodes(api, info);

@@ -195,6 +195,8 @@ rpc_secret = "${RPC_SECRET}"
       ["admin-token", "info", ""],
     ])
       await refuses(args, /name.* is empty/);
+    await refuses(["bucket", "inspect-object", "named", ""], /the key of the object is empty/);
+    await refuses(["layout", "assign", "ab12", "-z", "", "-c", "1G"], /the zone is empty/);
   });
 
   test("a name that a key gave over S3 finds no bucket; the refusal says whose it is and which id does", async () => {
@@ -238,7 +240,7 @@ rpc_secret = "${RPC_SECRET}"
     await refuses(["bucket", "website", "website"], /--allow or --deny/);
     await refuses(["bucket", "website", "website", "--allow", "--deny"], /--allow or --deny/);
     await refuses(["bucket", "website", "website", "--deny", "-e", "x"], /--deny/);
-    await refuses(["bucket", "website", "website", "--allow", "-i", "a/b"], /slash/);
+    await refuses(["bucket", "website", "website", "--allow", "-i", "a/b"], /-i a\/b: .*such as index\.html, without slashes/);
     await says(["bucket", "website", "website", "--allow"], /allowed/);
     await says(["bucket", "info", "website"], /index document: +index\.html/);
   });
