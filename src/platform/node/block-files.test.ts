@@ -96,7 +96,7 @@ describe("a block's file", () => {
       const file = compressed ? await writeCompressed(data) : path;
       if (!compressed) await write(file, data);
       const sizeBytes = readFileSync(file).byteLength;
-      assert.deepEqual(await findSame(path, data), { storedSize: sizeBytes, corrupted: [] });
+      assert.deepEqual(await findSame(path, data), { storedSize: sizeBytes, at: 0, corrupted: [] });
       const wrong = readFileSync(file);
       wrong[wrong.byteLength >> 1]! ^= 1;
       writeFileSync(file, wrong);
