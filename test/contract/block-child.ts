@@ -1,4 +1,4 @@
-// A process that stores blocks as the daemon does, for the test that watches its system calls: block-child.ts DIRECTORY After
+// A process that stores blocks as the daemon does, for the test that watches its system calls: block-child.ts DIRECTORY. After
 // each block it syncs DIRECTORY/meta/commit, in place of the commit that would point to the block, and says which block it was
 // and when.
 import { createHash, randomBytes } from "node:crypto";
@@ -12,7 +12,7 @@ import type { Hash } from "../../src/util/ids.ts";
 const directory = process.argv[2] as string;
 for (const name of ["meta", "data"]) mkdirSync(join(directory, name));
 const commit = openSync(join(directory, "meta/commit"), "w");
-const { dev: device, ino: inode } = statSync(directory);
+const { dev: device, ino: inode } = statSync(join(directory, "data"));
 const roots = [{ device, inode }];
 const cpu = new NodeCpu({}, { log: createLog({ level: "silent", format: "text" }) });
 

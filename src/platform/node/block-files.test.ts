@@ -100,7 +100,7 @@ describe("a block's file", () => {
       const wrong = readFileSync(file);
       wrong[wrong.byteLength >> 1]! ^= 1;
       writeFileSync(file, wrong);
-      assert.deepEqual(await findSame(path, data), { storedSize: undefined, corrupted: [file + CORRUPTED] });
+      assert.deepEqual(await findSame(path, data), { storedSize: undefined, at: 0, corrupted: [file + CORRUPTED] });
       assert.ok(!existsSync(file));
       await write(path, data);
       assert.equal(readBack(data).read.outcome, "ok");
