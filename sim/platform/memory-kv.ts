@@ -12,10 +12,18 @@ import {
   type KvWrite,
   type RowView,
   type ScanStep,
+  type StoredBytes,
   type Tree,
 } from "../../src/platform/kv.ts";
 import { type BatchWrite, CommitPipeline } from "../../src/platform/node/kv-pipeline.ts";
-import { type PlacedRows, type RowCursor, scanTree, verifyAbsent, verifyPlace } from "../../src/platform/node/kv-search.ts";
+import {
+  type PlacedRows,
+  type RowCursor,
+  scanTree,
+  storedRow,
+  verifyAbsent,
+  verifyPlace,
+} from "../../src/platform/node/kv-search.ts";
 import { assert } from "../../src/util/assert.ts";
 import { CHECKSUM_BYTES, rowChecksum } from "../../src/util/row-checksum.ts";
 import { SortedMap } from "./sorted-map.ts";
@@ -267,6 +275,10 @@ class MemoryTransaction implements BatchWrite, PlacedRows {
 
   scan(tree: Tree, range: KvRange, visit: (row: RowView) => ScanStep): void {
     scanTree(this, tree, range, visit);
+  }
+
+  stored(tree: Tree, key: Uint8Array): StoredBytes | undefined {
+    return storedRow(this, tree, key);
   }
 
   onDamage(): void {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { memoryKv, MemoryKvDisk } from "../../sim/platform/memory-kv.ts";
 import type { KvWrite } from "../platform/kv.ts";
 import { type CommandId, CONTROL_GROUP, type GroupId, type NodeId, type Stamp } from "../util/ids.ts";
-import { GroupHost, MAX_BATCH_PROPOSALS, MAX_QUEUED_PROPOSALS } from "./group-host.ts";
+import { GroupHost, MAX_BATCH_PROPOSALS, MAX_QUEUED_PROPOSALS, MAX_REPAIRS, type OnDamaged } from "./group-host.ts";
 import { type Entry, GroupError, type StateMachine } from "./groups.ts";
 import { DedupTable } from "./dedup-table.ts";
 
@@ -12,7 +12,7 @@ const commandWindow = 60_000;
 const G0 = 0 as GroupId;
 const G1 = 1 as GroupId;
 
-type Command = { readonly add: number; readonly fail?: "before" | "after"; readonly outside?: boolean };
+type Command = { readonly add: number; readonly fail?: "before" | "after" | "damage"; readonly outside?: boolean };
 
 /** Adds numbers up in one row and remembers what it saw; gathers in memory like the real ones. */
 class Adder implements StateMachine<Command, { sum: number; index: number; stamp: number }> {
@@ -24,6 +24,7 @@ class Adder implements StateMachine<Command, { sum: number; index: number; stamp
   }
   apply(rows: KvWrite, command: Command, entry: Entry) {
     if (command.fail === "before") throw new Error("refuses");
+    if (command.fail === "damage") rows.get("rows", this.#key(900));
     this.#sum ??= rows.get("rows", this.#key(0))?.readUInt32BE() ?? 0;
     if (command.outside) rows.put("rows", Buffer.of(0, 9, 9), Buffer.of(1));
     this.#sum += command.add;
@@ -43,7 +44,17 @@ class Adder implements StateMachine<Command, { sum: number; index: number; stamp
   }
 }
 
-async function world({ disk = new MemoryKvDisk(), wall = { now: 1_000_000 }, monotonic = { now: 0 } } = {}) {
+async function world({
+  disk = new MemoryKvDisk(),
+  wall = { now: 1_000_000 },
+  monotonic = { now: 0 },
+  onDamaged,
+}: {
+  disk?: MemoryKvDisk;
+  wall?: { now: number };
+  monotonic?: { now: number };
+  onDamaged?: OnDamaged;
+} = {}) {
   const fatals: unknown[] = [];
   const machines = new Map<GroupId, Adder>();
   const fatal = (error: unknown): never => {
@@ -57,6 +68,7 @@ async function world({ disk = new MemoryKvDisk(), wall = { now: 1_000_000 }, mon
       clock: { wallMs: () => wall.now, monotonicMs: () => monotonic.now },
       kv,
       fatal,
+      ...(onDamaged && { onDamaged }),
       machine: (group) => {
         const machine = new Adder(group);
         machines.set(group, machine);
@@ -273,4 +285,58 @@ test("a crash loses what was not answered and nothing else", async () => {
   const second = await world({ disk: first.disk });
   assert.equal((await second.add(G0, 1)).sum, 2);
   assert.equal(answered, false);
+});
+
+/** A store with a damaged row, which commands that "damage" look at and reads may meet. */
+async function damagedWorld(onDamaged: (disk: MemoryKvDisk) => OnDamaged) {
+  const disk = new MemoryKvDisk();
+  const first = await world({ disk });
+  const row = Buffer.of(0, 0, 0x90, 3, 132);
+  await first.kv.transact((tx) => tx.put("rows", row, Buffer.of(1)));
+  await first.kv.close();
+  disk.damage("rows", row);
+  return { row, ...(await world({ disk, onDamaged: onDamaged(disk) })) };
+}
+
+test("a command that meets damage is repaired for and applied again; the others of its batch don't wait", async () => {
+  const asked: GroupId[] = [];
+  const { add, host, row } = await damagedWorld((disk) => async (group, { key }) => {
+    asked.push(group);
+    disk.damage("rows", key as Buffer);
+    return "repaired";
+  });
+  const order: string[] = [];
+  const note = (name: string) => () => void order.push(name);
+  await Promise.all([add(G0, 1, {}, { fail: "damage" }).then(note("hit")), add(G0, 2).then(note("other"))]);
+  assert.deepEqual([order, asked], [["other", "hit"], [G0]]);
+  assert.equal((await add(G0, 1)).sum, 4);
+  assert.ok(await host.read(G0, (rows) => rows.get("rows", row)));
+});
+
+test("a read runs again after a repair, looking for damage does not ask for one, and a halt passes the damage on", async () => {
+  const damaged = { code: "kv.damaged" };
+  const repairing = await damagedWorld((disk) => async (_group, { key }) => {
+    disk.damage("rows", key as Buffer);
+    return "repaired";
+  });
+  const look = (rows: { get(tree: "rows", key: Buffer): unknown }) => rows.get("rows", repairing.row);
+  await assert.rejects(repairing.host.inspect(G0, look), damaged);
+  assert.ok(await repairing.host.read(G0, look));
+  const halting = await damagedWorld(() => async () => "halt");
+  await assert.rejects(halting.host.readAll([G1, G0], look), damaged);
+  await assert.rejects(halting.add(G0, 1, {}, { fail: "damage" }), damaged);
+  await halting.host.stop();
+});
+
+test("repairs that don't help, or fail, end with the damage", async () => {
+  let asked = 0;
+  const { add, host } = await damagedWorld(() => async () => {
+    asked++;
+    return "repaired";
+  });
+  await assert.rejects(add(G0, 1, {}, { fail: "damage" }), { code: "kv.damaged" });
+  assert.equal(asked, MAX_REPAIRS);
+  await host.stop();
+  const failing = await damagedWorld(() => () => Promise.reject(new GroupError("group.no-space", "full")));
+  await assert.rejects(failing.add(G0, 1, {}, { fail: "damage" }), { code: "kv.damaged" });
 });

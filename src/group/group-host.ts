@@ -26,12 +26,21 @@ export interface GroupHostModules {
    */
   readonly lastCommand?: (rows: KvRead, group: GroupId) => { readonly index: number; readonly stampMs: number };
   /**
+   * A command or a read of the group met damage. "repaired": it may be tried again. "halt": the damage is not to be repaired here
+   * (its rows come from other members), and the error passes; so it does when this rejects. Left out: "halt".
+   */
+  readonly onDamaged?: OnDamaged;
+  /**
    * Makes the state machine of a group, on first use, and anew after a batch was lost: what a machine gathered in memory goes
    * with it.
    */
   readonly machine: (group: GroupId) => StateMachine<never, unknown>;
 }
 
+export type OnDamaged = (group: GroupId, error: KvError) => Promise<"repaired" | "halt">;
+
+/** Repairs that one command or read waits for, at most: rows may rot as fast as they are repaired. */
+export const MAX_REPAIRS = 64;
 /** Proposals that may wait for their batch; beyond it the caller is told at once. */
 export const MAX_QUEUED_PROPOSALS = 16_384;
 /** Proposals applied in one transaction: bounds how long the event loop is held. */
@@ -96,19 +105,32 @@ export class GroupHost implements Groups {
         result: undefined,
         error: undefined,
         remembered: false,
+        repairs: options?.isRepair ? MAX_REPAIRS : 0,
+        alone: false,
       });
       this.#schedule();
     });
   }
 
-  async read<T>(group: GroupId, fn: (rows: KvRead) => T): Promise<T> {
-    if (!this.#members.has(group)) throw notHere(group);
-    // The only member has applied everything that was ever acknowledged, and reads of the kv show only what is on disk.
-    return this.#modules.kv.read(fn);
+  read<T>(group: GroupId, fn: (rows: KvRead) => T): Promise<T> {
+    return this.readAll([group], fn);
   }
 
   async readAll<T>(groups: readonly GroupId[], fn: (rows: KvRead) => T): Promise<T> {
     for (const group of groups) if (!this.#members.has(group)) throw notHere(group);
+    for (let repairs = 0; ; repairs++) {
+      try {
+        // The only member has applied everything that was ever acknowledged, and reads of the kv show only what is on disk.
+        return await this.#modules.kv.read(fn);
+      } catch (error) {
+        if (!isDamage(error) || repairs === MAX_REPAIRS) throw error;
+        if (!(await this.#isRepaired(groupOf(error, groups), error))) throw error;
+      }
+    }
+  }
+
+  async inspect<T>(group: GroupId, fn: (rows: KvRead) => T): Promise<T> {
+    if (!this.#members.has(group)) throw notHere(group);
     return this.#modules.kv.read(fn);
   }
 
@@ -188,7 +210,7 @@ export class GroupHost implements Groups {
       return row === undefined ? undefined : decodeGroupRow(row);
     } catch (error) {
       const { lastCommand } = this.#modules;
-      if (!(error instanceof KvError && error.code === "kv.damaged") || lastCommand === undefined) throw error;
+      if (!isDamage(error) || lastCommand === undefined) throw error;
       const { index, stampMs } = lastCommand(rows, group);
       return { term: 1, index, logTimeMs: stampMs, voters: [this.#options.member] };
     }
@@ -205,10 +227,13 @@ export class GroupHost implements Groups {
         this.#scheduled = false;
         batch = this.#take();
         this.#apply(tx, batch);
-        if (this.#queue.length > 0) this.#schedule();
+        if (this.#queue.length > 0 && !this.#queue[0]?.alone) this.#schedule();
       })
       .then(
-        () => settle(batch),
+        () => {
+          for (const proposal of batch) this.#settle(proposal);
+          if (this.#queue.length > 0) this.#schedule();
+        },
         (error: unknown) => {
           // Refused before it ran (closed, failed): what waits for it cannot have happened.
           const notDone = batch.length === 0;
@@ -216,18 +241,67 @@ export class GroupHost implements Groups {
             this.#scheduled = false;
             batch = this.#take();
           }
-          fail(batch, asGroupError(error, notDone));
+          forget(batch);
+          if (isDamage(error) && batch.length > 1) this.#tryOneByOne(batch);
+          else for (const proposal of batch) this.#settle(proposal, isDamage(error) ? error : asGroupError(error, notDone));
           if (this.#queue.length > 0) this.#schedule();
         },
       )
-      .finally(() => {
-        this.#underWay--;
-        if (this.#underWay === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
-      });
+      .finally(() => this.#leave());
+  }
+
+  /** Tells the proposer, unless the command met damage that can be repaired: then it is applied again. */
+  #settle(proposal: Proposal, lost?: unknown): void {
+    const error = proposal.error ?? lost;
+    if (error === undefined) proposal.resolve(proposal.result);
+    else if (isDamage(error) && proposal.repairs < MAX_REPAIRS && this.#modules.onDamaged) void this.#repairFor(proposal, error);
+    else proposal.reject(error);
+  }
+
+  async #repairFor(proposal: Proposal, error: KvError): Promise<void> {
+    this.#underWay++;
+    proposal.repairs++;
+    if (await this.#isRepaired(proposal.member.group, error)) this.#again([proposal]);
+    else proposal.reject(error);
+    this.#leave();
+  }
+
+  async #isRepaired(group: GroupId, error: KvError): Promise<boolean> {
+    try {
+      return (await this.#modules.onDamaged?.(group, error)) === "repaired";
+    } catch {
+      // Whoever repairs has said what was in its way; what was asked fails with the damage that it met.
+      return false;
+    }
+  }
+
+  /** One of them led the store astray, which then kept nothing of the batch: the others must not pay for it. */
+  #tryOneByOne(batch: readonly Proposal[]): void {
+    for (const proposal of batch) proposal.alone = true;
+    this.#again(batch);
+  }
+
+  #again(proposals: readonly Proposal[]): void {
+    for (const proposal of proposals) {
+      proposal.error = undefined;
+      proposal.result = undefined;
+      proposal.remembered = false;
+    }
+    this.#queue = [...proposals, ...this.#queue];
+    this.#schedule();
+  }
+
+  #leave(): void {
+    this.#underWay--;
+    if (this.#underWay === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 
   #take(): readonly Proposal[] {
     const queue = this.#queue;
+    if (queue[0]?.alone) {
+      this.#queue = queue.slice(1);
+      return queue.slice(0, 1);
+    }
     if (queue.length > MAX_BATCH_PROPOSALS) {
       this.#queue = queue.slice(MAX_BATCH_PROPOSALS);
       return queue.slice(0, MAX_BATCH_PROPOSALS);
@@ -359,24 +433,30 @@ interface Proposal {
   error: unknown;
   /** Its result was remembered by this batch, not by an earlier one. */
   remembered: boolean;
+  /** How often it has waited for a repair. */
+  repairs: number;
+  /** Goes in a batch of its own. */
+  alone: boolean;
 }
 
-function settle(batch: readonly Proposal[]): void {
-  for (const proposal of batch) {
-    if (proposal.error !== undefined) proposal.reject(proposal.error);
-    else proposal.resolve(proposal.result);
+/** The batch is lost, and with it what its members gathered in memory, and the flags of one that ended early. */
+function forget(batch: readonly Proposal[]): void {
+  for (const { member, remembered, id } of batch) {
+    if (remembered) member.remembered.forget(id as CommandId);
+    member.machine = undefined;
+    member.touched = false;
+    member.advanced = false;
   }
 }
 
-function fail(batch: readonly Proposal[], error: GroupError): void {
-  for (const proposal of batch) {
-    if (proposal.remembered) proposal.member.remembered.forget(proposal.id as CommandId);
-    // The machine may hold counters of this batch, and the flags of a batch that ended early.
-    proposal.member.machine = undefined;
-    proposal.member.touched = false;
-    proposal.member.advanced = false;
-    proposal.reject(proposal.error ?? error);
-  }
+function isDamage(error: unknown): error is KvError {
+  return error instanceof KvError && error.code === "kv.damaged";
+}
+
+/** Whose row is damaged: keys begin with their group's number. */
+function groupOf({ key }: KvError, groups: readonly GroupId[]): GroupId {
+  const named = key === undefined || key.byteLength < 2 ? undefined : (key.readUInt16BE() as GroupId);
+  return groups.find((group) => group === named) ?? (groups[0] as GroupId);
 }
 
 /** The command was handed to no log: nothing of it can come. */

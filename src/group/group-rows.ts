@@ -1,4 +1,4 @@
-import type { KvRange, KvWrite, RowView, ScanStep, Tree } from "../platform/kv.ts";
+import type { KvRange, KvWrite, RowView, ScanStep, StoredBytes, Tree } from "../platform/kv.ts";
 import { assert } from "../util/assert.ts";
 import type { GroupId } from "../util/ids.ts";
 
@@ -33,6 +33,10 @@ export class GroupRows implements KvWrite {
 
   scan(tree: Tree, range: KvRange, visit: (row: RowView) => ScanStep): void {
     this.#open().scan(tree, range, visit);
+  }
+
+  stored(tree: Tree, key: Uint8Array): StoredBytes | undefined {
+    return this.#open().stored(tree, key);
   }
 
   put(tree: Tree, key: Uint8Array, value: Uint8Array): void {

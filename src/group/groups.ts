@@ -29,6 +29,12 @@ export interface Groups {
    */
   readAll<T>(groups: readonly GroupId[], fn: (rows: KvRead) => T): Promise<T>;
 
+  /**
+   * As `read` over what this node has stored, damage and all: kv.damaged passes, and nothing is repaired for it. For what looks
+   * for damage, and for repairs.
+   */
+  inspect<T>(group: GroupId, fn: (rows: KvRead) => T): Promise<T>;
+
   /** The group's log time now: what its leader would stamp on an entry. For expiries. */
   logTime(group: GroupId): Stamp;
 
@@ -39,6 +45,8 @@ export interface Groups {
 export interface ProposeOptions {
   readonly id?: CommandId;
   readonly expiry?: Stamp;
+  /** A repair: damage that it meets passes, for it must not wait for itself. */
+  readonly isRepair?: boolean;
 }
 
 /**

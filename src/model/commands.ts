@@ -22,8 +22,6 @@ export type PartitionCommand =
       readonly untilMs: number;
       readonly renew?: boolean;
     }
-  /** The key's object row is damaged: it is made anew from the version row. */
-  | { readonly op: "repair-object"; readonly bucket: BucketId; readonly key: string }
   | { readonly op: "end-lease"; readonly bucket: BucketId; readonly key: string; readonly claim: ClaimId }
   | CreateUploadCommand
   | PutPartCommand
@@ -63,7 +61,29 @@ export type PartitionCommand =
   /** After the control group decided that the bucket is gone: the sealed guard stays until `untilMs` (rule 41), then goes. */
   | { readonly op: "set-tombstone"; readonly bucket: BucketId; readonly attempt: number; readonly untilMs: number }
   // ---- outbox
-  | { readonly op: "outbox-done"; readonly sequences: readonly number[] };
+  | { readonly op: "outbox-done"; readonly sequences: readonly number[] }
+  // ---- repairs: of a group with one member only
+  | RepairRowsCommand
+  /** The counters of a bucket are damaged, gone or impossible: they are what its rows say. */
+  | { readonly op: "recount-usage"; readonly bucket: BucketId };
+
+/** Damaged rows are replaced, together with what goes with them; a row that is whole when it is applied stays as it is. */
+export interface RepairRowsCommand {
+  readonly op: "repair-rows";
+  readonly rows: readonly RepairedRow[];
+}
+
+export interface RepairedRow {
+  readonly key: Uint8Array;
+  /** What was seen: its checksum is wrong, or it is not there. */
+  readonly found: "damaged" | "missing";
+  /** undefined: the row goes. */
+  readonly value: Uint8Array | undefined;
+  /** Whether what it held is known no more: then it is kept as it was (a lost record). */
+  readonly isLost: boolean;
+  /** The counters of this bucket count the row otherwise from now on: they are made anew. */
+  readonly uncounted?: BucketId;
+}
 
 export interface PutCommand {
   readonly op: "put";
@@ -173,11 +193,11 @@ export type PutResult =
   | WrittenVersion
   | {
       readonly ok: false;
-      readonly refused: Refusal | "precondition-failed" | "no-such-key" | "claim-fenced" | "lease-lost";
+      readonly refused: Refusal | "precondition-failed" | "no-such-key" | "lost" | "claim-fenced" | "lease-lost";
     };
 export type DeleteResult =
   | { readonly ok: true; readonly existed: boolean }
-  | { readonly ok: false; readonly refused: Refusal | "precondition-failed" | "no-such-key" };
+  | { readonly ok: false; readonly refused: Refusal | "precondition-failed" | "no-such-key" | "lost" };
 export type UploadResult = { readonly ok: true } | { readonly ok: false; readonly refused: Refusal | "no-such-upload" };
 export type DropUploadResult =
   | { readonly ok: true }
@@ -186,11 +206,14 @@ export type PutPartResult =
   | { readonly ok: true; readonly stampMs: number }
   | {
       readonly ok: false;
-      readonly refused: Refusal | "no-such-upload" | "claim-fenced" | "lease-lost" | "checksum-type-mismatch";
+      readonly refused: Refusal | "no-such-upload" | "claim-fenced" | "lease-lost" | "checksum-type-mismatch" | "lost";
     };
 export type CompleteResult =
   | WrittenVersion
-  | { readonly ok: false; readonly refused: Refusal | "no-such-upload" | "precondition-failed" | "no-such-key" | "bad-digest" }
+  | {
+      readonly ok: false;
+      readonly refused: Refusal | "no-such-upload" | "precondition-failed" | "no-such-key" | "bad-digest" | "lost";
+    }
   | { readonly ok: false; readonly refused: "invalid-part" | "part-too-small"; readonly part: number }
   | { readonly ok: false; readonly refused: "wrong-object-size"; readonly sizeBytes: number };
 export type ResolveClaimResult = { readonly live: boolean; readonly wait?: boolean };

@@ -1,5 +1,5 @@
 import { COMPRESSED_SUFFIX, pathIn } from "../block/data-directories.ts";
-import { unlessDamaged } from "../model/partition/damage.ts";
+import { isDamage } from "../model/partition/damage.ts";
 import { eachReference, isReferenced, zeroSince } from "../model/partition/reference-row.ts";
 import { zeroKey } from "../model/partition/row-keys.ts";
 import { Placement } from "../model/placement.ts";
@@ -81,4 +81,14 @@ async function isInAny(hash: Hash, roots: readonly string[], disk: Disk): Promis
   for (const root of roots)
     for (const suffix of ["", COMPRESSED_SUFFIX]) if ((await disk.stat(pathIn(root, hash) + suffix)) !== undefined) return true;
   return false;
+}
+
+/** Before the groups are there nothing is repaired; what can't be read is no evidence. */
+function unlessDamaged<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (isDamage(error)) return undefined;
+    throw error;
+  }
 }

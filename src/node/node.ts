@@ -9,6 +9,7 @@ import type { BucketView } from "../model/control/control-view.ts";
 import { ControlMachine } from "../model/control/control-machine.ts";
 import { getRow, type SettingsRow } from "../model/control/rows.ts";
 import { createInspection } from "../model/inspection/inspection.ts";
+import { Repair } from "../model/repair/repair.ts";
 import { lastCommandOf } from "../model/repair/last-command.ts";
 import { createObjectService } from "../model/objects/object-store.ts";
 import { PartitionMachine } from "../model/partition/partition-machine.ts";
@@ -81,15 +82,17 @@ export async function createNode(options: NodeOptions, platform: Platform): Prom
     replicationFactor: config.replicationFactor,
   };
   const { commandWindowMs } = config;
-  const groups = await GroupHost.open(
+  const repair = new Repair(() => groups, { commandWindowMs, log });
+  const groups: GroupHost = await GroupHost.open(
     { partitions: born.partitions, member: options.id, commandWindowMs },
     {
       clock,
       kv,
       lastCommand: lastCommandOf,
+      // The only member repairs. With several, a damaged replica stops and is filled anew from the others.
+      onDamaged: repair.onDamaged,
       fatal: platform.fatal,
-      machine: (group) =>
-        group === CONTROL_GROUP ? new ControlMachine() : new PartitionMachine(group, { commandWindowMs, log }),
+      machine: (group) => (group === CONTROL_GROUP ? new ControlMachine() : new PartitionMachine(group, { commandWindowMs })),
     },
   );
   const clockWatch = new ClockWatch({ groups, clock, log });

@@ -54,6 +54,17 @@ export interface KvRead {
    * @throws KvError kv.damaged at a damaged row that is, or may be, in the range, unless the range has `onDamaged`
    */
   scan(tree: Tree, range: KvRange, visit: (row: RowView) => ScanStep): void;
+  /**
+   * The damaged row of `key` (under the key that it shows, where that has rotted) or of whatever row lies under it, as it is
+   * stored and unverified, the checksum behind its value. For keeping what is about to be replaced, never for an answer.
+   */
+  stored(tree: Tree, key: Uint8Array): StoredBytes | undefined;
+}
+
+/** A row as it is stored. Copies. */
+export interface StoredBytes {
+  readonly key: Buffer;
+  readonly value: Buffer;
 }
 
 export interface KvWrite extends KvRead {

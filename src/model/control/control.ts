@@ -7,7 +7,6 @@ import type { DropUploadResult, PartitionCommand, SealResult } from "../commands
 import type { AccessKey, Bucket, ControlService, CreateBucketOutcome, ObjectOwnership } from "../control-service.ts";
 import { ServiceError } from "../object-service.ts";
 import type { Placement } from "../placement.ts";
-import { isGuardDamaged } from "../partition/guards.ts";
 import { type UploadName, uploadsOf, withFewParts } from "../partition/list-uploads.ts";
 import { addUsage, type Counters, readUsage } from "../partition/usage.ts";
 import { bucketNameFault } from "./bucket-names.ts";
@@ -26,8 +25,6 @@ const MAX_STEPS = 64;
 const UPLOADS_TOGETHER = 32;
 /** Parts that they have together, or a little more: dropping an upload counts them. */
 const PARTS_TOGETHER = 1000;
-/** Buckets whose guards are looked at in one go: it holds the event loop for a microsecond a guard. */
-const GUARDS_TOGETHER = 1000;
 
 export interface ControlOptions {
   /** Shards of new buckets' listings, 1 ..= 64. */
@@ -65,8 +62,6 @@ export class Control implements ControlService {
    * wrong.
    */
   readonly #driving = new Map<BucketId, number>();
-  /** Where the next look for damaged guards begins among the buckets that live. */
-  #guardsFrom = 0;
 
   constructor(options: ControlOptions, modules: ControlModules) {
     this.#options = options;
@@ -85,10 +80,7 @@ export class Control implements ControlService {
     if (!this.view.settings) await this.command({ op: "bootstrap", settings: bootstrap() });
   }
 
-  /**
-   * Drives every bucket that is between two phases to its end, and repairs guards. Returns how many buckets could not be finished
-   * now.
-   */
+  /** Drives every bucket that is between two phases to its end. Returns how many could not be finished now. */
   async recover(): Promise<number> {
     let left = 0;
     for (const bucket of [...this.view.buckets.values()]) {
@@ -103,32 +95,7 @@ export class Control implements ControlService {
         );
       }
     }
-    await this.#repairGuards().catch((error: unknown) => {
-      this.#modules.log.warn({ err: error }, "guards could not be looked at, will try again");
-    });
     return left;
-  }
-
-  /**
-   * Damaged guards are set anew for buckets that live: what they hold stands in the bucket's row, and all attempts to delete it
-   * are over. Until then their partitions refuse its commands. Some buckets a call, the others with the next ones.
-   */
-  async #repairGuards(): Promise<void> {
-    const { groups, placement, log } = this.#modules;
-    const everyone = [...this.view.buckets.values()].filter(({ row }) => row.phase === "live");
-    const from = this.#guardsFrom < everyone.length ? this.#guardsFrom : 0;
-    const live = everyone.slice(from, from + GUARDS_TOGETHER);
-    this.#guardsFrom = from + live.length;
-    const all = [...new Set(live.flatMap(({ row }) => placement.groupsOf(row)))];
-    const damaged: { readonly group: GroupId; readonly row: BucketRow }[] = [];
-    await groups.readAll(all, (rows) => {
-      for (const { row } of live)
-        for (const group of placement.groupsOf(row)) if (isGuardDamaged(rows, group, row.id)) damaged.push({ group, row });
-    });
-    for (const { group, row } of damaged) {
-      await groups.propose(group, setGuard(row));
-      log.warn({ bucket: row.id, group }, "a damaged guard was set anew");
-    }
   }
 
   /** Has a command decided; on success the view shows it before this settles. */

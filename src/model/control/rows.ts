@@ -3,7 +3,7 @@ import type { LayoutState } from "../../layout/state.ts";
 import { KvError, type KvRead, type KvWrite } from "../../platform/kv.ts";
 import { type BucketId, CONTROL_GROUP } from "../../util/ids.ts";
 import type { ObjectOwnership } from "../control-service.ts";
-import { isDamage, scanOver } from "../partition/damage.ts";
+import { isDamage } from "../partition/damage.ts";
 
 /**
  * Rows of the control group: [group u16][kind u8][id utf-8], payload MessagePack behind one byte of format number. Small and
@@ -160,7 +160,7 @@ export function removeRow(rows: KvWrite, kind: Kind, id: string): void {
   rows.remove("rows", rowKey(kind, id));
 }
 
-/** All rows of a kind, in the order of their ids, over damaged ones: they stop nothing but what needs them. */
+/** All rows of a kind, in the order of their ids; with `onDamaged` over damaged ones, which are told to it. */
 export function allRows<K extends Kind>(rows: KvRead, kind: K, onDamaged?: (id: string) => void): RowTypes[K][] {
   return allRowsById(rows, kind, onDamaged).map(([, row]) => row);
 }
@@ -175,21 +175,14 @@ export function allRowsById<K extends Kind>(
   const start = rowKey(kind, "");
   const end = Buffer.from(start);
   end[2] = KINDS[kind] + 1;
-  scanOver(
-    rows,
-    "rows",
-    { start, end },
-    {
-      visit: (row) => {
-        found.push([
-          row.key.toString("utf8", row.keyStart + ID_START, row.keyEnd),
-          decode(row.value.subarray(row.valueStart, row.valueEnd)) as RowTypes[K],
-        ]);
-        return undefined;
-      },
-      onDamaged: (key) => onDamaged?.(key.toString("utf8", ID_START)),
-    },
-  );
+  const told = onDamaged && ((key: Buffer) => onDamaged(key.toString("utf8", ID_START)));
+  rows.scan("rows", { start, end, ...(told && { onDamaged: told }) }, (row) => {
+    found.push([
+      row.key.toString("utf8", row.keyStart + ID_START, row.keyEnd),
+      decode(row.value.subarray(row.valueStart, row.valueEnd)) as RowTypes[K],
+    ]);
+    return undefined;
+  });
   return found;
 }
 

@@ -2,9 +2,9 @@ import type { Groups } from "../../group/groups.ts";
 import { STOP } from "../../platform/kv.ts";
 import type { BucketId, Hash } from "../../util/ids.ts";
 import type { BucketRef, ObjectService } from "../object-service.ts";
-import { isLiveClaim } from "../partition/data-reads.ts";
+import { stateOfClaim } from "../partition/data-reads.ts";
 import { readHeadVersion } from "../partition/read-version.ts";
-import { eachReference, type Reference, referencesTo, zeroSince } from "../partition/reference-row.ts";
+import { eachReference, type KnownReference, referencesTo, zeroSince } from "../partition/reference-row.ts";
 import { zeroKey } from "../partition/row-keys.ts";
 import type { Placement } from "../placement.ts";
 import type { BlockUser, BlockUserState } from "./inspection.ts";
@@ -52,25 +52,27 @@ export async function countReferences(modules: BlockUsersModules, hash: Hash): P
   return (await referencesOf(modules, hash)).length;
 }
 
-/** What refers to a block, without a look at what stands behind it; the first 10,000. */
-export function referencesOf({ placement, groups }: BlockUsersModules, hash: Hash): Promise<readonly Reference[]> {
+/** What refers to a block, as far as it is known, without a look at what stands behind it; the first 10,000. */
+export function referencesOf({ placement, groups }: BlockUsersModules, hash: Hash): Promise<readonly KnownReference[]> {
   const group = placement.ofHash(hash);
-  return groups.read(group, (rows) => referencesTo(rows, group, hash, MAX_REFERENCES));
+  return groups.read(group, (rows) => referencesTo(rows, group, hash, MAX_REFERENCES).filter((one) => one.kind === "known"));
 }
 
 /** A reference, and what stands behind it now. */
-export async function userBehind(modules: BlockUsersModules, reference: Reference): Promise<BlockUser> {
+export async function userBehind(modules: BlockUsersModules, reference: KnownReference): Promise<BlockUser> {
   const { bucket, key, claim, upload } = reference;
   return { bucket, key, claim, upload, state: await stateOf(modules, reference) };
 }
 
-async function stateOf(modules: BlockUsersModules, { bucket: id, key, upload, claim }: Reference): Promise<BlockUserState> {
+async function stateOf(modules: BlockUsersModules, { bucket: id, key, upload, claim }: KnownReference): Promise<BlockUserState> {
   const { bucketOf, placement, groups, objects } = modules;
   const bucket = bucketOf(id);
   if (!bucket) return { kind: "none" };
   const home = placement.ofKey(bucket, key);
   const head = await groups.read(home, (rows) =>
-    isLiveClaim(rows, home, { bucket: id, key, claim, upload }, false) ? readHeadVersion(rows, home, id, key) : undefined,
+    stateOfClaim(rows, home, { bucket: id, key, claim, upload }, false) === "live"
+      ? readHeadVersion(rows, home, id, key)
+      : undefined,
   );
   if (head) return { kind: "version", version: head.version, etag: head.content.etag };
   if (upload !== undefined && (await objects.uploadInfo({ bucket, key, upload })) !== null) return { kind: "upload" };

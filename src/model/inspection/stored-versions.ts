@@ -64,8 +64,9 @@ function uploadsUnderWay(rows: KvRead, name: ObjectName): StoredVersion[] {
 function uploadUnderWay(rows: KvRead, name: ObjectName, upload: UploadId): StoredVersion[] {
   const { group, bucket, key } = name;
   const row = readUpload(rows, group, bucket, key, upload);
+  if (!row || row.lost) return [];
   const page = listParts(rows, group, { bucket, key, upload, after: 0, limit: MAX_PARTS });
-  if (!row || !page) return [];
+  if (!page) return [];
   const parts = page.parts.map(({ part, sizeBytes }) => ({ number: part, size: sizeBytes }));
   const sizeBytes = parts.reduce((sum, part) => sum + part.size, 0);
   // The parts as they are, read as if they were completed.

@@ -262,7 +262,7 @@ test("an upload with a damaged part can be aborted, and the counters are right a
   assert.deepEqual([uploads, parts, partBytes], [1, 2, 105]);
   await data.release();
   await world.read((rows) => checkRows(rows, world));
-  assert.equal(world.kv.stats().rows.bodies, 2);
+  assert.equal(world.kv.stats().rows.bodies, 3, "two parts, and the damaged row as it was");
   assert.deepEqual(await service.abortUpload({ bucket, key: "kept", upload: kept }), { ok: true });
 });
 
@@ -292,12 +292,22 @@ describe("a damaged version row", () => {
     });
 
   for (const how of ["damaged", "missing"] as const)
-    test(`and its object row damaged too fail the lists that meet them: nobody knows the key any more (${how})`, async () => {
-      const { put, pages, damageObjectRow, damageVersionRow } = await open(1);
+    test(`and its object row damaged too is lost but for its key: it is refused by name, and lists tell the others (${how})`, async () => {
+      const { put, pages, text, service, bucket, world, damageObjectRow, damageVersionRow } = await open(1);
       for (const key of ["a", "k", "z"]) await put(key, key.repeat(100));
       await damageVersionRow("k", how);
       damageObjectRow("k");
-      await assert.rejects(pages({ prefix: "", delimiter: "", limit: 1_000 }), isDamaged);
-      assert.equal((await pages({ prefix: "z", delimiter: "", limit: 1_000 })).length, 1);
+      const all = { prefix: "", delimiter: "", limit: 1_000 };
+      assert.deepEqual(
+        (await pages(all)).map(({ key }) => key),
+        ["a", "z"],
+      );
+      await assert.rejects(text("k"), (error) => isDamaged(error) && /"k" in bucket.*overwrite or delete/.test(String(error)));
+      assert.deepEqual(await put("k", "no", { ifNoneMatch: "*" }), { ok: false, code: "precondition-failed" });
+      await assert.rejects(put("k", "no", { ifMatch: ["0".repeat(32)] }), isDamaged, "its ETag is not known");
+      await world.read((rows) => checkRows(rows, world));
+      assert.deepEqual(await service.delete({ bucket, key: "k" }), { ok: true, existed: true });
+      assert.equal(await text("k"), undefined);
+      await world.read((rows) => checkRows(rows, world));
     });
 });

@@ -2,7 +2,7 @@ import type { Groups } from "../../group/groups.ts";
 import { type Clock, sleep } from "../../platform/clock.ts";
 import type { KvRead } from "../../platform/kv.ts";
 import type { Random } from "../../platform/random.ts";
-import type { ClaimId, GroupId, Stamp } from "../../util/ids.ts";
+import type { BucketId, ClaimId, GroupId, Stamp } from "../../util/ids.ts";
 import type { BodyReading, BodyWriting, UploadTarget, WrittenBody } from "../bytes/data-path.ts";
 import type {
   DeleteCommand,
@@ -23,6 +23,7 @@ import {
   ServiceError,
   type WriteCondition,
 } from "../object-service.ts";
+import { lostObject } from "../partition/lost.ts";
 import { readHead, readHeadVersion } from "../partition/read-version.ts";
 import type { Placement } from "../placement.ts";
 import { commandFailure, isKnownNotDone, serviceFailure } from "../service-failure.ts";
@@ -86,7 +87,7 @@ export async function commitPut(
   if (!room.ok) return { ok: false, code: "quota-exceeded", detail: room.detail };
   try {
     const result = await commitBody<PutResult>(modules, target, { command, written, recheck });
-    return result.ok ? result : { ok: false, code: refusalCode(result.refused) };
+    return result.ok ? result : { ok: false, code: refusalCode(result.refused, { bucket: bucket.id, key: target.key }) };
   } finally {
     room.reservation.release();
   }
@@ -151,19 +152,11 @@ export async function lookupObject(modules: OperationModules, bucket: BucketRef,
   const group = modules.placement.ofKey(bucket, key);
   try {
     const found = await modules.groups.read(group, (rows) => readHeadVersion(rows, group, bucket.id, key));
-    if (found?.rebuilt) repairObject(modules, bucket, key);
+    if (found?.content.stored.kind === "lost") throw lostObject({ bucket: bucket.id, key });
     return found === undefined ? null : new Found({ group, bucket: bucket.id, key }, found.version, found.content, modules);
   } catch (error) {
     throw serviceFailure(error, `of ${JSON.stringify(key)} in bucket ${bucket.id}`);
   }
-}
-
-/**
- * A row of the key was found damaged and rebuilt for the answer; off its path it is written anew. Who meets it again tries again.
- */
-export function repairObject({ groups, placement }: OperationModules, bucket: BucketRef, key: string): void {
-  const command: PartitionCommand = { op: "repair-object", bucket: bucket.id, key };
-  groups.propose(placement.ofKey(bucket, key), command).catch(() => {});
 }
 
 export async function deleteObject(
@@ -178,12 +171,14 @@ export async function deleteObject(
     ...(condition === undefined ? undefined : { condition }),
   };
   const result = await propose<DeleteResult>(modules, modules.placement.ofKey(bucket, key), command);
-  return result.ok ? result : { ok: false, code: refusalCode(result.refused) };
+  return result.ok ? result : { ok: false, code: refusalCode(result.refused, command) };
 }
 
 function refusalCode(
   refused: Extract<PutResult, { ok: false }>["refused"],
+  object: { readonly bucket: BucketId; readonly key: string },
 ): "precondition-failed" | "no-such-key" | "no-such-bucket" {
+  if (refused === "lost") throw lostObject(object);
   return refused === "precondition-failed" || refused === "no-such-key" ? refused : noBucket(refused);
 }
 

@@ -5,7 +5,7 @@ import { listObjects } from "../partition/list-objects.ts";
 import { listParts, listUploads } from "../partition/list-uploads.ts";
 import { serviceFailure } from "../service-failure.ts";
 import { copyObject, copyPart } from "./copy-operations.ts";
-import { deleteObject, lookupObject, repairObject, type OperationModules, putObject } from "./object-operations.ts";
+import { deleteObject, lookupObject, type OperationModules, putObject } from "./object-operations.ts";
 import { QuotaLedger, sumUsage } from "./quota-ledger.ts";
 import { abortUpload, completeUpload, createUpload, putPart, uploadInfo } from "./upload-operations.ts";
 
@@ -34,13 +34,9 @@ export function createObjectService(options: ObjectServiceOptions, given: Object
     lookup: ({ bucket, key }) => lookupObject(modules, bucket, key),
     delete: (request) => deleteObject(modules, request),
     copy: (request) => copyObject(modules, request),
-    list: async (request) => {
+    list: (request) => {
       const { bucket } = request;
-      const damaged: string[] = [];
-      const wanted = { ...request, bucket: bucket.id, onDamaged: (key: string) => void damaged.push(key) };
-      const page = await readBucket(bucket, (rows) => listObjects(rows, placement.groupsOf(bucket), wanted));
-      for (const key of damaged) repairObject(modules, bucket, key);
-      return page;
+      return readBucket(bucket, (rows) => listObjects(rows, placement.groupsOf(bucket), { ...request, bucket: bucket.id }));
     },
     createUpload: (request) => createUpload(modules, request),
     putPart: (request) => putPart(modules, request),

@@ -22,6 +22,7 @@ import type {
   UploadRef,
 } from "../object-service.ts";
 import { readPartHead } from "../partition/body-reads.ts";
+import { lostUpload } from "../partition/lost.ts";
 import { readHead } from "../partition/read-version.ts";
 import { readUpload } from "../partition/upload-row.ts";
 import { serviceFailure } from "../service-failure.ts";
@@ -91,6 +92,7 @@ export async function uploadInfo(modules: OperationModules, { bucket, key, uploa
   try {
     const row = await modules.groups.read(group, (rows) => readUpload(rows, group, bucket.id, key, upload));
     if (row === undefined) return null;
+    if (row.lost) throw lostUpload(key, upload);
     const { createdMs, checksum } = row;
     return checksum === undefined ? { createdMs } : { createdMs, checksum };
   } catch (error) {
@@ -131,6 +133,8 @@ export async function commitPart(
       case "no-such-upload":
       case "checksum-type-mismatch":
         return { ok: false, code: result.refused };
+      case "lost":
+        throw lostUpload(key, upload);
       default:
         return { ok: false, code: noBucket(result.refused) };
     }
@@ -173,13 +177,13 @@ export async function completeUpload(
     ...(objectSize === undefined ? undefined : { objectSize }),
   };
   try {
-    return completeOutcome(await propose<CompleteResult>(modules, group, command));
+    return completeOutcome(await propose<CompleteResult>(modules, group, command), request);
   } finally {
     room.reservation.release();
   }
 }
 
-function completeOutcome(result: CompleteResult): CompleteOutcome {
+function completeOutcome(result: CompleteResult, { key, upload }: UploadRef): CompleteOutcome {
   if (result.ok) return result;
   switch (result.refused) {
     case "invalid-part":
@@ -187,6 +191,8 @@ function completeOutcome(result: CompleteResult): CompleteOutcome {
       return { ok: false, code: result.refused, part: result.part };
     case "wrong-object-size":
       return { ok: false, code: result.refused, detail: `the parts have ${result.sizeBytes} bytes together` };
+    case "lost":
+      throw lostUpload(key, upload);
     case "no-bucket":
     case "sealed":
       return { ok: false, code: noBucket(result.refused) };

@@ -1,8 +1,11 @@
 import type { KvRead } from "../../platform/kv.ts";
 import type { BucketId, ClaimId, GroupId, Hash, UploadId } from "../../util/ids.ts";
 import type { BlockEntry } from "../commands.ts";
-import { pageKey, partKey, partOfKey, partsOfUpload, ROW } from "./row-keys.ts";
+import { missingRow } from "./damage.ts";
+import { lostObject } from "./lost.ts";
+import { pageKey, partKey, partOfKey, partsOfUpload, ROW, rowsOfKey } from "./row-keys.ts";
 import {
+  claimOfContent,
   type Content,
   type ContentHead,
   decodeBlockPage,
@@ -40,6 +43,8 @@ export type BodyPiece =
  * The pieces of a body in order, from the one that holds byte `offset` on; about `limit` of them (at least one, up to a page of
  * 1,024 more). Empty at or beyond the end; undefined when rows of the body are gone: the version was replaced and released
  * meanwhile.
+ *
+ * @throws KvError kv.damaged when they are gone while the version is there · ServiceError object.damaged when one is lost
  */
 export function readPieces(rows: KvRead, place: BodyPlace, offset: number, limit: number): readonly BodyPiece[] | undefined {
   if (offset >= place.sizeBytes) return [];
@@ -124,6 +129,8 @@ function walkParts(walk: Walk, stored: Multipart): boolean {
   const listed = eachPart(rows, place, stored, { position: 0, offset: from }, (part) => {
     if (part.offset + part.entry.size <= from) return true;
     const content = readPart(rows, place, stored.upload, part.entry.number);
+    if (content === undefined)
+      assertReplaced(rows, place, partKey(place.group, place.bucket, place.key, stored.upload, part.entry.number));
     whole = content !== undefined && walkContent(walk, content, part.offset);
     return whole && walk.found.length < walk.limit;
   });
@@ -152,10 +159,16 @@ function eachPart(
   const { starts } = stored;
   let page = from.position > 0 ? Math.floor(from.position / PAGE_ENTRIES) : pageOf(starts, from.offset);
   for (; page < starts.length; page++) {
-    const row = rows.get("bodies", pageKey(place.group, ROW.partPage, { ...place, owner: stored.upload, page }));
-    if (row === undefined) return false;
+    const pageAt = pageKey(place.group, ROW.partPage, { ...place, owner: stored.upload, page });
+    const row = rows.get("bodies", pageAt);
+    if (row === undefined) {
+      assertReplaced(rows, place, pageAt);
+      return false;
+    }
     let offset = starts[page] as number;
-    for (const [at, entry] of decodePartPage(row).entries()) {
+    const entries = decodePartPage(row);
+    if (entries === "lost") throw lostObject(place);
+    for (const [at, entry] of entries.entries()) {
       if (!visit({ position: page * PAGE_ENTRIES + at + 1, entry, offset })) return true;
       offset += entry.size;
     }
@@ -177,15 +190,30 @@ function walkContent(
     addBlocks(walk, stored.blocks, claim, base);
     return true;
   }
-  if (stored.kind !== "block-pages") throw new RangeError("a part cannot have parts");
   const { place } = walk;
+  if (stored.kind === "lost") throw lostObject(place);
+  if (stored.kind !== "block-pages") throw new RangeError("a part cannot have parts");
   for (let page = pageOf(stored.starts, walk.from - base); page < stored.starts.length; page++) {
-    const row = walk.rows.get("bodies", pageKey(place.group, ROW.blockPage, { ...place, owner: claim, page }));
-    if (row === undefined) return false;
-    addBlocks(walk, decodeBlockPage(row), claim, base + (stored.starts[page] as number));
+    const at = pageKey(place.group, ROW.blockPage, { ...place, owner: claim, page });
+    const row = walk.rows.get("bodies", at);
+    if (row === undefined) {
+      assertReplaced(walk.rows, place, at);
+      return false;
+    }
+    const blocks = decodeBlockPage(row);
+    if (blocks === "lost") throw lostObject(place);
+    addBlocks(walk, blocks, claim, base + (stored.starts[page] as number));
     if (walk.found.length >= walk.limit) break;
   }
   return true;
+}
+
+/** A row of a body is gone. That is as it should be once its version is; while that is there only damage can have taken it. */
+function assertReplaced(rows: KvRead, { group, bucket, key, claim }: BodyPlace, at: Buffer): void {
+  rows.scan("bodies", rowsOfKey(group, ROW.version, bucket, key), ({ value, valueStart }) => {
+    if (claimOfContent(value, valueStart) === claim) throw missingRow(at);
+    return undefined;
+  });
 }
 
 function addBlocks(walk: Walk, blocks: readonly BlockEntry[], claim: ClaimId, start: number): void {

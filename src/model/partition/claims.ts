@@ -2,11 +2,10 @@ import { ByteReader } from "../../codec/byte-reader.ts";
 import { ByteWriter } from "../../codec/byte-writer.ts";
 import { hexSlice, readU48 } from "../../codec/slices.ts";
 import type { Entry } from "../../group/groups.ts";
-import { type KvRead, type KvWrite, type RowView, type ScanStep, STOP } from "../../platform/kv.ts";
+import { type KvRead, type KvWrite, STOP } from "../../platform/kv.ts";
 import type { BucketId, ClaimId, GroupId } from "../../util/ids.ts";
 import type { PartitionCommand, Refusal, ResolveClaimResult } from "../commands.ts";
-import { scanOver } from "./damage.ts";
-import { isLiveClaim } from "./data-reads.ts";
+import { stateOfClaim } from "./data-reads.ts";
 import { checkCodec } from "./object-row.ts";
 import type { PartitionContext } from "./partition-context.ts";
 import { claimKey, FIELDS_START, ROW, rowsOf, uploadKey } from "./row-keys.ts";
@@ -64,7 +63,8 @@ export function claimRefusal(
 }
 
 /**
- * Live: a version, a part that counts, or (then with `wait`: ask again later, settle nothing) an upload that is still renewed.
+ * Live: a version, a part that counts, or (then with `wait`: ask again later, settle nothing) an upload that is still renewed, or
+ * perhaps a version or part of which nobody knows any more whose it was.
  * Otherwise the claim is fenced until no command that could still use it can be applied: commandWindow beyond this moment, for no
  * expiry lies further ahead.
  */
@@ -77,17 +77,22 @@ export function applyResolveClaim(
   const { bucket, key, claim, upload, part } = command;
   const { group, stamp } = entry;
   const isUploadLive = upload !== undefined && rows.view("rows", uploadKey(group, bucket, key, upload)) !== undefined;
-  if (isLiveClaim(rows, group, { bucket, key, claim, upload, ...(part === undefined ? {} : { part }) }, isUploadLive))
-    return { live: true };
+  const place = { bucket, key, claim, upload, ...(part === undefined ? {} : { part }) };
+  const state = stateOfClaim(rows, group, place, isUploadLive);
+  if (state === "live") return { live: true };
   const leaseKey = claimKey(group, ROW.uploadLease, claim);
   const pending = rows.view("rows", leaseKey);
-  if (pending !== undefined && readU48(pending, 1) >= stamp) return { live: true, wait: true };
+  if (state === "unknown" || (pending !== undefined && readU48(pending, 1) >= stamp)) return { live: true, wait: true };
   const expired = claimsUntil(rows, group, ROW.fenced, stamp);
   rows.remove("rows", leaseKey);
   for (const old of expired) rows.remove("rows", claimKey(group, ROW.fenced, old));
   const untilMs = stamp + context.commandWindowMs;
-  rows.put("rows", claimKey(group, ROW.fenced, claim), new ByteWriter(7).u8(CODEC).u48(untilMs).finish());
+  rows.put("rows", claimKey(group, ROW.fenced, claim), encodeFence(untilMs));
   return { live: false };
+}
+
+export function encodeFence(untilMs: number): Buffer {
+  return new ByteWriter(7).u8(CODEC).u48(untilMs).finish();
 }
 
 function isFenced(rows: KvRead, entry: Entry, claim: ClaimId): boolean {
@@ -108,13 +113,11 @@ function claimsUntil(
   beforeMs: number,
 ): readonly ClaimId[] {
   const ended: ClaimId[] = [];
-  const visit = (row: RowView): ScanStep => {
+  rows.scan("rows", rowsOf(group, type), (row) => {
     const at = row.keyStart + FIELDS_START;
     if (readU48(row.value, row.valueStart + 1) < beforeMs) ended.push(hexSlice(row.key, at, at + 16) as ClaimId);
     return ended.length === MAX_CLAIMS_CLEARED ? STOP : undefined;
-  };
-  // A damaged one stays; it concerns nobody but its own upload.
-  scanOver(rows, "rows", rowsOf(group, type), { visit });
+  });
   return ended;
 }
 

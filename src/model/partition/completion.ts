@@ -41,6 +41,7 @@ export function applyCompleteUpload(
     // A client that did not hear of its success asks again: while the version is current the answer is the same.
     return (head && repeatedResult(rows, command, entry, head)) ?? { ok: false, refused: "no-such-upload" };
   }
+  if (uploadRow.lost) return { ok: false, refused: "lost" };
   const failed = failedCondition(command.condition, head);
   if (failed) return { ok: false, refused: failed };
   const gathered = gather(rows, command, entry);
@@ -63,8 +64,16 @@ export function applyCompleteUpload(
     return { ok: false, refused: "bad-digest" };
   if (command.objectSize !== undefined && command.objectSize !== sizeBytes)
     return { ok: false, refused: "wrong-object-size", sizeBytes };
-  const usage = context.usage.of(rows, bucket);
   const release = head === undefined ? undefined : releaseOf(rows, group, bucket, key, head);
+  const fresh = head === undefined ? 1 : 0;
+  const count = context.usage.ready(rows, bucket, {
+    objects: fresh,
+    versions: fresh,
+    bytes: sizeBytes - (head?.sizeBytes ?? 0),
+    uploads: -1,
+    parts: -chosen.length - left.length,
+    partBytes: -gathered.allBytes,
+  });
 
   const claim = upload as string as ClaimId;
   const version = versionIdOf(entry, claim);
@@ -80,14 +89,7 @@ export function applyCompleteUpload(
   if (head !== undefined) rows.remove("bodies", versionKey(group, bucket, key, head.version));
   if (release) addToOutbox(rows, entry, 0, { bucket, key, ...release });
   if (left.length > 0) addToOutbox(rows, entry, 1, { bucket, key, kind: "parts", upload, numbers: left });
-  if (head === undefined) {
-    usage.objects++;
-    usage.versions++;
-  }
-  usage.bytes += sizeBytes - (head?.sizeBytes ?? 0);
-  usage.uploads--;
-  usage.parts -= chosen.length + left.length;
-  usage.partBytes -= gathered.allBytes;
+  count();
   return result(version, { stampMs, etag, checksum, sizeBytes });
 }
 

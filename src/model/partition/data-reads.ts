@@ -1,14 +1,12 @@
 import { readOrdered } from "../../codec/key-order.ts";
 import { hexSlice } from "../../codec/slices.ts";
 import { type KvRead, STOP } from "../../platform/kv.ts";
-import type { BucketId, ClaimId, GroupId, Hash, UploadId, VersionId } from "../../util/ids.ts";
-import { isDamage, isDamagedRow, missingRow, unlessDamaged } from "./damage.ts";
-import { versionOf } from "./object-row.ts";
+import type { BucketId, ClaimId, GroupId, Hash, UploadId } from "../../util/ids.ts";
+import { missingRow } from "./damage.ts";
 import { type OutboxEntry, readOutbox } from "./outbox-row.ts";
-import { readHeadVersion } from "./read-version.ts";
+import { readHead, readVersion } from "./read-version.ts";
 import {
   FIELDS_START,
-  OBJECT_KEY_START,
   ORDERED_KEY_START,
   pageKey,
   partKey,
@@ -17,7 +15,6 @@ import {
   ROW,
   rowsOf,
   rowsOfKey,
-  versionKey,
 } from "./row-keys.ts";
 import {
   type Content,
@@ -26,6 +23,7 @@ import {
   decodePartHead,
   decodePartPage,
   decodeVersion,
+  isLostContent,
   type PartEntry,
   type StoredBody,
 } from "./version-row.ts";
@@ -51,7 +49,7 @@ export interface ReleaseCursor {
 /**
  * The references that an outbox entry releases, a bounded piece at a time (about 1,024). Begin without a cursor; go on with
  * `next` until it is undefined; then drop-refs has to be done for all of them and the entry can be ticked off. Rows already gone
- * are skipped, and so are damaged ones: what they named keeps its references (the audit names them), everything else goes.
+ * are skipped, and so are lost ones: what they named keeps its references (the audit names them), everything else goes.
  */
 export function releasedBlocks(
   rows: KvRead,
@@ -61,7 +59,7 @@ export function releasedBlocks(
 ): ReleasePiece {
   if (entry.kind === "body") {
     const { page } = cursor;
-    const blocks = unlessDamaged(() => contentPage(rows, group, entry, entry, page)) ?? [];
+    const blocks = contentPage(rows, group, entry, entry, page);
     return { blocks, parts: 0, next: page + 1 < pageCount(entry.stored) ? { part: 0, page: page + 1 } : undefined };
   }
   const blocks: ClaimedBlock[] = [];
@@ -71,11 +69,11 @@ export function releasedBlocks(
     if (blocks.length >= RELEASE_PIECE || parts === RELEASE_PIECE) return { blocks, parts, next: { part: number, page: 0 } };
     parts++;
     const at = partKey(group, entry.bucket, entry.key, entry.upload, number);
-    const row = unlessDamaged(() => rows.view("bodies", at));
+    const row = rows.view("bodies", at);
     if (row !== undefined) {
       const content = decodePart(row);
       for (let more = true; more; page++) {
-        blocks.push(...(unlessDamaged(() => contentPage(rows, group, entry, content, page)) ?? []));
+        blocks.push(...contentPage(rows, group, entry, content, page));
         more = page + 1 < pageCount(content.stored);
         if (more && blocks.length >= RELEASE_PIECE) return { blocks, parts, next: { part: number, page: page + 1 } };
       }
@@ -106,51 +104,38 @@ function partsFrom(
   return partNumbers(rows, group, entry, { from, limit: RELEASE_PIECE + 1 });
 }
 
-/** Numbers ≥ `from` of the parts of an upload, at most `limit`, those of damaged rows too. */
+/** Numbers ≥ `from` of the parts of an upload, at most `limit`. */
 export function partNumbers(
   rows: KvRead,
   group: GroupId,
   place: Parameters<typeof partsOfUpload>[1],
   { from, limit }: { readonly from: number; readonly limit: number },
 ): readonly number[] {
-  const { bucket, key, upload } = place;
   const numbers: number[] = [];
-  for (let next = from; next <= MAX_PARTS && numbers.length < limit; ) {
-    try {
-      rows.scan("bodies", partsOfUpload(group, place, next), (row) => {
-        numbers.push(partOfKey(row.key, row.keyEnd));
-        return numbers.length >= limit ? STOP : undefined;
-      });
-      break;
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-    }
-    // Which number it was: the first one behind those found that can't be read.
-    next = Math.max(next, (numbers.at(-1) ?? 0) + 1);
-    while (next <= MAX_PARTS && !isDamagedRow(rows, "bodies", partKey(group, bucket, key, upload, next))) next++;
-    if (next <= MAX_PARTS) numbers.push(next++);
-  }
+  if (limit <= 0) return numbers;
+  rows.scan("bodies", partsOfUpload(group, place, from), (row) => {
+    numbers.push(partOfKey(row.key, row.keyEnd));
+    return numbers.length >= limit ? STOP : undefined;
+  });
   return numbers;
 }
 
 /** Of one upload, as S3 allows. */
 export const MAX_PARTS = 10_000;
 
-/**
- * The claimed blocks of one page of a body, 0 ..= pageCount − 1 (page 0 of a embedded list = all of it); undefined when the page
- * is gone.
- */
+/** The claimed blocks of one page of a body, 0 ..= pageCount − 1 (page 0 of an embedded list = all of it), as far as they are known. */
 function contentPage(
   rows: KvRead,
   group: GroupId,
   place: { readonly bucket: BucketId; readonly key: string },
   { claim, stored }: Pick<Content, "claim" | "stored">,
   page: number,
-): readonly ClaimedBlock[] | undefined {
+): readonly ClaimedBlock[] {
   if (stored.kind === "blocks") return stored.blocks.map(({ hash }) => ({ hash, claim }));
   if (stored.kind !== "block-pages") return [];
   const row = rows.get("bodies", pageKey(group, ROW.blockPage, { ...place, owner: claim, page }));
-  return row && decodeBlockPage(row).map(({ hash }) => ({ hash, claim }));
+  const blocks = row === undefined ? "lost" : decodeBlockPage(row);
+  return blocks === "lost" ? [] : blocks.map(({ hash }) => ({ hash, claim }));
 }
 
 function pageCount(stored: StoredBody): number {
@@ -165,20 +150,14 @@ export interface Claimant extends ClaimedBlock {
 }
 
 /**
- * Every claim that the group's versions, parts and outbox entries make, one call per block. Parts of completed uploads are
- * visited as "part" once, whether their version is live or in the outbox. Walks every row: for audits, not for requests.
- *
- * @throws KvError kv.damaged also when a row is gone that another one names: then not all claims are known.
+ * Every claim that the group's versions, parts and outbox entries make, one call per block, as far as their rows are there
+ * (consistency-check.ts). Parts of completed uploads are visited as "part" once, whether their version is live or in the outbox.
+ * Walks every row: for audits, not for requests.
  */
 export function eachClaim(rows: KvRead, group: GroupId, visit: (claimant: Claimant) => void): void {
   const claimed = (by: Claimant["by"], bucket: BucketId, key: string, content: Pick<Content, "claim" | "stored">): void => {
-    for (let page = 0; page < pageCount(content.stored); page++) {
-      const blocks = contentPage(rows, group, { bucket, key }, content, page);
-      if (blocks === undefined && by !== "outbox")
-        throw missingRow(pageKey(group, ROW.blockPage, { bucket, key, owner: content.claim, page }));
-      for (const block of blocks ?? []) visit({ ...block, by, bucket, key });
-    }
-    if (by === "version") checkParts(rows, group, { bucket, key }, content);
+    for (let page = 0; page < pageCount(content.stored); page++)
+      for (const block of contentPage(rows, group, { bucket, key }, content, page)) visit({ ...block, by, bucket, key });
   };
   // Rows are gathered in pieces: no scan may run inside another.
   for (const [by, type] of [
@@ -201,10 +180,6 @@ export function eachClaim(rows: KvRead, group: GroupId, visit: (claimant: Claima
       if (piece.length < 100) break;
     }
   }
-  eachHead(rows, group, (bucket, key, version) => {
-    const at = versionKey(group, bucket, key, version);
-    if (rows.view("bodies", at) === undefined) throw missingRow(at);
-  });
   for (let after = 0; ; ) {
     const entries = readOutbox(rows, group, { after, limit: 100 });
     for (const entry of entries) if (entry.kind === "body") claimed("outbox", entry.bucket, entry.key, entry);
@@ -213,31 +188,11 @@ export function eachClaim(rows: KvRead, group: GroupId, visit: (claimant: Claima
   }
 }
 
-/** The head version of every object, as its object row names it. `visit` may read. */
-function eachHead(rows: KvRead, group: GroupId, visit: (bucket: BucketId, key: string, version: VersionId) => void): void {
-  let { start, end } = rowsOf(group, ROW.object);
-  for (let more = true; more; ) {
-    const piece: [BucketId, string, VersionId][] = [];
-    more = false;
-    rows.scan("rows", { start, end }, (row) => {
-      const bucket = hexSlice(row.key, row.keyStart + FIELDS_START, row.keyStart + OBJECT_KEY_START) as BucketId;
-      const key = row.key.toString("utf8", row.keyStart + OBJECT_KEY_START, row.keyEnd);
-      piece.push([bucket, key, versionOf(row.value, row.valueStart)]);
-      if (piece.length < 1000) return undefined;
-      start = Buffer.concat([row.key.subarray(row.keyStart, row.keyEnd), Buffer.of(0)]);
-      more = true;
-      return STOP;
-    });
-    for (const head of piece) visit(...head);
-  }
-}
-
 /**
  * Whether a claim is a version of the key, or a part of it that counts (rule 36); upload leases are the caller's to look at.
- *
- * @throws KvError kv.damaged where a damaged or missing row may be what makes it live.
+ * "unknown": a version or part is lost that may have been it.
  */
-export function isLiveClaim(
+export function stateOfClaim(
   rows: KvRead,
   group: GroupId,
   place: {
@@ -249,40 +204,36 @@ export function isLiveClaim(
     readonly part?: number;
   },
   isUploadLive: boolean,
-): boolean {
+): "live" | "dead" | "unknown" {
   const { bucket, key, claim, upload } = place;
-  let live = false;
+  let state: "live" | "dead" | "unknown" = "dead";
   let version: Content | undefined;
+  const head = readHead(rows, group, bucket, key, { sure: true });
+  if (head !== undefined) readVersion(rows, group, bucket, key, head.version);
   rows.scan("bodies", rowsOfKey(group, ROW.version, bucket, key), (row) => {
     const content = decodeVersion(Buffer.from(row.value.subarray(row.valueStart, row.valueEnd)));
-    if (content.claim === claim) live = true;
     const { stored } = content;
+    if (stored.kind === "lost") state = "unknown";
+    else if (content.claim === claim) state = "live";
     if ((stored.kind === "parts" || stored.kind === "part-pages") && stored.upload === upload) version = content;
-    return live ? STOP : undefined;
+    return state === "live" ? STOP : undefined;
   });
-  if (live) return true;
-  readHeadVersion(rows, group, bucket, key);
-  if (upload === undefined) return false;
+  if (state !== "dead" || upload === undefined) return state;
+  const entries = version === undefined ? [] : partsOf(rows, group, { bucket, key }, version.stored);
+  if (entries === "lost") return "unknown";
   let number: number | undefined;
   rows.scan("bodies", partsOfUpload(group, { bucket, key, upload }, place.part), (row) => {
-    if (decodePartHead(row.value.subarray(row.valueStart, row.valueEnd)).claim === claim) number = partOfKey(row.key, row.keyEnd);
+    if (isLostContent(row.value, row.valueStart)) state = "unknown";
+    else if (decodePartHead(row.value.subarray(row.valueStart, row.valueEnd)).claim === claim)
+      number = partOfKey(row.key, row.keyEnd);
     return number !== undefined || place.part !== undefined ? STOP : undefined;
   });
-  if (number === undefined) {
-    if (version !== undefined) checkParts(rows, group, { bucket, key }, version, place.part);
-    return false;
+  if (number !== undefined) return isUploadLive || entries.some((part) => part.number === number) ? "live" : "dead";
+  for (const part of entries) {
+    const at = partKey(group, bucket, key, upload, part.number);
+    if ((place.part === undefined || place.part === part.number) && rows.view("bodies", at) === undefined) throw missingRow(at);
   }
-  return isUploadLive || (version !== undefined && holdsPart(rows, group, { bucket, key }, version, number));
-}
-
-function holdsPart(
-  rows: KvRead,
-  group: GroupId,
-  place: { readonly bucket: BucketId; readonly key: string },
-  { stored }: Content,
-  number: number,
-): boolean {
-  return partsOf(rows, group, place, stored).some((part) => part.number === number);
+  return state;
 }
 
 /** The parts of a multipart version; others have none. */
@@ -291,28 +242,17 @@ function partsOf(
   group: GroupId,
   place: { readonly bucket: BucketId; readonly key: string },
   stored: StoredBody,
-): readonly PartEntry[] {
+): readonly PartEntry[] | "lost" {
   if (stored.kind === "parts") return stored.parts;
   if (stored.kind !== "part-pages") return [];
-  return stored.starts.flatMap((_start, page) => {
+  const all: PartEntry[] = [];
+  for (const page of stored.starts.keys()) {
     const at = pageKey(group, ROW.partPage, { ...place, owner: stored.upload, page });
     const row = rows.get("bodies", at);
     if (row === undefined) throw missingRow(at);
-    return decodePartPage(row);
-  });
-}
-
-/** Throws kv.damaged when the row of a part, or of `only` that one, of a multipart version is gone. */
-function checkParts(
-  rows: KvRead,
-  group: GroupId,
-  place: { readonly bucket: BucketId; readonly key: string },
-  { stored }: Pick<Content, "stored">,
-  only?: number,
-): void {
-  if (stored.kind !== "parts" && stored.kind !== "part-pages") return;
-  for (const { number } of partsOf(rows, group, place, stored)) {
-    const at = partKey(group, place.bucket, place.key, stored.upload, number);
-    if ((only === undefined || only === number) && rows.view("bodies", at) === undefined) throw missingRow(at);
+    const entries = decodePartPage(row);
+    if (entries === "lost") return "lost";
+    all.push(...entries);
   }
+  return all;
 }

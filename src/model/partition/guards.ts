@@ -2,15 +2,15 @@ import { ByteReader } from "../../codec/byte-reader.ts";
 import { ByteWriter } from "../../codec/byte-writer.ts";
 import { hexSlice } from "../../codec/slices.ts";
 import type { Entry } from "../../group/groups.ts";
-import { type KvRead, type KvWrite, type RowView, type ScanStep, STOP } from "../../platform/kv.ts";
+import { type KvRead, type KvWrite, STOP } from "../../platform/kv.ts";
 import type { BucketId, GroupId } from "../../util/ids.ts";
 import type { GuardSettings, PartitionCommand, Refusal, SealResult } from "../commands.ts";
-import { isDamagedRow, scanOver, unlessDamaged } from "./damage.ts";
+import { missingRow } from "./damage.ts";
 import { checkCodec } from "./object-row.ts";
 import { bucketKey, FIELDS_START, tombstoneKey, ROW, rowsOf } from "./row-keys.ts";
 
 /** What protects a bucket's data in one partition; commands trust nothing else. */
-interface Guard extends Omit<GuardSettings, "attempt"> {
+export interface Guard extends Omit<GuardSettings, "attempt"> {
   /** Highest attempt that sealed, and highest that was unsealed: sealed while the first is greater (rule 38). */
   readonly sealedBy: number;
   readonly floor: number;
@@ -37,16 +37,16 @@ export class Guards {
     return guard.sealedBy > guard.floor ? "sealed" : undefined;
   }
 
-  set(rows: KvWrite, bucket: BucketId, settings: GuardSettings, entry: Entry): { readonly ok: true } {
+  set(rows: KvWrite, bucket: BucketId, settings: GuardSettings, entry: Entry): { readonly isNew: boolean } {
     const { controlIndex, indexShards, attempt = 0 } = settings;
-    const guard = unlessDamaged(() => this.#get(rows, bucket));
+    const guard = this.#get(rows, bucket);
     const tombstones = this.#dueTombstones(rows, entry);
     if (guard === undefined || guard.controlIndex < controlIndex) {
       const seals = guard ?? { sealedBy: attempt, floor: attempt, tombstoneUntilMs: 0 };
       this.#put(rows, bucket, { ...seals, controlIndex, indexShards });
     }
     this.#clear(rows, tombstones);
-    return { ok: true };
+    return { isNew: guard === undefined };
   }
 
   seal(rows: KvWrite, command: Extract<PartitionCommand, { op: "seal" }>): SealResult {
@@ -99,14 +99,12 @@ export class Guards {
     const due: { bucket: BucketId; tombstone: Buffer }[] = [];
     const { start } = rowsOf(this.#group, ROW.tombstone);
     const end = tombstoneKey(this.#group, entry.stamp, "" as BucketId).subarray(0, FIELDS_START + 6);
-    // A damaged one stays, with its seal: when it may go is not known for sure, and it must not stop the others.
-    const visit = (row: RowView): ScanStep => {
+    rows.scan("rows", { start, end }, (row) => {
       const at = row.keyStart + FIELDS_START + 6;
       const bucket = hexSlice(row.key, at, at + 32) as BucketId;
       due.push({ bucket, tombstone: Buffer.from(row.key.subarray(row.keyStart, row.keyEnd)) });
       return due.length === MAX_TOMBSTONES_CLEARED ? STOP : undefined;
-    };
-    scanOver(rows, "rows", { start, end }, { visit });
+    });
     return due;
   }
 
@@ -130,17 +128,18 @@ export class Guards {
       empty = false;
       return STOP;
     };
-    // A damaged row is one, too.
-    const any = { visit: found, onDamaged: found };
-    scanOver(rows, "rows", rowsOf(this.#group, ROW.object, bucket), any);
-    if (empty) scanOver(rows, "bodies", rowsOf(this.#group, ROW.version, bucket), any);
+    rows.scan("rows", rowsOf(this.#group, ROW.object, bucket), found);
+    if (empty) rows.scan("bodies", rowsOf(this.#group, ROW.version, bucket), found);
     return empty;
   }
 
   #get(rows: KvRead, bucket: BucketId): Guard | undefined {
     let guard = this.#known.get(bucket);
     if (guard === undefined && !this.#known.has(bucket)) {
-      const row = rows.view("rows", bucketKey(this.#group, ROW.guard, bucket));
+      const at = bucketKey(this.#group, ROW.guard, bucket);
+      const row = rows.view("rows", at);
+      // Counters come and go with a bucket's life here, so with them a guard that is not there is gone by damage.
+      if (row === undefined && rows.view("rows", bucketKey(this.#group, ROW.usage, bucket)) !== undefined) throw missingRow(at);
       guard = row === undefined ? undefined : decode(row);
       this.#known.set(bucket, guard);
     }
@@ -148,17 +147,22 @@ export class Guards {
   }
 
   #put(rows: KvWrite, bucket: BucketId, guard: Guard): void {
-    const writer = new ByteWriter(23).u8(CODEC).u48(guard.controlIndex).u8(guard.indexShards);
-    writer.u32(guard.sealedBy).u32(guard.floor).u48(guard.tombstoneUntilMs);
-    rows.put("rows", bucketKey(this.#group, ROW.guard, bucket), writer.finish());
+    rows.put("rows", bucketKey(this.#group, ROW.guard, bucket), encodeGuard(guard));
     this.#known.set(bucket, guard);
   }
 }
 
 const MAX_TOMBSTONES_CLEARED = 16;
 
-export function isGuardDamaged(rows: KvRead, group: GroupId, bucket: BucketId): boolean {
-  return isDamagedRow(rows, "rows", bucketKey(group, ROW.guard, bucket));
+/** Whether the bucket lives in the partition, sealed or not. */
+export function isGuarded(rows: KvRead, group: GroupId, bucket: BucketId): boolean {
+  const row = rows.view("rows", bucketKey(group, ROW.guard, bucket));
+  return row !== undefined && decode(row).tombstoneUntilMs === 0;
+}
+
+export function encodeGuard(guard: Guard): Buffer {
+  const writer = new ByteWriter(23).u8(CODEC).u48(guard.controlIndex).u8(guard.indexShards);
+  return writer.u32(guard.sealedBy).u32(guard.floor).u48(guard.tombstoneUntilMs).finish();
 }
 
 function decode(row: Buffer): Guard {

@@ -3,9 +3,7 @@ import { latin1Slice } from "../../codec/slices.ts";
 import { type KvRead, type RowView, type ScanStep, STOP } from "../../platform/kv.ts";
 import type { BucketId, GroupId } from "../../util/ids.ts";
 import type { ChecksumAlgorithm, ListEntry, ListPage, ListRequest, StoredChecksum } from "../object-service.ts";
-import { isDamage, unlessDamaged } from "./damage.ts";
-import { algorithmOf, checkCodec, checksumTypeOf, etagOf, OBJECT_CODEC, sizeOf, stampOf } from "./object-row.ts";
-import { rebuiltObjectRow } from "./read-version.ts";
+import { algorithmOf, checkCodec, checksumTypeOf, etagOf, isLostHead, OBJECT_CODEC, sizeOf, stampOf } from "./object-row.ts";
 import { OBJECT_KEY_START, objectKey } from "./row-keys.ts";
 
 /**
@@ -18,11 +16,7 @@ import { OBJECT_KEY_START, objectKey } from "./row-keys.ts";
 export function listObjects(
   rows: KvRead,
   groups: readonly GroupId[],
-  request: Omit<ListRequest, "bucket"> & {
-    readonly bucket: BucketId;
-    /** Told each key whose row is damaged; its entry comes from the version row. */
-    readonly onDamaged?: (key: string) => void;
-  },
+  request: Omit<ListRequest, "bucket"> & { readonly bucket: BucketId },
 ): ListPage {
   const { limit } = request;
   if (limit <= 0) return { entries: [], truncated: false };
@@ -123,9 +117,6 @@ const BEYOND_ASCII = /[\x80-\xff]/;
 /** The entries of one partition, a chunk at a time. */
 class ShardCursor {
   readonly #rows: KvRead;
-  readonly #group: GroupId;
-  readonly #request: Parameters<typeof listObjects>[2];
-  readonly #start: Buffer;
   readonly #end: Buffer;
   /** The delimiter's UTF-8 bytes as latin1; "" for none. */
   readonly #delimiter: string;
@@ -146,12 +137,9 @@ class ShardCursor {
   constructor(rows: KvRead, group: GroupId, request: Parameters<typeof listObjects>[2]) {
     const { bucket, prefix, delimiter, after, skipPrefix } = request;
     this.#rows = rows;
-    this.#group = group;
-    this.#request = request;
     this.#delimiter = Buffer.from(delimiter).toString("latin1");
     const start = objectKey(group, bucket, prefix);
     this.#prefixLength = start.byteLength - OBJECT_KEY_START;
-    this.#start = start;
     this.#end = successor(start);
     this.#resume = start;
     if (after !== "") {
@@ -172,41 +160,8 @@ class ShardCursor {
     this.#wanted = count;
     this.#skipping = "";
     this.ended = true;
-    let from: Uint8Array | undefined = this.#resume;
-    while (from !== undefined && Buffer.compare(from, this.#end) < 0) from = this.#scan(from);
+    this.#rows.scan("rows", { start: this.#resume, end: this.#end }, this.#visit);
     this.head = this.#chunk[0];
-  }
-
-  /**
-   * Scans from a row key on, to the end or until there is enough (then undefined), or over one damaged row: then the place behind
-   * it.
-   */
-  #scan(from: Uint8Array): Uint8Array | undefined {
-    try {
-      this.#rows.scan("rows", { start: from, end: this.#end }, this.#visit);
-      return undefined;
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      // Behind what was found, the damaged row comes first; below a common prefix it does not matter.
-      this.#skipping = "";
-      const reached = this.#behindLast();
-      if (reached !== undefined && Buffer.compare(reached, from) > 0) return reached;
-      const row = rebuiltObjectRow(this.#rows, this.#group, this.#request.bucket, from);
-      if (row === undefined || Buffer.compare(row.key, this.#end) >= 0) throw error;
-      // A key further on whose own row is whole: then the damaged one has lost its version row too, and nobody knows what it was.
-      if (unlessDamaged(() => this.#rows.view("rows", row.key)) !== undefined) throw error;
-      this.#request.onDamaged?.(row.key.toString("utf8", OBJECT_KEY_START));
-      const step = this.#visit(row);
-      return step === STOP ? undefined : (step ?? Buffer.concat([row.key, ZERO]));
-    }
-  }
-
-  /** The row key behind the last entry of the chunk and all that it stands for. */
-  #behindLast(): Uint8Array | undefined {
-    const last = this.#chunk.at(-1);
-    if (last === undefined) return undefined;
-    const key = Buffer.concat([this.#start.subarray(0, OBJECT_KEY_START), Buffer.from(last.key, "latin1")]);
-    return last.prefix ? successor(key) : Buffer.concat([key, ZERO]);
   }
 
   readonly #visit = (row: RowView): ScanStep => {
@@ -239,6 +194,8 @@ class ShardCursor {
     }
     const { value, valueStart } = row;
     checkCodec(value[valueStart], OBJECT_CODEC, "object");
+    // What a list says of an object is not known of this one: the audit names it.
+    if (isLostHead(value, valueStart)) return undefined;
     const entry = new Entry(key, false, etagOf(value, valueStart), sizeOf(value, valueStart), stampOf(value, valueStart));
     const algorithm = algorithmOf(value, valueStart);
     if (algorithm !== undefined) {

@@ -4,10 +4,10 @@ import { type KvRead, STOP } from "../../platform/kv.ts";
 import type { BucketId, GroupId, UploadId } from "../../util/ids.ts";
 import type { ListUploadsRequest, PartsPage, UploadsPage } from "../object-service.ts";
 import { ORDERED_END_BYTES, partOfKey, partsOfUpload, readUploadKey, ROW, rowsOf, rowsOfKey, uploadKey } from "./row-keys.ts";
-import { ofHint, scanOver } from "./damage.ts";
 import { partNumbers } from "./data-reads.ts";
+import { lostUpload } from "./lost.ts";
 import { decodeUploadHead, readUpload } from "./upload-row.ts";
-import { decodePartHead } from "./version-row.ts";
+import { decodePartHead, isLostContent } from "./version-row.ts";
 
 type UploadEntry = UploadsPage["entries"][number];
 
@@ -51,7 +51,9 @@ function entriesOf(rows: KvRead, group: GroupId, request: Parameters<typeof list
       found.push([latin1Slice(place, BUCKET_BYTES, place.byteLength), { key: common, createdMs: 0 }]);
       return found.length > limit ? STOP : successor(place);
     }
-    const { createdMs, checksum } = decodeUploadHead(row.value, row.valueStart, row.valueEnd);
+    const head = decodeUploadHead(row.value, row.valueStart, row.valueEnd);
+    const { createdMs } = head;
+    const checksum = head.lost ? undefined : head.checksum;
     const order = latin1Slice(row.key, row.keyStart + BUCKET_BYTES, row.keyEnd);
     found.push([order, { key, upload, createdMs, ...(checksum ? { checksum } : {}) }]);
     return found.length > limit ? STOP : undefined;
@@ -73,7 +75,7 @@ export interface UploadName {
   readonly upload: UploadId;
 }
 
-/** The bucket's uploads in one partition, those of damaged rows too, behind `after` and at most `limit` of them. */
+/** The bucket's uploads in one partition behind `after` and at most `limit` of them. */
 export function uploadsOf(
   rows: KvRead,
   group: GroupId,
@@ -83,23 +85,10 @@ export function uploadsOf(
   const found: (UploadName & { readonly bucket: BucketId })[] = [];
   const { start, end } = rowsOf(group, ROW.upload, bucket);
   const from = after === undefined ? start : Buffer.concat([uploadKey(group, bucket, after.key, after.upload), ZERO]);
-  scanOver(
-    rows,
-    "rows",
-    { start: from, end },
-    {
-      visit: (row) => {
-        found.push({ bucket, ...readUploadKey(row.key, row.keyStart) });
-        return found.length >= limit ? STOP : undefined;
-      },
-      onDamaged: (key) => {
-        const named = ofHint(() => readUploadKey(key, 0));
-        // What does not name the row that is there is no name of an upload.
-        if (named !== undefined && Buffer.compare(uploadKey(group, bucket, named.key, named.upload), key) === 0)
-          found.push({ bucket, ...named });
-      },
-    },
-  );
+  rows.scan("rows", { start: from, end }, (row) => {
+    found.push({ bucket, ...readUploadKey(row.key, row.keyStart) });
+    return found.length >= limit ? STOP : undefined;
+  });
   return found;
 }
 
@@ -133,6 +122,7 @@ export function listParts(
   const { bucket, key, upload, after, limit } = request;
   const row = readUpload(rows, group, bucket, key, upload);
   if (row === undefined) return null;
+  if (row.lost) throw lostUpload(key, upload);
   const parts: PartsPage["parts"][number][] = [];
   const { createdMs, checksum } = row;
   const info = checksum === undefined ? { createdMs } : { createdMs, checksum };
@@ -143,6 +133,7 @@ export function listParts(
       truncated = true;
       return STOP;
     }
+    if (isLostContent(at.value, at.valueStart)) return undefined;
     const head = decodePartHead(at.value.subarray(at.valueStart, at.valueEnd));
     parts.push({
       part: partOfKey(at.key, at.keyEnd),

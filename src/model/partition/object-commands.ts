@@ -1,16 +1,15 @@
 import type { Entry } from "../../group/groups.ts";
 import type { KvRead, KvWrite } from "../../platform/kv.ts";
-import { assert } from "../../util/assert.ts";
+import { assert, unreachable } from "../../util/assert.ts";
 import type { BucketId, ClaimId, GroupId, VersionId } from "../../util/ids.ts";
 import type { DeleteCommand, DeleteResult, PutCommand, PutResult } from "../commands.ts";
 import type { ObjectHeaders, WriteCondition } from "../object-service.ts";
 import { claimRefusal } from "./claims.ts";
-import { isDamagedRow, unlessDamaged } from "./damage.ts";
 import { encodeObjectRow } from "./object-row.ts";
 import { encodeOutboxRow, type Release, SEQUENCES_PER_COMMAND } from "./outbox-row.ts";
 import type { PartitionContext } from "./partition-context.ts";
-import { type Head, readHead, readVersion, rebuiltObjectRow } from "./read-version.ts";
-import { claimKey, objectKey, outboxKey, pageKey, ROW, rowsOfKey, versionKey } from "./row-keys.ts";
+import { type Head, readHead, readVersion } from "./read-version.ts";
+import { claimKey, objectKey, outboxKey, pageKey, ROW, versionKey } from "./row-keys.ts";
 import { type Content, encodeVersion, layOut } from "./version-row.ts";
 
 /** Puts and deletes: everything is read and decided before the first write. */
@@ -27,10 +26,11 @@ export function applyPut(context: PartitionContext, rows: KvWrite, command: PutC
   const head = readHead(rows, group, bucket, key, { sure: command.condition !== undefined });
   const failed = failedCondition(command.condition, head);
   if (failed) return { ok: false, refused: failed };
-  const usage = context.usage.of(rows, bucket);
   const release = head === undefined ? undefined : releaseOf(rows, group, bucket, key, head, claim);
-
   const { stored, sizeBytes, pages } = layOut(body);
+  const fresh = head === undefined ? 1 : 0;
+  const count = context.usage.ready(rows, bucket, { objects: fresh, versions: fresh, bytes: sizeBytes - (head?.sizeBytes ?? 0) });
+
   const version = versionIdOf(entry, claim);
   const { etag, checksum, headers } = command;
   const stampMs = entry.stamp;
@@ -40,11 +40,8 @@ export function applyPut(context: PartitionContext, rows: KvWrite, command: PutC
   if (head !== undefined) {
     rows.remove("bodies", versionKey(group, bucket, key, head.version));
     if (release) addToOutbox(rows, entry, 0, { bucket, key, ...release });
-  } else {
-    usage.objects++;
-    usage.versions++;
   }
-  usage.bytes += sizeBytes - (head?.sizeBytes ?? 0);
+  count();
   if (command.needsLease) rows.remove("rows", claimKey(group, ROW.uploadLease, claim));
   return checksum === undefined
     ? { ok: true, version, stampMs, etag, sizeBytes }
@@ -61,25 +58,24 @@ export function applyDelete(context: PartitionContext, rows: KvWrite, command: D
   const failed = failedCondition(command.condition, head);
   if (failed) return { ok: false, refused: failed };
   if (head === undefined) return { ok: true, existed: false };
-  const usage = context.usage.of(rows, bucket);
   const release = releaseOf(rows, group, bucket, key, head);
+  const count = context.usage.ready(rows, bucket, { objects: -1, versions: -1, bytes: -head.sizeBytes });
 
   rows.remove("rows", objectAt);
   rows.remove("bodies", versionKey(group, bucket, key, head.version));
   if (release) addToOutbox(rows, entry, 0, { bucket, key, ...release });
-  usage.objects--;
-  usage.versions--;
-  usage.bytes -= head.sizeBytes;
+  count();
   return { ok: true, existed: true };
 }
 
 export function failedCondition(
   condition: WriteCondition | undefined,
   head: Head | undefined,
-): "precondition-failed" | "no-such-key" | undefined {
+): "precondition-failed" | "no-such-key" | "lost" | undefined {
   if (condition === undefined) return undefined;
   if ("ifNoneMatch" in condition) return head === undefined ? undefined : "precondition-failed";
   if (head === undefined) return "no-such-key";
+  if (head.lost && condition.ifMatch !== "*") return "lost";
   return condition.ifMatch === "*" || condition.ifMatch.includes(head.etag) ? undefined : "precondition-failed";
 }
 
@@ -96,15 +92,15 @@ export function releaseOf(
   next?: ClaimId,
 ): Release | undefined {
   if (head.inline) return undefined;
-  // Damaged, nobody can read it any more, and whoever replaces or deletes it must be able to. Its references stay: the audit
-  // names them.
-  const content = unlessDamaged(() => readVersion(rows, group, bucket, key, head.version));
-  return content === undefined || content.claim === next ? undefined : releaseOfContent(content);
+  const content = readVersion(rows, group, bucket, key, head.version);
+  return content.claim === next ? undefined : releaseOfContent(content);
 }
 
 export function releaseOfContent({ claim, stored }: Pick<Content, "claim" | "stored">): Release | undefined {
   switch (stored.kind) {
     case "inline":
+    // Its references stay: nobody knows which they are.
+    case "lost":
       return undefined;
     case "blocks":
     case "block-pages":
@@ -112,6 +108,8 @@ export function releaseOfContent({ claim, stored }: Pick<Content, "claim" | "sto
     case "parts":
     case "part-pages":
       return { kind: "parts", upload: stored.upload, numbers: "all" };
+    default:
+      return unreachable(stored);
   }
 }
 
@@ -139,20 +137,6 @@ export function writeVersion(
   const versionRow = encodeVersion(content);
   rows.put("rows", objectAt, encodeObjectRow({ inline: stored.kind === "inline", stampMs, sizeBytes, version, etag, checksum }));
   rows.put("bodies", versionKey(place.group, place.bucket, place.key, version), versionRow);
-}
-
-/** Writes an object row that is damaged or gone anew, from its version row; a row that is whole stays as it is. */
-export function applyRepairObject(
-  rows: KvWrite,
-  { bucket, key }: { readonly bucket: BucketId; readonly key: string },
-  { group }: Entry,
-): { readonly ok: boolean } {
-  const at = objectKey(group, bucket, key);
-  if (!isDamagedRow(rows, "rows", at) && rows.view("rows", at) !== undefined) return { ok: true };
-  const rebuilt = rebuiltObjectRow(rows, group, bucket, at, rowsOfKey(group, ROW.version, bucket, key).end);
-  if (rebuilt === undefined) return { ok: false };
-  rows.put("rows", at, rebuilt.value);
-  return { ok: true };
 }
 
 /** Log index and claim: versions of a key sort by the order of their commits. */

@@ -9,14 +9,17 @@ import type { ChecksumAlgorithm, StoredChecksum } from "../object-service.ts";
  * read buffer:
  *   0 codec u8 · 1 flags u8 · 2 checksum algorithm u8 · 3 checksum type u8 · 4 stamp u48 · 10 size u48 · 16 version 16 · 32 ETag
  *   18
- * Flags: bit 0 = the body is inline (replacing it releases nothing). The other bits are 0 (later: delete marker).
+ * Flags: bit 0 = the body is inline (replacing it releases nothing); bit 1 = lost: that there is such an object is all that is
+ * known. The other bits are 0 (later: delete marker).
  */
 export const OBJECT_CODEC = 1;
 const BYTES = 50;
 const FLAG_INLINE = 1;
+const FLAG_LOST = 2;
 
 export interface ObjectRow {
   readonly inline: boolean;
+  readonly lost?: boolean;
   readonly stampMs: number;
   readonly sizeBytes: number;
   readonly version: VersionId;
@@ -28,7 +31,7 @@ export function encodeObjectRow(row: ObjectRow): Buffer {
   const writer = new ByteWriter(BYTES);
   writer
     .u8(OBJECT_CODEC)
-    .u8(row.inline ? FLAG_INLINE : 0)
+    .u8((row.inline ? FLAG_INLINE : 0) | (row.lost ? FLAG_LOST : 0))
     .u8(checksumCode(row.checksum?.algorithm))
     .u8(typeCode(row.checksum?.type))
     .u48(row.stampMs)
@@ -43,6 +46,7 @@ export function decodeObjectRow(row: Buffer): ObjectRow {
   const algorithm = checksumOf(row[2] as number);
   return {
     inline: isInlineHead(row, 0),
+    lost: isLostHead(row, 0),
     stampMs: stampOf(row, 0),
     sizeBytes: sizeOf(row, 0),
     version: versionOf(row, 0),
@@ -55,6 +59,9 @@ export function decodeObjectRow(row: Buffer): ObjectRow {
 
 export function isInlineHead(row: Buffer, at: number): boolean {
   return ((row[at + 1] as number) & FLAG_INLINE) !== 0;
+}
+export function isLostHead(row: Buffer, at: number): boolean {
+  return ((row[at + 1] as number) & FLAG_LOST) !== 0;
 }
 export function algorithmOf(row: Buffer, at: number): ChecksumAlgorithm | undefined {
   return checksumOf(row[at + 2] as number);

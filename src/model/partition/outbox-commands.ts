@@ -1,26 +1,20 @@
 import type { Entry } from "../../group/groups.ts";
 import type { KvRead, KvWrite, Tree } from "../../platform/kv.ts";
-import { isDamage } from "./damage.ts";
 import { MAX_PARTS, partNumbers } from "./data-reads.ts";
 import { type OutboxEntry, outboxEntry } from "./outbox-row.ts";
 import { outboxKey, pageKey, partKey, ROW } from "./row-keys.ts";
 import { type Content, decodePart, PAGE_ENTRIES } from "./version-row.ts";
 
 /**
- * The effects are carried out, or can't be known any more: their entries go, and with them the rows that only they still needed.
+ * The effects are carried out: their entries go, and with them the rows that only they still needed.
  */
 export function applyOutboxDone(rows: KvWrite, sequences: readonly number[], entry: Entry): { readonly ok: true } {
   const gone: { tree: Tree; key: Buffer }[] = [];
   for (const sequence of sequences) {
-    const own = { tree: "rows", key: outboxKey(entry.group, sequence) } as const;
-    try {
-      const effect = outboxEntry(rows, entry.group, sequence);
-      if (effect === undefined) continue;
-      for (const key of bodyRows(rows, entry, effect)) gone.push({ tree: "bodies", key });
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-    }
-    gone.push(own);
+    const effect = outboxEntry(rows, entry.group, sequence);
+    if (effect === undefined) continue;
+    for (const key of bodyRows(rows, entry, effect)) gone.push({ tree: "bodies", key });
+    gone.push({ tree: "rows", key: outboxKey(entry.group, sequence) });
   }
   for (const { tree, key } of gone) rows.remove(tree, key);
   return { ok: true };
@@ -39,13 +33,8 @@ function bodyRows(rows: KvRead, { group }: Entry, effect: OutboxEntry): readonly
 }
 
 function partRows(rows: KvRead, group: Entry["group"], place: OutboxEntry, part: Buffer): readonly Buffer[] {
-  try {
-    const row = rows.view("bodies", part);
-    return row === undefined ? [] : [part, ...blockPages(place, decodePart(row), group)];
-  } catch (error) {
-    if (isDamage(error)) return [part];
-    throw error;
-  }
+  const row = rows.view("bodies", part);
+  return row === undefined ? [] : [part, ...blockPages(place, decodePart(row), group)];
 }
 
 function blockPages(

@@ -1,10 +1,9 @@
 import { ByteReader } from "../../codec/byte-reader.ts";
 import { ByteWriter } from "../../codec/byte-writer.ts";
-import { MAX_U48, readU48 } from "../../codec/slices.ts";
+import { readU48 } from "../../codec/slices.ts";
 import type { KvRead } from "../../platform/kv.ts";
 import { STOP } from "../../platform/kv.ts";
 import type { BucketId, ClaimId, GroupId, UploadId } from "../../util/ids.ts";
-import { unlessDamaged } from "./damage.ts";
 import { checkCodec } from "./object-row.ts";
 import { FIELDS_START, outboxKey, ROW, rowsOf } from "./row-keys.ts";
 import { readStored, type StoredBody, storedKindCode, storedKindOf, writeStored } from "./version-row.ts";
@@ -77,39 +76,6 @@ export function readOutbox(
     return found.length === limit ? STOP : undefined;
   });
   return found;
-}
-
-/** As `readOutbox` from the first entry on, up to a damaged one: then `damaged` is its sequence. */
-export function readOutboxUpToDamage(
-  rows: KvRead,
-  group: GroupId,
-  limit: number,
-): { readonly entries: readonly OutboxEntry[]; readonly damaged?: number } {
-  const whole = unlessDamaged(() => readOutbox(rows, group, { after: 0, limit }));
-  if (whole !== undefined) return { entries: whole };
-  const entries: OutboxEntry[] = [];
-  for (let after = 0; ; ) {
-    const next = unlessDamaged(() => readOutbox(rows, group, { after, limit: 1 }));
-    if (next === undefined) return { entries, damaged: damagedSequence(rows, group, after + 1) };
-    const [entry] = next;
-    if (entry === undefined || entries.length === limit) return { entries };
-    entries.push(entry);
-    after = entry.sequence;
-  }
-}
-
-/**
- * A damaged row does not show its key, so the sequence is found by halving: the last place from which a scan meets the damage.
- */
-function damagedSequence(rows: KvRead, group: GroupId, from: number): number {
-  let low = from;
-  let high = MAX_U48;
-  while (high - low > 1) {
-    const middle = low + Math.floor((high - low) / 2);
-    if (unlessDamaged(() => readOutbox(rows, group, { after: middle - 1, limit: 1 })) === undefined) low = middle;
-    else high = middle;
-  }
-  return low;
 }
 
 /** Sequences that one command may use: its index times this, and those up to the next. */

@@ -1,4 +1,3 @@
-import type { Log } from "../../platform/log.ts";
 import type { GroupId } from "../../util/ids.ts";
 import { Guards } from "./guards.ts";
 import { UsageGather } from "./usage.ts";
@@ -10,9 +9,9 @@ export class PartitionContext {
   /** commandWindow: no command that was under way before a moment can be applied later than this after it. */
   readonly commandWindowMs: number;
 
-  constructor(group: GroupId, commandWindowMs: number, log?: Pick<Log, "warn">) {
+  constructor(group: GroupId, commandWindowMs: number) {
     this.guards = new Guards(group);
-    this.usage = new UsageGather(group, log);
+    this.usage = new UsageGather(group);
     this.commandWindowMs = commandWindowMs;
   }
 }

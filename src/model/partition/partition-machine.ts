@@ -1,6 +1,5 @@
 import type { Entry, StateMachine } from "../../group/groups.ts";
 import type { KvWrite } from "../../platform/kv.ts";
-import type { Log } from "../../platform/log.ts";
 import { unreachable } from "../../util/assert.ts";
 import type { GroupId } from "../../util/ids.ts";
 import type {
@@ -17,9 +16,10 @@ import type {
 } from "../commands.ts";
 import { applyRenewLease, applyEndLease, applyResolveClaim, type LeaseResult } from "./claims.ts";
 import { applyCompleteUpload } from "./completion.ts";
-import { applyDelete, applyRepairObject, applyPut } from "./object-commands.ts";
+import { applyDelete, applyPut } from "./object-commands.ts";
 import { applyOutboxDone } from "./outbox-commands.ts";
 import { PartitionContext } from "./partition-context.ts";
+import { applyRecountUsage, applyRepairRows } from "./repair-commands.ts";
 import { applyAddRefs, applyDropRefs, applyForgetHash, applyConfirmRefs } from "./reference-commands.ts";
 import { applyAbortUpload, applyCreateUpload, applyDropUpload, applyPutPart } from "./upload-commands.ts";
 
@@ -42,12 +42,9 @@ export type PartitionResult =
 export class PartitionMachine implements StateMachine<PartitionCommand, PartitionResult> {
   readonly #context: PartitionContext;
 
-  /**
-   * @param commandWindowMs  commandWindow, the same on every node.
-   * @param log              hears of what had to be repaired; decides nothing.
-   */
-  constructor(group: GroupId, { commandWindowMs, log }: { readonly commandWindowMs: number; readonly log?: Pick<Log, "warn"> }) {
-    this.#context = new PartitionContext(group, commandWindowMs, log);
+  /** @param commandWindowMs  commandWindow, the same on every node. */
+  constructor(group: GroupId, { commandWindowMs }: { readonly commandWindowMs: number }) {
+    this.#context = new PartitionContext(group, commandWindowMs);
   }
 
   apply(rows: KvWrite, command: PartitionCommand, entry: Entry): PartitionResult {
@@ -57,8 +54,6 @@ export class PartitionMachine implements StateMachine<PartitionCommand, Partitio
         return applyPut(context, rows, command, entry);
       case "delete":
         return applyDelete(context, rows, command, entry);
-      case "repair-object":
-        return applyRepairObject(rows, command, entry);
       case "renew-lease":
         return applyRenewLease(context, rows, command, entry);
       case "end-lease":
@@ -84,7 +79,8 @@ export class PartitionMachine implements StateMachine<PartitionCommand, Partitio
       case "forget-hash":
         return applyForgetHash(rows, command.hash, entry);
       case "set-guard":
-        return context.guards.set(rows, command.bucket, command.settings, entry);
+        if (context.guards.set(rows, command.bucket, command.settings, entry).isNew) context.usage.begin(rows, command.bucket);
+        return { ok: true };
       case "seal":
         return context.guards.seal(rows, command);
       case "unseal":
@@ -94,6 +90,10 @@ export class PartitionMachine implements StateMachine<PartitionCommand, Partitio
         if (removed.ok) context.usage.drop(command.bucket);
         return removed;
       }
+      case "repair-rows":
+        return applyRepairRows(context, rows, command, entry);
+      case "recount-usage":
+        return applyRecountUsage(context, rows, command.bucket, entry);
       case "outbox-done":
         return applyOutboxDone(rows, command.sequences, entry);
       default:

@@ -1,8 +1,8 @@
-import { type KvRead, type RowView, STOP } from "../../platform/kv.ts";
+import { type KvRead, STOP } from "../../platform/kv.ts";
 import type { BucketId, GroupId, VersionId } from "../../util/ids.ts";
-import { isDamage, missingRow } from "./damage.ts";
-import { encodeObjectRow, etagOf, isInlineHead, sizeOf, versionOf } from "./object-row.ts";
-import { objectKey, readVersionKey, ROW, rowsOf, rowsOfKey, versionKey, versionsFrom } from "./row-keys.ts";
+import { missingRow } from "./damage.ts";
+import { etagOf, isInlineHead, isLostHead, sizeOf, versionOf } from "./object-row.ts";
+import { objectKey, ROW, rowsOfKey, versionKey } from "./row-keys.ts";
 import { decodeVersion, type Version } from "./version-row.ts";
 
 /** What commands need of the present head version. */
@@ -11,9 +11,15 @@ export interface Head {
   readonly sizeBytes: number;
   readonly inline: boolean;
   readonly etag: string;
+  /** Size and ETag are not known any more. */
+  readonly lost: boolean;
 }
 
-/** `sure`: "none" is checked against the version rows too, one more seek, as where a condition or a deletion rests on it. */
+/**
+ * `sure`: "none" is checked against the version rows too, one more seek, as where a condition, a deletion or an answer rests on
+ * it. A put without a condition is spared it: over an object whose row is gone it leaves the old version row behind, which the
+ * audit names.
+ */
 export function readHead(
   rows: KvRead,
   group: GroupId,
@@ -21,25 +27,29 @@ export function readHead(
   key: string,
   { sure }: { readonly sure: boolean },
 ): Head | undefined {
-  const row = objectRow(rows, group, bucket, key, { sure })?.row;
-  if (row === undefined) return undefined;
-  return { version: versionOf(row, 0), sizeBytes: sizeOf(row, 0), inline: isInlineHead(row, 0), etag: etagOf(row, 0) };
+  const row = rows.view("rows", objectKey(group, bucket, key));
+  if (row === undefined) {
+    if (sure) assertAbsent(rows, group, bucket, key);
+    return undefined;
+  }
+  return {
+    version: versionOf(row, 0),
+    sizeBytes: sizeOf(row, 0),
+    inline: isInlineHead(row, 0),
+    etag: etagOf(row, 0),
+    lost: isLostHead(row, 0),
+  };
 }
 
-/**
- * The head version of a key with its headers and body; undefined when there is none. Inline bytes are the caller's own.
- * `rebuilt`: its object row is damaged or gone and should be written anew (repair-object).
- */
+/** The head version of a key with its headers and body; undefined when there is none. Inline bytes are the caller's own. */
 export function readHeadVersion(
   rows: KvRead,
   group: GroupId,
   bucket: BucketId,
   key: string,
-): { readonly version: VersionId; readonly content: Version; readonly rebuilt: boolean } | undefined {
-  const head = objectRow(rows, group, bucket, key, { sure: true });
-  if (head === undefined) return undefined;
-  const version = versionOf(head.row, 0);
-  return { version, content: readVersion(rows, group, bucket, key, version), rebuilt: head.rebuilt };
+): { readonly version: VersionId; readonly content: Version } | undefined {
+  const head = readHead(rows, group, bucket, key, { sure: true });
+  return head && { version: head.version, content: readVersion(rows, group, bucket, key, head.version) };
 }
 
 /**
@@ -52,50 +62,12 @@ export function readVersion(rows: KvRead, group: GroupId, bucket: BucketId, key:
   return decodeVersion(row);
 }
 
-/** A key's object row, from its version row where it is damaged or (`sure`) gone. `row` is valid until the next read. */
-function objectRow(
-  rows: KvRead,
-  group: GroupId,
-  bucket: BucketId,
-  key: string,
-  { sure }: { readonly sure: boolean },
-): { readonly row: Buffer; readonly rebuilt: boolean } | undefined {
-  const at = objectKey(group, bucket, key);
-  let damage: unknown;
-  try {
-    const row = rows.view("rows", at);
-    if (row !== undefined) return { row, rebuilt: false };
-    if (!sure) return undefined;
-  } catch (error) {
-    if (!isDamage(error)) throw error;
-    damage = error;
-  }
-  const rebuilt = rebuiltObjectRow(rows, group, bucket, at, rowsOfKey(group, ROW.version, bucket, key).end);
-  if (rebuilt !== undefined) return { row: rebuilt.value, rebuilt: true };
-  if (damage !== undefined) throw damage;
-  return undefined;
-}
-
-/**
- * The object row with the least key ≥ `from` (the row key of an object, or of any text) as the version rows say it is: each
- * object row has its version row, which holds all that it says. Undefined when there is none before `end`, by default the end of
- * the bucket's version rows.
- */
-export function rebuiltObjectRow(
-  rows: KvRead,
-  group: GroupId,
-  bucket: BucketId,
-  from: Uint8Array,
-  end: Uint8Array = rowsOf(group, ROW.version, bucket).end,
-): RowView | undefined {
-  let found: RowView | undefined;
-  rows.scan("bodies", { start: versionsFrom(from), end }, (row) => {
-    const { key, version } = readVersionKey(row.key, row.keyStart);
-    const content = decodeVersion(Buffer.from(row.value.subarray(row.valueStart, row.valueEnd)));
-    const at = objectKey(group, bucket, key);
-    const value = encodeObjectRow({ ...content, inline: content.stored.kind === "inline", version });
-    found = { key: at, keyStart: 0, keyEnd: at.byteLength, value, valueStart: 0, valueEnd: value.byteLength };
+/** The one place where "no such object" is doubted: a version row without its object row. */
+function assertAbsent(rows: KvRead, group: GroupId, bucket: BucketId, key: string): void {
+  let hidden = false;
+  rows.scan("bodies", rowsOfKey(group, ROW.version, bucket, key), () => {
+    hidden = true;
     return STOP;
   });
-  return found;
+  if (hidden) throw missingRow(objectKey(group, bucket, key));
 }

@@ -4,12 +4,21 @@ import { hexSlice, readU48, utf8Slice } from "../../codec/slices.ts";
 import { type KvRead, STOP } from "../../platform/kv.ts";
 import type { BucketId, ClaimId, GroupId, Hash, UploadId } from "../../util/ids.ts";
 import type { NewReference } from "../commands.ts";
-import { unlessDamaged } from "./damage.ts";
 import { checkCodec } from "./object-row.ts";
 import { FIELDS_START, referenceKey, referencesOfHash, ROW, rowsOf, unconfirmedKey } from "./row-keys.ts";
 
-/** Who needs a block, with the way back to the object that the claim belongs to. */
-export interface Reference {
+/** Who needs a block. Of a lost one only that is known: its row was damaged. It goes when its claim is dropped by name. */
+export type Reference = KnownReference | LostReference;
+
+export interface LostReference {
+  readonly kind: "lost";
+  readonly hash: Hash;
+  readonly claim: ClaimId;
+}
+
+/** With the way back to the object that the claim belongs to. */
+export interface KnownReference {
+  readonly kind: "known";
   readonly hash: Hash;
   readonly claim: ClaimId;
   readonly size: number;
@@ -20,8 +29,16 @@ export interface Reference {
   readonly expiryMs: number;
 }
 
-/** [codec u8][has upload u8][expiry u48][size u32][bucket 32] and, for a part, [upload 16][part u16]; then the key. */
+/**
+ * [codec u8][kind u8][expiry u48][size u32][bucket 32] and, of kind 1 (a part), [upload 16][part u16]; then the key. Of kind 2
+ * (lost) nothing follows.
+ */
 const CODEC = 1;
+const LOST = 2;
+
+export function encodeLostReference(): Buffer {
+  return Buffer.of(CODEC, LOST);
+}
 
 export function encodeReference(reference: NewReference): Buffer {
   const writer = new ByteWriter(64 + reference.key.length)
@@ -37,16 +54,19 @@ export function encodeReference(reference: NewReference): Buffer {
 function decodeReference(key: Buffer, keyStart: number, row: Buffer, start: number, end: number): Reference {
   checkCodec(row[start], CODEC, "reference");
   const reader = new ByteReader(row, start + 1, end);
-  const hasUpload = reader.u8() === 1;
+  const at = keyStart + FIELDS_START;
+  const name = { hash: hexSlice(key, at, at + 32) as Hash, claim: hexSlice(key, at + 32, at + 48) as ClaimId };
+  const kind = reader.u8();
+  if (kind === LOST) return { kind: "lost", ...name };
+  const hasUpload = kind === 1;
   const expiryMs = reader.u48();
   const size = reader.u32();
   const bucket = reader.hex(32) as BucketId;
   const upload = hasUpload ? (reader.hex(16) as UploadId) : undefined;
   const part = hasUpload ? reader.u16() : undefined;
-  const at = keyStart + FIELDS_START;
   return {
-    hash: hexSlice(key, at, at + 32) as Hash,
-    claim: hexSlice(key, at + 32, at + 48) as ClaimId,
+    kind: "known",
+    ...name,
     size,
     bucket,
     key: utf8Slice(row, reader.position, end),
@@ -106,7 +126,7 @@ export function unconfirmedReferences(
   rows: KvRead,
   group: GroupId,
   { beforeMs, limit }: { readonly beforeMs?: number; readonly limit: number },
-): readonly Reference[] {
+): readonly KnownReference[] {
   const names: { hash: Hash; claim: ClaimId }[] = [];
   if (limit <= 0) return [];
   const all = rowsOf(group, ROW.unconfirmed);
@@ -117,11 +137,11 @@ export function unconfirmedReferences(
     names.push({ hash: hexSlice(row.key, at, at + 32) as Hash, claim: hexSlice(row.key, at + 32, at + 48) as ClaimId });
     return names.length === limit ? STOP : undefined;
   });
-  const found: Reference[] = [];
+  const found: KnownReference[] = [];
   for (const { hash, claim } of names) {
-    // Nobody can be asked about a damaged one; its block stays.
-    const reference = unlessDamaged(() => readReference(rows, group, hash, claim));
-    if (reference) found.push(reference);
+    const reference = readReference(rows, group, hash, claim);
+    // Nobody can be asked about a lost one; its block stays.
+    if (reference?.kind === "known") found.push(reference);
   }
   return found;
 }

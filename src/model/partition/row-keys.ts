@@ -1,5 +1,6 @@
 import { ORDERED_END_BYTES, orderedLength, readOrdered, successor, writeOrdered } from "../../codec/key-order.ts";
 import { hexSlice, writeU48 } from "../../codec/slices.ts";
+import type { Tree } from "../../platform/kv.ts";
 import type { BucketId, ClaimId, GroupId, Hash, UploadId, VersionId } from "../../util/ids.ts";
 
 /**
@@ -37,7 +38,16 @@ export const ROW = {
   unconfirmed: 0x61,
   /** hash 32 — blocks that nobody needs, since when. */
   zero: 0x62,
+  /** index u48, number u16 — a damaged row as it was, when it was replaced or given up (tree bodies). */
+  lost: 0x70,
 } as const;
+
+const IN_BODIES: ReadonlySet<number> = new Set([ROW.version, ROW.blockPage, ROW.partPage, ROW.part, ROW.lost]);
+
+/** The tree in which rows of the type that a key names lie. */
+export function treeOf(key: Uint8Array): Tree {
+  return IN_BODIES.has(key[2] as number) ? "bodies" : "rows";
+}
 
 const HEAD = 3;
 const BUCKET_END = HEAD + 32;
@@ -204,6 +214,12 @@ export function unconfirmedKey(group: GroupId, expiryMs: number, hash: Hash, cla
 export function zeroKey(group: GroupId, hash: Hash): Buffer {
   const row = headed(group, ROW.zero, HEAD + 32);
   row.write(hash, HEAD, "hex");
+  return row;
+}
+
+export function lostKey(group: GroupId, index: number, number: number): Buffer {
+  const row = headed(group, ROW.lost, HEAD + 8);
+  row.writeUInt16BE(number, writeU48(row, index, HEAD));
   return row;
 }
 

@@ -11,13 +11,10 @@ import type {
 } from "../commands.ts";
 import { eachPartOfUpload } from "./body-reads.ts";
 import { claimRefusal } from "./claims.ts";
-import { isDamagedRow, unlessDamaged } from "./damage.ts";
-import { partNumbers } from "./data-reads.ts";
 import { addToOutbox, releaseOfContent } from "./object-commands.ts";
 import type { PartitionContext } from "./partition-context.ts";
 import { claimKey, pageKey, partKey, ROW, uploadKey } from "./row-keys.ts";
 import { decodeUploadHead, encodeUpload } from "./upload-row.ts";
-import { countUploads } from "./usage.ts";
 import { decodePart, encodePart, layOut } from "./version-row.ts";
 
 /** Uploads and their parts, in the group of their object, so that completing is one command (completion.ts). */
@@ -32,9 +29,10 @@ export function applyCreateUpload(
   if (refused) return { ok: false, refused };
   const at = uploadKey(entry.group, bucket, key, upload);
   if (rows.view("rows", at) !== undefined) return { ok: true };
-  const usage = context.usage.of(rows, bucket);
-  rows.put("rows", at, encodeUpload({ createdMs: entry.stamp, checksum, headers }));
-  usage.uploads++;
+  const row = encodeUpload({ createdMs: entry.stamp, checksum, headers });
+  const count = context.usage.ready(rows, bucket, { uploads: 1 });
+  rows.put("rows", at, row);
+  count();
   return { ok: true };
 }
 
@@ -45,7 +43,9 @@ export function applyPutPart(context: PartitionContext, rows: KvWrite, command: 
   if (refused) return { ok: false, refused };
   const uploadRow = rows.view("rows", uploadKey(group, bucket, key, upload));
   if (uploadRow === undefined) return { ok: false, refused: "no-such-upload" };
-  const wanted = decodeUploadHead(uploadRow, 0, uploadRow.byteLength).checksum;
+  const head = decodeUploadHead(uploadRow, 0, uploadRow.byteLength);
+  if (head.lost) return { ok: false, refused: "lost" };
+  const wanted = head.checksum;
   if (wanted !== undefined && wanted.algorithm !== checksum?.algorithm) return { ok: false, refused: "checksum-type-mismatch" };
   if (body.kind === "blocks" || command.needsLease) {
     const lost = claimRefusal(rows, command, entry);
@@ -54,9 +54,10 @@ export function applyPutPart(context: PartitionContext, rows: KvWrite, command: 
   const at = partKey(group, bucket, key, upload, part);
   const oldRow = rows.get("bodies", at);
   const old = oldRow === undefined ? undefined : decodePart(oldRow);
-  const usage = context.usage.of(rows, bucket);
-
   const { stored, sizeBytes, pages } = layOut(body);
+  const change = { parts: old === undefined ? 1 : 0, partBytes: sizeBytes - (old?.sizeBytes ?? 0) };
+  const count = context.usage.ready(rows, bucket, change);
+
   rows.put("bodies", at, encodePart({ stampMs: entry.stamp, sizeBytes, etag, claim, checksum, stored }));
   for (const [page, bytes] of pages.entries())
     rows.put("bodies", pageKey(group, ROW.blockPage, { bucket, key, owner: claim, page }), bytes);
@@ -64,8 +65,7 @@ export function applyPutPart(context: PartitionContext, rows: KvWrite, command: 
   const release = old === undefined || old.claim === claim ? undefined : releaseOfContent(old);
   if (release) addToOutbox(rows, entry, 0, { bucket, key, ...release });
   if (command.needsLease) rows.remove("rows", claimKey(group, ROW.uploadLease, claim));
-  if (old === undefined) usage.parts++;
-  usage.partBytes += sizeBytes - (old?.sizeBytes ?? 0);
+  count();
   return { ok: true, stampMs: entry.stamp };
 }
 
@@ -98,23 +98,16 @@ function endUpload(
 ): { readonly ok: true } | { readonly ok: false; readonly refused: "no-such-upload" } {
   const { group } = entry;
   const at = uploadKey(group, bucket, key, upload);
-  // A damaged one is as good: who can't complete an upload any more must be able to drop it.
-  if (!isDamagedRow(rows, "rows", at) && rows.view("rows", at) === undefined) return { ok: false, refused: "no-such-upload" };
-  const usage = context.usage.of(rows, bucket);
-  const hasParts = partNumbers(rows, group, { bucket, key, upload }, { from: 1, limit: 1 }).length > 0;
-  const { parts, partBytes } = usage;
-  const others = unlessDamaged(() => {
-    const counted = { uploads: usage.uploads - 1, parts, partBytes };
-    eachPartOfUpload(rows, group, { bucket, key, upload }, (_number, { sizeBytes }) => {
-      counted.parts--;
-      counted.partBytes -= sizeBytes;
-    });
-    return counted;
+  if (rows.view("rows", at) === undefined) return { ok: false, refused: "no-such-upload" };
+  const change = { uploads: -1, parts: 0, partBytes: 0 };
+  eachPartOfUpload(rows, group, { bucket, key, upload }, (_number, { sizeBytes }) => {
+    change.parts--;
+    change.partBytes -= sizeBytes;
   });
-  // The size of a damaged part is not known: then all others are counted.
-  Object.assign(usage, others ?? countUploads(rows, group, bucket, upload));
+  const count = context.usage.ready(rows, bucket, change);
 
   rows.remove("rows", at);
-  if (hasParts) addToOutbox(rows, entry, 0, { bucket, key, kind: "parts", upload, numbers: "all" });
+  if (change.parts < 0) addToOutbox(rows, entry, 0, { bucket, key, kind: "parts", upload, numbers: "all" });
+  count();
   return { ok: true };
 }

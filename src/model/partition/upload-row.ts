@@ -8,14 +8,25 @@ import { checkCodec, checksumCode, checksumOf, typeCode, typeOf } from "./object
 import { uploadKey } from "./row-keys.ts";
 import { readHeaders, writeHeaders } from "./version-row.ts";
 
-/** What an upload was created with. Payload: [codec u8][algorithm u8][type u8][created u48] and the headers. */
-export interface UploadRow {
+/**
+ * What an upload was created with. Payload: [codec u8][algorithm u8][type u8][created u48] and the headers. A lost one, which can
+ * only be aborted, has the algorithm 0xff and no headers.
+ */
+export type UploadRow = UploadHead & { readonly headers: ObjectHeaders };
+
+export interface UploadHead {
   readonly createdMs: number;
   readonly checksum: UploadChecksum | undefined;
-  readonly headers: ObjectHeaders;
+}
+
+/** Its row was damaged; when it was created its id says. */
+export interface LostUpload {
+  readonly lost: true;
+  readonly createdMs: number;
 }
 
 const CODEC = 1;
+const LOST = 0xff;
 
 export function encodeUpload(upload: UploadRow): Buffer {
   const { checksum, createdMs, headers } = upload;
@@ -24,17 +35,36 @@ export function encodeUpload(upload: UploadRow): Buffer {
   return writer.finish();
 }
 
-/** The row at [start, end) of `row` without its headers: what lists of uploads show. */
-export function decodeUploadHead(row: Buffer, start: number, end: number): Omit<UploadRow, "headers"> {
-  checkCodec(row[start], CODEC, "upload");
-  const reader = new ByteReader(row, start + 1, end);
-  const algorithm = checksumOf(reader.u8());
-  const type = typeOf(reader.u8());
-  return { checksum: algorithm === undefined ? undefined : { algorithm, type }, createdMs: reader.u48() };
+export function encodeLostUpload(upload: UploadId): Buffer {
+  return new ByteWriter(9)
+    .u8(CODEC)
+    .u8(LOST)
+    .u8(0)
+    .u48(Number.parseInt(upload.slice(0, 12), 16))
+    .finish();
 }
 
-export function readUpload(rows: KvRead, group: GroupId, bucket: BucketId, key: string, upload: UploadId): UploadRow | undefined {
+/** The row at [start, end) of `row` without its headers: what lists of uploads show. */
+export function decodeUploadHead(row: Buffer, start: number, end: number): (UploadHead & { readonly lost?: false }) | LostUpload {
+  checkCodec(row[start], CODEC, "upload");
+  const reader = new ByteReader(row, start + 1, end);
+  const code = reader.u8();
+  const type = typeOf(reader.u8());
+  const createdMs = reader.u48();
+  if (code === LOST) return { lost: true, createdMs };
+  const algorithm = checksumOf(code);
+  return { checksum: algorithm === undefined ? undefined : { algorithm, type }, createdMs };
+}
+
+export function readUpload(
+  rows: KvRead,
+  group: GroupId,
+  bucket: BucketId,
+  key: string,
+  upload: UploadId,
+): (UploadRow & { readonly lost?: false }) | LostUpload | undefined {
   const row = rows.get("rows", uploadKey(group, bucket, key, upload));
   if (row === undefined) return undefined;
-  return { ...decodeUploadHead(row, 0, row.byteLength), headers: readHeaders(new ByteReader(row, 9)) };
+  const head = decodeUploadHead(row, 0, row.byteLength);
+  return head.lost ? head : { ...head, headers: readHeaders(new ByteReader(row, 9)) };
 }

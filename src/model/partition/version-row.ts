@@ -1,7 +1,8 @@
 import { ByteReader } from "../../codec/byte-reader.ts";
 import { ByteWriter } from "../../codec/byte-writer.ts";
 import { ETAG_BYTES, readEtag, writeEtag } from "../../codec/etag.ts";
-import { readU48 } from "../../codec/slices.ts";
+import { hexSlice, readU48 } from "../../codec/slices.ts";
+import { unreachable } from "../../util/assert.ts";
 import type { ClaimId, Hash, UploadId } from "../../util/ids.ts";
 import type { BlockEntry, Body } from "../commands.ts";
 import type { ObjectHeaders, StoredChecksum } from "../object-service.ts";
@@ -32,9 +33,11 @@ export type StoredBody =
   /** Part rows of `upload`, in this order. */
   | { readonly kind: "parts"; readonly upload: UploadId; readonly parts: readonly PartEntry[] }
   /** The same, in pages of 1,024 parts. */
-  | { readonly kind: "part-pages"; readonly upload: UploadId; readonly count: number; readonly starts: readonly number[] };
+  | { readonly kind: "part-pages"; readonly upload: UploadId; readonly count: number; readonly starts: readonly number[] }
+  /** The row was damaged: what its body was nobody knows any more. */
+  | { readonly kind: "lost" };
 
-const STORED_KINDS = ["inline", "blocks", "block-pages", "parts", "part-pages"] as const;
+const STORED_KINDS = ["inline", "blocks", "block-pages", "parts", "part-pages", "lost"] as const;
 
 /** One part of a completed upload: the number under which its row lies, and its size. */
 export interface PartEntry {
@@ -87,6 +90,21 @@ export function decodePart(row: Buffer): Content {
 /** A part without its body: completions and lists of parts look at thousands. */
 export function decodePartHead(row: Buffer): ContentHead {
   return contentHead(row, readChecksum(row, new ByteReader(row, CHECKSUM_AT)));
+}
+
+/** Whether nobody knows any more what the version or part was whose row lies at `at` in a read buffer. */
+export function isLostContent(row: Buffer, at: number): boolean {
+  return STORED_KINDS[row[at + 1] as number] === "lost";
+}
+
+export function claimOfContent(row: Buffer, at: number): ClaimId {
+  return hexSlice(row, at + CLAIM_AT, at + CHECKSUM_AT) as ClaimId;
+}
+
+/** What is left of a version or part whose row was damaged. */
+export function lostContent(known: Partial<ContentHead> = {}): Version {
+  const unknown = { stampMs: 0, sizeBytes: 0, etag: "0".repeat(32), claim: "0".repeat(32) as ClaimId, checksum: undefined };
+  return { ...unknown, ...known, headers: { system: [], user: [] }, stored: { kind: "lost" } };
 }
 
 /** Of a version or part row that lies at `at` in a read buffer. */
@@ -188,6 +206,10 @@ export function writeStored(writer: ByteWriter, stored: StoredBody): void {
       writer.hex(stored.upload, 16).u16(stored.count).u16(stored.starts.length);
       for (const start of stored.starts) writer.u48(start);
       return;
+    case "lost":
+      return;
+    default:
+      unreachable(stored);
   }
 }
 
@@ -207,6 +229,8 @@ export function readStored(kind: StoredBody["kind"] | undefined, reader: ByteRea
       return { kind, upload: reader.hex(16) as UploadId, parts: readParts(reader, reader.u16()) };
     case "part-pages":
       return { kind, upload: reader.hex(16) as UploadId, count: reader.u16(), starts: readStarts(reader) };
+    case "lost":
+      return { kind };
     default:
       throw new RangeError("a body of a kind that this release does not know");
   }
@@ -242,7 +266,13 @@ function readParts(reader: ByteReader, count: number): PartEntry[] {
   return parts;
 }
 
-// ---- pages: [codec u8][count u16] and the entries
+// ---- pages: [codec u8][count u16] and the entries; a lost one has the count 0xffff and none
+
+const LOST_COUNT = 0xffff;
+
+export function encodeLostPage(): Buffer {
+  return new ByteWriter(3).u8(VERSION_CODEC).u16(LOST_COUNT).finish();
+}
 
 export function encodeBlockPage(blocks: readonly BlockEntry[]): Buffer {
   const writer = new ByteWriter(3 + blocks.length * 40).u8(VERSION_CODEC).u16(blocks.length);
@@ -250,10 +280,11 @@ export function encodeBlockPage(blocks: readonly BlockEntry[]): Buffer {
   return writer.finish();
 }
 
-export function decodeBlockPage(row: Buffer): BlockEntry[] {
+export function decodeBlockPage(row: Buffer): BlockEntry[] | "lost" {
   checkCodec(row[0], VERSION_CODEC, "block page");
   const reader = new ByteReader(row, 1);
-  return readBlocks(reader, reader.u16());
+  const count = reader.u16();
+  return count === LOST_COUNT ? "lost" : readBlocks(reader, count);
 }
 
 export function encodePartPage(parts: readonly PartEntry[]): Buffer {
@@ -262,10 +293,11 @@ export function encodePartPage(parts: readonly PartEntry[]): Buffer {
   return writer.finish();
 }
 
-export function decodePartPage(row: Buffer): PartEntry[] {
+export function decodePartPage(row: Buffer): PartEntry[] | "lost" {
   checkCodec(row[0], VERSION_CODEC, "part page");
   const reader = new ByteReader(row, 1);
-  return readParts(reader, reader.u16());
+  const count = reader.u16();
+  return count === LOST_COUNT ? "lost" : readParts(reader, count);
 }
 
 /** How a command's body will lie, and the page rows that it needs besides its own. */

@@ -2,10 +2,10 @@ import { MAX_U48, readU48 } from "../../codec/slices.ts";
 import type { KvRead } from "../../platform/kv.ts";
 import { CONTROL_GROUP, type GroupId } from "../../util/ids.ts";
 import { allRows } from "../control/rows.ts";
-import { ofHint, scanOver } from "../partition/damage.ts";
 import { SEQUENCES_PER_COMMAND } from "../partition/outbox-row.ts";
 import { FIELDS_START, readVersionKey, ROW, rowsOf } from "../partition/row-keys.ts";
 import { stampOfVersion } from "../partition/version-row.ts";
+import { ofHint } from "./plan.ts";
 
 /** Commands that may have left no row that can be read: as many indexes are left out. */
 const INDEX_GAP = 2 ** 24;
@@ -28,18 +28,20 @@ export function lastCommandOf(rows: KvRead, group: GroupId): { readonly index: n
   const indexOf = (versionRow: Buffer, keyStart: number): number =>
     Number.parseInt(readVersionKey(versionRow, keyStart).version.slice(0, 16), 16);
   if (group === CONTROL_GROUP) {
-    for (const { guardIndex, createdMs } of allRows(rows, "bucket")) seen(guardIndex, createdMs);
-    for (const { createdMs } of allRows(rows, "key")) seen(0, createdMs);
+    const over = (): void => undefined;
+    for (const { guardIndex, createdMs } of allRows(rows, "bucket", over)) seen(guardIndex, createdMs);
+    for (const { createdMs } of allRows(rows, "key", over)) seen(0, createdMs);
   } else {
-    scanOver(rows, "bodies", rowsOf(group, ROW.version), {
-      visit: (row) => seen(indexOf(row.key, row.keyStart), stampOfVersion(row.value, row.valueStart)) as undefined,
-      onDamaged: (key) => seen(ofHint(() => indexOf(key, 0)) ?? 0, 0),
+    const versions = { ...rowsOf(group, ROW.version), onDamaged: (key: Buffer) => seen(ofHint(() => indexOf(key, 0)) ?? 0, 0) };
+    rows.scan("bodies", versions, (row) => {
+      seen(indexOf(row.key, row.keyStart), stampOfVersion(row.value, row.valueStart));
+      return undefined;
     });
-    const ofOutbox = (key: Buffer, keyStart: number): undefined =>
-      seen(Math.floor(readU48(key, keyStart + FIELDS_START) / SEQUENCES_PER_COMMAND), 0) as undefined;
-    scanOver(rows, "rows", rowsOf(group, ROW.outbox), {
-      visit: (row) => ofOutbox(row.key, row.keyStart),
-      onDamaged: (key) => ofOutbox(key, 0),
+    const ofOutbox = (key: Buffer, keyStart: number): void =>
+      seen(Math.floor((ofHint(() => readU48(key, keyStart + FIELDS_START)) ?? 0) / SEQUENCES_PER_COMMAND), 0);
+    rows.scan("rows", { ...rowsOf(group, ROW.outbox), onDamaged: (key) => ofOutbox(key, 0) }, (row) => {
+      ofOutbox(row.key, row.keyStart);
+      return undefined;
     });
   }
   return { index: index + INDEX_GAP, stampMs };

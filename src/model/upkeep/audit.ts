@@ -27,6 +27,8 @@ export interface Inconsistency {
      * then.
      */
     | "damaged-row"
+    /** What a damaged row held is lost: something may be named by nothing else. The same is not said then. */
+    | "lost-row"
     /** A row is not there although another one names it. The same is not said then. */
     | "missing-row"
     /**
@@ -61,12 +63,13 @@ const BROKEN: ReadonlySet<Inconsistency["kind"]> = new Set([
   "reference-without-claim",
   "zero-row-with-reference",
   "damaged-row",
+  "lost-row",
   "missing-row",
   "wrong-counters",
 ]);
 
 /** While any of these is found nobody can say that something is named by nothing. Each is a fact of one reading. */
-const DOUBTS: ReadonlySet<Inconsistency["kind"]> = new Set(["damaged-row", "missing-row", "wrong-counters"]);
+const DOUBTS: ReadonlySet<Inconsistency["kind"]> = new Set(["damaged-row", "lost-row", "missing-row", "wrong-counters"]);
 
 /** What keeps the audit from knowing every claim, and `dropDanglingReferences` from dropping any reference. */
 export function isDoubt({ kind }: Inconsistency): boolean {
@@ -135,7 +138,7 @@ async function readAll(modules: AuditModules): Promise<AuditReport> {
   const released = new Set<string>();
   const unconfirmed = new Set<string>();
   for (const group of allGroups(groups))
-    await groups.read(group, (rows) => {
+    await groups.inspect(group, (rows) => {
       const known = isWhole(() =>
         eachClaim(rows, group, ({ hash, claim, by, key }) => {
           claimed.set(hash + claim, `${by} of ${JSON.stringify(key)}`);
@@ -147,8 +150,10 @@ async function readAll(modules: AuditModules): Promise<AuditReport> {
       if (!known) return;
       for (const entry of readOutbox(rows, group, { after: 0, limit: REFERENCE_PAGE }))
         add("waiting-release", undefined, entry.kind === "body" ? entry.claim : undefined, `of ${JSON.stringify(entry.key)}`);
-      for (const { claim, key, untilMs } of leasedClaims(rows, group))
-        add("leased-upload", undefined, claim, `upload of ${JSON.stringify(key)}, until ${untilMs}`);
+      isWhole(() => {
+        for (const { claim, key, untilMs } of leasedClaims(rows, group))
+          add("leased-upload", undefined, claim, `upload of ${JSON.stringify(key)}, until ${untilMs}`);
+      });
     });
 
   await eachDamagedRow(groups, (message) => void damaged.add(message));
@@ -160,13 +165,16 @@ async function readAll(modules: AuditModules): Promise<AuditReport> {
   const unneeded = new Set<Hash>();
   let references = 0;
   for (const group of allGroups(groups))
-    await groups.read(group, (rows) => {
-      for (const { hash, claim, expiryMs } of unconfirmedReferences(rows, group, { limit: REFERENCE_PAGE })) {
-        unconfirmed.add(hash + claim);
-        add("unconfirmed-reference", hash, claim, `expires ${expiryMs}`);
-      }
+    await groups.inspect(group, (rows) => {
+      isWhole(() => {
+        for (const { hash, claim, expiryMs } of unconfirmedReferences(rows, group, { limit: REFERENCE_PAGE })) {
+          unconfirmed.add(hash + claim);
+          add("unconfirmed-reference", hash, claim, `expires ${expiryMs}`);
+        }
+      });
       const known = isWhole(() =>
-        eachReference(rows, group, ({ hash, claim, key }) => {
+        eachReference(rows, group, (reference) => {
+          const { hash, claim } = reference;
           references++;
           needed.add(hash);
           if (placement.ofHash(hash) !== group) add("reference-without-claim", hash, claim, `in the wrong group ${group}`);
@@ -174,7 +182,12 @@ async function readAll(modules: AuditModules): Promise<AuditReport> {
           const isUnconfirmed = unconfirmed.has(hash + claim);
           if (isClaimed || !isUnconfirmed) mustExist.add(hash);
           if (!isClaimed && !isUnconfirmed && allClaims)
-            add("reference-without-claim", hash, claim, `left from ${JSON.stringify(key)}`);
+            add(
+              "reference-without-claim",
+              hash,
+              claim,
+              reference.kind === "lost" ? "whose row is lost" : `left from ${JSON.stringify(reference.key)}`,
+            );
           return undefined;
         }),
       );

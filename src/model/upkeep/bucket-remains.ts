@@ -1,6 +1,5 @@
 import type { Groups } from "../../group/groups.ts";
 import type { BucketId, GroupId } from "../../util/ids.ts";
-import { isDamagedRow } from "../partition/damage.ts";
 import { bucketKey, ROW } from "../partition/row-keys.ts";
 
 /**
@@ -10,10 +9,5 @@ import { bucketKey, ROW } from "../partition/row-keys.ts";
  */
 export function hasRemains(groups: Groups, bucket: BucketId): Promise<boolean> {
   const all = Array.from({ length: groups.partitions }, (_, group) => group as GroupId);
-  return groups.readAll(all, (rows) =>
-    all.some((group) => {
-      const counters = bucketKey(group, ROW.usage, bucket);
-      return isDamagedRow(rows, "rows", counters) || rows.view("rows", counters) !== undefined;
-    }),
-  );
+  return groups.readAll(all, (rows) => all.some((group) => rows.view("rows", bucketKey(group, ROW.usage, bucket)) !== undefined));
 }

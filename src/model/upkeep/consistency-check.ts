@@ -1,10 +1,9 @@
 import { readOrdered } from "../../codec/key-order.ts";
 import { hexSlice, utf8Slice } from "../../codec/slices.ts";
 import type { Groups } from "../../group/groups.ts";
-import { type KvError, type KvRead, STOP, type Tree } from "../../platform/kv.ts";
+import { damagedRow, type KvRead, STOP, type Tree } from "../../platform/kv.ts";
 import type { BucketId, ClaimId, GroupId, UploadId, VersionId } from "../../util/ids.ts";
 import type { BucketUsage } from "../object-service.ts";
-import { isDamage } from "../partition/damage.ts";
 import { sizeOf, versionOf } from "../partition/object-row.ts";
 import {
   bucketKey,
@@ -17,9 +16,19 @@ import {
   readVersionKey,
   ROW,
   rowsOf,
+  treeOf,
 } from "../partition/row-keys.ts";
+import { lostRecords } from "../partition/lost-record.ts";
+import { decodeUploadHead } from "../partition/upload-row.ts";
 import { readUsage } from "../partition/usage.ts";
-import { type Content, decodePart, decodePartPage, decodeVersion, storedKindOf } from "../partition/version-row.ts";
+import {
+  type Content,
+  decodeBlockPage,
+  decodePart,
+  decodePartPage,
+  decodeVersion,
+  storedKindOf,
+} from "../partition/version-row.ts";
 
 /**
  * Rows that are not there although another row says so. A checksum shows that a row has rotted, not that one has gone: its key
@@ -27,7 +36,7 @@ import { type Content, decodePart, decodePartPage, decodeVersion, storedKindOf }
  * asks here first.
  */
 export interface Gap {
-  readonly kind: "missing-row" | "wrong-counters";
+  readonly kind: "missing-row" | "wrong-counters" | "lost-row";
   readonly detail: string;
 }
 
@@ -41,6 +50,8 @@ export interface Gap {
 export function checkGroup(rows: KvRead, group: GroupId, tell: (gap: Gap) => void): void {
   const missing = (what: string, { bucket, key }: Place): void =>
     tell({ kind: "missing-row", detail: `${what} of bucket ${bucket.slice(0, 16)}, key ${JSON.stringify(key)}` });
+  const lost = (what: string, { bucket, key }: Place): void =>
+    tell({ kind: "lost-row", detail: `${what} of bucket ${bucket.slice(0, 16)}, key ${JSON.stringify(key)}` });
   const counted = new Map<BucketId, Counters>();
   const countersOf = (bucket: BucketId): Counters => {
     const counters = counted.get(bucket) ?? { objects: 0, versions: 0, bytes: 0, uploads: 0, parts: 0, partBytes: 0 };
@@ -72,9 +83,11 @@ export function checkGroup(rows: KvRead, group: GroupId, tell: (gap: Gap) => voi
     missing("version row", { bucket: name.slice(0, BUCKET_DIGITS) as BucketId, key: name.slice(BUCKET_DIGITS) });
 
   const uploads = new Set<UploadId>();
-  rows.scan("rows", rowsOf(group, ROW.upload), ({ key, keyStart }) => {
+  rows.scan("rows", rowsOf(group, ROW.upload), ({ key, keyStart, value, valueStart, valueEnd }) => {
     countersOf(bucketAt(key, keyStart)).uploads++;
-    uploads.add(readUploadKey(key, keyStart).upload);
+    const named = readUploadKey(key, keyStart);
+    uploads.add(named.upload);
+    if (decodeUploadHead(value, valueStart, valueEnd).lost) lost("upload", { bucket: bucketAt(key, keyStart), key: named.key });
     return undefined;
   });
   /** Upload and number. */
@@ -97,22 +110,31 @@ export function checkGroup(rows: KvRead, group: GroupId, tell: (gap: Gap) => voi
 
   for (const { content, ...place } of listed) {
     const { stored, claim } = content;
-    const pageOf = (type: typeof ROW.blockPage | typeof ROW.partPage, owner: ClaimId | UploadId, page: number) => {
+    const pageOf = <T>(
+      type: typeof ROW.blockPage | typeof ROW.partPage,
+      { owner, page, decode }: { owner: ClaimId | UploadId; page: number; decode: (row: Buffer) => T[] | "lost" },
+    ): readonly T[] => {
       const row = rows.get("bodies", pageKey(group, type, { ...place, owner, page }));
-      if (row === undefined) missing(`page ${page} of the body`, place);
-      return row;
+      const entries = row && decode(row);
+      if (entries === undefined) missing(`page ${page} of the body`, place);
+      else if (entries === "lost") lost(`page ${page} of the body`, place);
+      return entries === undefined || entries === "lost" ? [] : entries;
     };
-    if (stored.kind === "block-pages") for (const page of stored.starts.keys()) pageOf(ROW.blockPage, claim, page);
+    if (stored.kind === "lost") lost("version or part", place);
+    if (stored.kind === "block-pages")
+      for (const page of stored.starts.keys()) pageOf(ROW.blockPage, { owner: claim, page, decode: decodeBlockPage });
     if (stored.kind !== "parts" && stored.kind !== "part-pages") continue;
     const entries =
       stored.kind === "parts"
         ? stored.parts
-        : [...stored.starts.keys()].flatMap((page) => {
-            const row = pageOf(ROW.partPage, stored.upload, page);
-            return row === undefined ? [] : decodePartPage(row);
-          });
+        : [...stored.starts.keys()].flatMap((page) =>
+            pageOf(ROW.partPage, { owner: stored.upload, page, decode: decodePartPage }),
+          );
     for (const { number } of entries) if (!parts.has(stored.upload + number)) missing(`part ${number}`, place);
   }
+  for (const { own } of lostRecords(rows, group))
+    if (!namesObject(Buffer.from(own)))
+      tell({ kind: "lost-row", detail: `row ${Buffer.from(own).toString("hex")}, whose key says nothing: it is kept as it was` });
   compareCounters(rows, group, counted, tell);
 }
 
@@ -157,23 +179,16 @@ export async function eachDamagedRow(
     let from: Buffer | undefined = FIRST_KEY;
     while (from !== undefined) {
       const start: Buffer = from;
-      from = await groups.read(0 as GroupId, (rows) => {
+      from = await groups.inspect(0 as GroupId, (rows) => {
         let next: Buffer | undefined;
         let left = PIECE;
-        try {
-          rows.scan(tree, { start, end: PAST_LAST_KEY }, ({ key, keyStart, keyEnd }) => {
-            left--;
-            if (left > 0) return undefined;
-            next = behind(key.subarray(keyStart, keyEnd));
-            return STOP;
-          });
-        } catch (error) {
-          if (!isDamage(error)) throw error;
-          const { message, key } = error as KvError;
-          onDamaged(message);
-          // A key that has rotted backwards leads nowhere; one damaged row is known, which is enough to be careful.
-          next = key === undefined || Buffer.compare(key, start) < 0 ? undefined : behind(key);
-        }
+        const tell = (key: Buffer): void => onDamaged(damagedRow(tree, key).message);
+        rows.scan(tree, { start, end: PAST_LAST_KEY, onDamaged: tell }, ({ key, keyStart, keyEnd }) => {
+          left--;
+          if (left > 0) return undefined;
+          next = behind(key.subarray(keyStart, keyEnd));
+          return STOP;
+        });
         return next;
       });
     }
@@ -201,6 +216,18 @@ const BUCKET_DIGITS = 64;
 const PIECE = 2000;
 const FIRST_KEY = Buffer.of(0);
 const PAST_LAST_KEY = Buffer.alloc(8, 0xff);
+
+/** Whether a lost row was one of a known object: then that says what is lost of it, until its owner replaces or deletes it. */
+function namesObject(key: Buffer): boolean {
+  if (key[2] === ROW.object) return key.byteLength > OBJECT_KEY_START;
+  if (treeOf(key) === "rows") return true;
+  try {
+    return readOrdered(key, ORDERED_KEY_START).end < key.byteLength;
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
+}
 
 function bucketAt(key: Buffer, keyStart: number): BucketId {
   return hexSlice(key, keyStart + FIELDS_START, keyStart + ORDERED_KEY_START) as BucketId;

@@ -32,7 +32,7 @@ export async function dropDanglingReferences(parts: {
     if (kind !== "reference-without-claim" || hash === undefined || claim === undefined) continue;
     const group = placement.ofHash(hash);
     const reference = await groups.read(group, (rows) => readReference(rows, group, hash, claim));
-    if (reference === undefined) continue;
+    if (reference?.kind !== "known") continue;
     const { bucket, key, upload, part } = reference;
     const home = await homeOf(bucket, key);
     if (home === undefined) {

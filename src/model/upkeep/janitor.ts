@@ -6,7 +6,7 @@ import type { Worker, WorkerStatus, WorkStep } from "../../task/worker.ts";
 import type { BucketId, ClaimId, GroupId, Hash } from "../../util/ids.ts";
 import type { PartitionCommand, ResolveClaimResult } from "../commands.ts";
 import { isDamage } from "../partition/damage.ts";
-import { isReferenced, type Reference, unconfirmedReferences, zeroHashes, zeroSince } from "../partition/reference-row.ts";
+import { isReferenced, type KnownReference, unconfirmedReferences, zeroHashes, zeroSince } from "../partition/reference-row.ts";
 import { zeroKey } from "../partition/row-keys.ts";
 import type { Placement } from "../placement.ts";
 import { hasRemains } from "./bucket-remains.ts";
@@ -137,8 +137,10 @@ export class Janitor implements Worker {
   }
 
   /** One resolution per claim: the blocks of an upload share it. */
-  async #resolutions(found: readonly Reference[]): Promise<{ settle: ReferenceName[]; drop: ReferenceName[]; waiting: number }> {
-    const latest = new Map<ClaimId, Reference>();
+  async #resolutions(
+    found: readonly KnownReference[],
+  ): Promise<{ settle: ReferenceName[]; drop: ReferenceName[]; waiting: number }> {
+    const latest = new Map<ClaimId, KnownReference>();
     for (const reference of found) {
       const known = latest.get(reference.claim);
       if (known === undefined || known.expiryMs < reference.expiryMs) latest.set(reference.claim, reference);
@@ -158,7 +160,7 @@ export class Janitor implements Worker {
     return { settle, drop, waiting };
   }
 
-  async #resolve({ bucket, key, claim, upload, part, expiryMs }: Reference): Promise<Resolution> {
+  async #resolve({ bucket, key, claim, upload, part, expiryMs }: KnownReference): Promise<Resolution> {
     const { groups, homeOf, pins, log } = this.#modules;
     // It may be a version that was replaced while it is being read: its release waits as well.
     if (pins.isPinned(upload ?? claim)) return "wait";

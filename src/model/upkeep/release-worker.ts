@@ -4,7 +4,7 @@ import type { Worker, WorkerStatus, WorkStep } from "../../task/worker.ts";
 import type { GroupId } from "../../util/ids.ts";
 import type { PartitionCommand } from "../commands.ts";
 import { type ReleaseCursor, type ReleasePiece, releasedBlocks } from "../partition/data-reads.ts";
-import { type OutboxEntry, readOutboxUpToDamage } from "../partition/outbox-row.ts";
+import { type OutboxEntry, readOutbox } from "../partition/outbox-row.ts";
 import type { Placement } from "../placement.ts";
 import type { ReadPins } from "../bytes/read-pins.ts";
 import { MAX_PER_COMMAND, type ReferenceName } from "../bytes/lazy-references.ts";
@@ -62,24 +62,16 @@ export class ReleaseWorker implements Worker {
     const { groups } = this.#modules;
     const all = Array.from({ length: groups.partitions }, (_, group) => group as GroupId);
     const found: { readonly group: GroupId; readonly entries: readonly OutboxEntry[] }[] = [];
-    const unreadable: { readonly group: GroupId; readonly sequence: number }[] = [];
     await groups.readAll(all, (rows) => {
+      // It runs anew after a repair.
+      found.length = 0;
       for (const group of all) {
-        const { entries, damaged } = readOutboxUpToDamage(rows, group, ENTRIES_PER_GROUP);
-        if (damaged !== undefined) unreadable.push({ group, sequence: damaged });
+        const entries = readOutbox(rows, group, { after: 0, limit: ENTRIES_PER_GROUP });
         if (entries.length > 0) found.push({ group, entries });
       }
     });
     this.#queue = found.reduce((sum, { entries }) => sum + entries.length, 0);
-    for (const { group, sequence } of unreadable) {
-      const command: PartitionCommand = { op: "outbox-done", sequences: [sequence] };
-      await groups.propose(group, command);
-      this.#modules.log.error(
-        { group, sequence },
-        "a damaged release was given up; the audit names the references that it leaves",
-      );
-    }
-    let left = unreadable.length > 0 || found.some(({ entries }) => entries.length === ENTRIES_PER_GROUP);
+    let left = found.some(({ entries }) => entries.length === ENTRIES_PER_GROUP);
     let done = 0;
     let round = new Round(this.#modules);
     this.#held = 0;

@@ -1,9 +1,27 @@
 import type { Database } from "lmdb";
 import { assert } from "../../util/assert.ts";
 import { CHECKSUM_BYTES, rowChecksum } from "../../util/row-checksum.ts";
-import { damagedRow, KvError, MAX_KEY_BYTES, type KvRange, type RowView, type ScanStep, type Tree } from "../kv.ts";
+import {
+  damagedRow,
+  KvError,
+  MAX_KEY_BYTES,
+  type KvRange,
+  type RowView,
+  type ScanStep,
+  type StoredBytes,
+  type Tree,
+} from "../kv.ts";
 import type { BatchWrite } from "./kv-pipeline.ts";
-import { compare, isWhole, type PlacedRows, type RowCursor, scanTree, verifyAbsent, verifyPlace } from "./kv-search.ts";
+import {
+  compare,
+  isWhole,
+  type PlacedRows,
+  type RowCursor,
+  scanTree,
+  storedRow,
+  verifyAbsent,
+  verifyPlace,
+} from "./kv-search.ts";
 
 /**
  * The parts of lmdb that are used here; its own types are generic over decoded values, and leave out the buffers and what lies
@@ -166,6 +184,10 @@ export class LmdbTransaction implements BatchWrite, PlacedRows {
 
   scan(tree: Tree, range: KvRange, visit: (row: RowView) => ScanStep): void {
     scanTree(this, tree, range, visit);
+  }
+
+  stored(tree: Tree, key: Uint8Array): StoredBytes | undefined {
+    return storedRow(this, tree, key);
   }
 
   cursor(tree: Tree, from: Uint8Array, down: boolean, near = false): RowCursor {

@@ -10,7 +10,17 @@
 // When that doesn't hold, the rows around are looked at one by one (`Damage` below); a tree without damage never gets there.
 import { assert } from "../../util/assert.ts";
 import { CHECKSUM_BYTES, rowChecksum } from "../../util/row-checksum.ts";
-import { damagedRow, type KvError, type KvRange, misledSearch, type RowView, type ScanStep, STOP, type Tree } from "../kv.ts";
+import {
+  damagedRow,
+  type KvError,
+  type KvRange,
+  misledSearch,
+  type RowView,
+  type ScanStep,
+  STOP,
+  type StoredBytes,
+  type Tree,
+} from "../kv.ts";
 
 /**
  * Rows by their place in the tree, without comparing keys. After `next` has returned true the view shows the row as it is stored:
@@ -70,6 +80,18 @@ export function verifyAbsent(
   if (error === undefined) return;
   rows.onDamage(error);
   throw error;
+}
+
+/** `KvRead.stored`, for every engine. */
+export function storedRow(rows: PlacedRows, tree: Tree, key: Uint8Array): StoredBytes | undefined {
+  const cursor = rows.cursor(tree, key, false);
+  try {
+    if (cursor.next() && compare(cursor, key) === 0) return copyOf(cursor);
+  } finally {
+    cursor.close();
+  }
+  const { below, above } = rowsAround(rows, tree, key);
+  return [...below, ...above].find((row) => isRowOf(row, key));
 }
 
 /**
@@ -177,10 +199,19 @@ class Scan {
     const known = trueKey(row);
     if (known !== undefined) {
       const { start, end } = this.#range;
-      if (Buffer.compare(known, start) >= 0 && Buffer.compare(known, end) < 0) this.#report(known, row.key);
+      // Its row is there, made anew under its own key: what has rotted could not be removed, and is left over.
+      if (Buffer.compare(known, start) >= 0 && Buffer.compare(known, end) < 0 && !this.#isThere(known))
+        this.#report(known, row.key);
     } else if (this.#isBeyond(row)) this.#beyond.push(row);
     // A row before the range keeps its place when only its value has rotted.
     else if (this.#side(row, from) >= 0 || this.#lastLength >= 0) this.#report(row.key);
+  }
+
+  #isThere(key: Buffer): boolean {
+    const cursor = this.#rows.cursor(this.#tree, key, false);
+    const there = cursor.next() && isWhole(cursor) && compare(cursor, key) === 0;
+    cursor.close();
+    return there;
   }
 
   /** What follows a row that seemed to lie beyond the range shows whether it does. */

@@ -1,9 +1,18 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { assert } from "../../util/assert.ts";
 import { CHECKSUM_BYTES, rowChecksum } from "../../util/row-checksum.ts";
-import { damagedRow, KvError, MAX_KEY_BYTES, type KvRange, type RowView, type ScanStep, type Tree } from "../kv.ts";
+import {
+  damagedRow,
+  KvError,
+  MAX_KEY_BYTES,
+  type KvRange,
+  type RowView,
+  type ScanStep,
+  type StoredBytes,
+  type Tree,
+} from "../kv.ts";
 import type { BatchWrite } from "./kv-pipeline.ts";
-import { type PlacedRows, type RowCursor, scanTree, verifyAbsent, verifyPlace } from "./kv-search.ts";
+import { type PlacedRows, type RowCursor, scanTree, storedRow, verifyAbsent, verifyPlace } from "./kv-search.ts";
 
 /** Rows that a cursor fetches at a time: 1, 4, 16, 64, 256 …: one that is closed soon fetches little, a long one seldom. */
 const FIRST_ROWS = 1;
@@ -118,6 +127,10 @@ export class SqliteTransaction implements BatchWrite, PlacedRows {
 
   scan(tree: Tree, range: KvRange, visit: (row: RowView) => ScanStep): void {
     scanTree(this, tree, range, visit);
+  }
+
+  stored(tree: Tree, key: Uint8Array): StoredBytes | undefined {
+    return storedRow(this, tree, key);
   }
 
   cursor(tree: Tree, from: Uint8Array, down: boolean): RowCursor {

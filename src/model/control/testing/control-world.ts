@@ -7,6 +7,7 @@ import { type BucketId, type ClaimId, CONTROL_GROUP, type GroupId, type NodeId }
 import type { PartitionCommand, PutResult } from "../../commands.ts";
 import { PartitionMachine } from "../../partition/partition-machine.ts";
 import { readHeadVersion } from "../../partition/read-version.ts";
+import { Repair } from "../../repair/repair.ts";
 import { Placement } from "../../placement.ts";
 import { Control } from "../control.ts";
 import type { ControlCommand } from "../control-commands.ts";
@@ -48,6 +49,7 @@ export class ControlWorld {
         clock: { wallMs: () => this.wall.now, monotonicMs: () => 0 },
         kv: this.kv,
         fatal,
+        onDamaged: new Repair(() => this.host, { commandWindowMs: WINDOW_MS, log: this.log }).onDamaged,
         machine: (group) =>
           group === CONTROL_GROUP ? new ControlMachine() : new PartitionMachine(group, { commandWindowMs: WINDOW_MS }),
       },
@@ -60,6 +62,7 @@ export class ControlWorld {
         return host.propose(group, command, options);
       },
       read: (group, fn) => host.read(group, fn),
+      inspect: (group, fn) => host.inspect(group, fn),
       readAll: (some, fn) => host.readAll(some, fn),
       logTime: (group) => host.logTime(group),
     };

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type MemoryKv, MemoryKvDisk, memoryKv } from "../../../../sim/platform/memory-kv.ts";
+import { MemoryLog } from "../../../../sim/platform/memory-log.ts";
 import { hexSlice } from "../../../codec/slices.ts";
 import { readOrdered } from "../../../codec/key-order.ts";
 import { GroupHost } from "../../../group/group-host.ts";
@@ -8,6 +9,7 @@ import type { KvRead } from "../../../platform/kv.ts";
 import type { PartitionCommand } from "../../commands.ts";
 import type { BucketRef, BucketUsage } from "../../object-service.ts";
 import { lastCommandOf } from "../../repair/last-command.ts";
+import { Repair } from "../../repair/repair.ts";
 import { Placement } from "../../placement.ts";
 import { readPieces } from "../body-reads.ts";
 import { eachClaim } from "../data-reads.ts";
@@ -39,6 +41,7 @@ export class PartitionWorld {
   disk = new MemoryKvDisk();
   readonly placement = new Placement(PARTITIONS);
   readonly wall = { now: 1_700_000_000_000 };
+  readonly log = new MemoryLog(() => this.wall.now);
   kv!: MemoryKv;
   host!: GroupHost;
 
@@ -60,6 +63,7 @@ export class PartitionWorld {
         kv: this.kv,
         fatal,
         lastCommand: lastCommandOf,
+        onDamaged: new Repair(() => this.host, { commandWindowMs: WINDOW_MS, log: this.log }).onDamaged,
         machine: (group) => new PartitionMachine(group, { commandWindowMs: WINDOW_MS }),
       },
     );

@@ -15,6 +15,7 @@ import type { PartitionCommand } from "../../commands.ts";
 import type { BucketRef, ObjectService, Upload } from "../../object-service.ts";
 import { createObjectService } from "../../objects/object-store.ts";
 import { PartitionMachine } from "../../partition/partition-machine.ts";
+import { Repair } from "../../repair/repair.ts";
 import { Placement } from "../../placement.ts";
 import { createDataPath, type DataPath } from "../create-data-path.ts";
 import type { UploadTarget } from "../../bytes/data-path.ts";
@@ -94,6 +95,7 @@ export class DataWorld {
             clock,
             kv,
             fatal: this.node.platform.fatal,
+            onDamaged: new Repair(() => this.host, { commandWindowMs: WINDOW_MS, log }).onDamaged,
             machine: (group) => new PartitionMachine(group, { commandWindowMs: WINDOW_MS }),
           },
         );
@@ -115,6 +117,7 @@ export class DataWorld {
         },
       },
       read: { value: this.host.read.bind(this.host) },
+      inspect: { value: this.host.inspect.bind(this.host) },
       readAll: { value: this.host.readAll.bind(this.host) },
       logTime: { value: this.host.logTime.bind(this.host) },
       partitions: { value: PARTITIONS },
