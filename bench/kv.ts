@@ -1,5 +1,5 @@
-// What single reads of the kv engines cost, µs each, the least of many short rounds (they are synchronous, so a round that nothing
-// interrupted shows the CPU time):
+// What single reads of the kv engines cost, µs each, the least of many short rounds (they are synchronous, so a round that
+// nothing interrupted shows the CPU time):
 //   tools/run node bench/kv.ts [lmdb|sqlite] [--rows 100000] [--rounds 200]
 // A miss is a read of a key that isn't there, as each PUT of a new key has one in its write transaction; a seek is a step of a
 // scan to a later key, as a LIST with a delimiter has one per common prefix.

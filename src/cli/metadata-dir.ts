@@ -26,8 +26,8 @@ export async function lockMetadata(metadataDir: string): Promise<FileLock> {
 }
 
 /**
- * The process that has the lock, where the system tells (Linux, of the same user); undefined when there is any doubt: somebody may
- * end it.
+ * The process that has the lock, where the system tells (Linux, of the same user); undefined when there is any doubt: somebody
+ * may end it.
  */
 function lockHolder(file: string): number | undefined {
   try {

@@ -392,7 +392,7 @@ export class GroupHost implements Groups {
     if (expiry !== undefined && expiry > stamp + this.#options.commandWindowMs)
       return new GroupError("group.unknown-outcome", "the command's expiry lies beyond the command window", only);
     if (id !== undefined && !member.remembered.hasRoom)
-      return new GroupError("group.overloaded", `${MAX_DEDUP_ENTRIES} results are remembered already`, NOT_DONE);
+      return new GroupError("group.overloaded", `${MAX_DEDUP_ENTRIES} results are in the group's dedup table already`, NOT_DONE);
     return undefined;
   }
 }

@@ -345,7 +345,7 @@ export type ServiceErrorCode =
   | "service.slow-down" // 503 SlowDown: a named limit is reached
   | "service.no-space" // 507-like; S3: 503 with a message that names the full disk
   | "object.damaged" // 500: a block fails its hash; never served
-  | "object.replaced"; // the version's bytes went away while reading (only after minutes without a hold)
+  | "object.replaced"; // the version's bytes went away while reading (only after minutes without a read pin)
 
 export class ServiceError extends Error {
   readonly code: ServiceErrorCode;

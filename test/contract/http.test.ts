@@ -332,7 +332,8 @@ describe("100-continue", () => {
         equal(answer.headers.get("connection"), "keep-alive", method);
         match(answer.headers.get("keep-alive") ?? "", /^timeout=\d+$/);
       }
-      // Two more sent ahead, and one that asks for the end: the answers are whole, in order, and where there is a 100 it comes first.
+      // Two more sent ahead, and one that asks for the end: the answers are whole, in order, and where there is a 100 it comes
+      // first.
       const empty = "PUT /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nExpect: 100-continue\r\n";
       http.send(`${empty}\r\n${empty}\r\n${empty}Connection: close\r\n\r\n`);
       for (const connection of ["keep-alive", "keep-alive", "close"]) {

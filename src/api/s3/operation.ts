@@ -90,7 +90,8 @@ export function operation(given: Given): S3Operation {
   const { method, subresource, mark } = route;
   const writes = given.writes ?? (method !== "GET" && method !== "HEAD");
   const named = ["x-id", ...(subresource === undefined ? [] : [subresource]), ...(typeof mark === "object" ? [mark.param] : [])];
-  // Field by field, so that all records have one shape: the door reads one per request. What belongs together in `given` still does.
+  // Field by field, so that all records have one shape: the door reads one per request. What belongs together in `given` still
+  // does.
   return {
     scope,
     route,

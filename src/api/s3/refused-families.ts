@@ -1,8 +1,8 @@
 /**
  * The request headers that ask for a guarantee, or for a wider effect, that isn't given here (P8): refused by name with 501,
  * unless the operation understands them or their value asks for nothing. Any other unknown header is ignored, as AWS does.
- * docs/s3.md lists exactly these names (a test compares); ADR 9 says why. What an operation understands stands in its record; what
- * a query parameter may ask for, in screen.ts.
+ * docs/s3.md lists exactly these names (a test compares); ADR 9 says why. What an operation understands stands in its record;
+ * what a query parameter may ask for, in screen.ts.
  */
 export interface RefusedFamily {
   /** As docs/s3.md shows it. */

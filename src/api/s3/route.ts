@@ -5,8 +5,8 @@ import { OPERATIONS, type Operation } from "./operations.ts";
 
 /**
  * Names the operation of a request: a pure function of method, path, query and two headers, by tables made of the operations'
- * records. Knows all of S3's operations, also those that are not there, so that a newer sub-resource never falls back to a plainer
- * one (GET ?attributes is not GET, PUT ?renameObject is not PUT).
+ * records. Knows all of S3's operations, also those that are not there, so that a newer sub-resource never falls back to a
+ * plainer one (GET ?attributes is not GET, PUT ?renameObject is not PUT).
  */
 export interface RouteInput {
   readonly method: string;

@@ -81,7 +81,7 @@ interface BodyStreamModules extends BodyReaderModules {
 class BodyStream implements ByteSource, CuttableStream {
   readonly #options: BodyStreamOptions;
   readonly #modules: BodyStreamModules;
-  readonly #heldAs: string;
+  readonly #pinnedAs: string;
   /** Pieces known but not asked for. */
   #pieces: readonly BodyPiece[] = [];
   #pieceAt = 0;
@@ -103,8 +103,8 @@ class BodyStream implements ByteSource, CuttableStream {
     this.#modules = modules;
     this.#listedTo = options.start;
     const { claim, stored } = options.place;
-    this.#heldAs = "upload" in stored ? stored.upload : claim;
-    modules.pins.pin(this.#heldAs);
+    this.#pinnedAs = "upload" in stored ? stored.upload : claim;
+    modules.pins.pin(this.#pinnedAs);
   }
 
   async read(): Promise<Uint8Array | null> {
@@ -161,7 +161,7 @@ class BodyStream implements ByteSource, CuttableStream {
     this.#open = false;
     this.#modules.stalled.delete(this);
     this.#stalled?.cancel();
-    this.#modules.pins.unpin(this.#heldAs);
+    this.#modules.pins.unpin(this.#pinnedAs);
     this.#sent?.release();
     this.#sent = undefined;
     this.#releaseComing();
@@ -243,7 +243,7 @@ class BodyStream implements ByteSource, CuttableStream {
     }
   }
 
-  /** No file: either the object went away long ago (a reader without a hold), or the block is lost. */
+  /** No file: either the object went away long ago (a reader without a read pin), or the block is lost. */
   async #explainAbsence(piece: Extract<BodyPiece, { kind: "block" }>, cause: unknown): Promise<ServiceError> {
     const { groups, placement } = this.#modules;
     const group = placement.ofHash(piece.hash);

@@ -30,7 +30,7 @@ async function writeOk(world: DataWorld, bytes: Uint8Array, more: Partial<Upload
 /** Nothing is left in memory, and after the janitor nothing on disk. */
 async function assertNothingLeft(world: DataWorld, { killed = false } = {}): Promise<void> {
   await world.settle(world.data.flush());
-  // Whoever lives drops its references at once; those of the dead wait for a resolution.
+  // Whoever lives drops its references at once; those of the dead wait until their claim is resolved.
   if (!killed) assert.equal((await world.settle(world.data.audit())).references, 0);
   assert.equal(world.cpu.stats().bytesInUse, 0);
   assert.equal(world.data.budgets.writing.heldBytes, 0);

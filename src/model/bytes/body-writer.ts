@@ -19,7 +19,7 @@ import { UploadLease, endUploadLease } from "./upload-lease.ts";
 import { StalledStreams } from "./stalled-streams.ts";
 
 export interface BodyWriterOptions {
-  /** Bodies up to this size are embedded in the command (`inline_threshold`). */
+  /** Bodies up to this size go inline in the command (`inline_threshold`). */
   readonly inlineThresholdBytes: number;
   /** `block_size`. */
   readonly blockSizeBytes: number;

@@ -27,7 +27,7 @@ export interface WrittenBody {
   /** Goes into the command: the upload lasted beyond commandWindow/2 and lives by its upload lease. */
   readonly needsLease: boolean;
   /**
-   * Goes into `propose` as the command's expiry when `needsLease` is false: a later commit could meet a resolution already spoken
+   * Goes into `propose` as the command's expiry when `needsLease` is false: a later commit could find its claim fenced
    * (rule 36).
    */
   readonly expiry: Stamp;

@@ -14,14 +14,14 @@ export async function endUploadLease(groups: Groups, { bucket, key, claim, group
 }
 
 /**
- * Keeps a long upload's claim from being judged dead (rule 36): after commandWindow/2 it writes a upload lease in the object's
+ * Keeps a long upload's claim from being judged dead (rule 36): after commandWindow/2 it writes an upload lease in the object's
  * group and renews it every commandWindow/4. An upload that is done before needs none: its command carries `expiry`, and no
  * resolution of its claim is asked before that.
  */
 export class UploadLease {
   /**
    * Log time of the object's group commandWindow after the upload's begin: resolutions on its first references, and a command
-   * without a upload lease, end here.
+   * without an upload lease, end here.
    */
   readonly expiry: Stamp;
   readonly #target: UploadTarget;

@@ -297,7 +297,8 @@ function deleteKey(rows: KvWrite, id: string): ControlResult {
   const key = getRow(rows, "key", id);
   if (!key || key.deleted) return refuse("no-such-key", id);
   const changed: [Kind, string][] = [["key", id]];
-  // What a bucket whose row is damaged grants stands nowhere else: such a row answers nothing, so a key is taken back all the same.
+  // What a bucket whose row is damaged grants stands nowhere else: such a row answers nothing, so a key is taken back all the
+  // same.
   for (const bucket of allRows(rows, "bucket", () => undefined)) {
     const locals = bucket.localAliases.filter((local) => local.keyId === id);
     const rights = bucket.rights.filter(([keyId]) => keyId !== id);

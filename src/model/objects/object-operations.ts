@@ -111,7 +111,7 @@ export async function reserve(
 }
 
 /**
- * Proposes a command that brings a body, if its writer may still write, and settles or discards the body by its outcome; an
+ * Proposes a command that brings a body, if its writer may still write, and confirms or discards the body by its outcome; an
  * unknown outcome is left until the claim is resolved.
  */
 export async function commitBody<R extends { readonly ok: boolean }>(
@@ -136,7 +136,7 @@ export async function commitBody<R extends { readonly ok: boolean }>(
   }
   let result: R;
   try {
-    // Inline bodies have no references: no resolution of its claim can be waiting for them.
+    // Inline bodies have no references: so nobody resolves their claim.
     const bound = body.kind === "inline" || needsLease ? undefined : { expiry };
     result = await proposeUnsealed<R>(modules, target.group, command, bound);
   } catch (error) {

@@ -208,7 +208,7 @@ describe("buckets that end", () => {
     assert.deepEqual(await data.references(), [], "its blocks are let go");
   });
 
-  test("a sealed bucket may live on: 503; one with tombstones is gone: no such bucket", async () => {
+  test("a sealed bucket may live on: 503; one with a tombstone is gone: no such bucket", async () => {
     const { world, bucket, put, service } = await open();
     const all = (command: { op: "seal"; attempt: number } | { op: "set-tombstone"; attempt: number; untilMs: number }) =>
       Promise.all(world.placement.groupsOf(bucket).map((group) => world.propose(group, { ...command, bucket: bucket.id })));

@@ -63,10 +63,9 @@ export function claimRefusal(
 }
 
 /**
- * Live: a version, a part that counts, or (then with `wait`: ask again later, settle nothing) an upload that is still renewed, or
- * perhaps a version or part of which nobody knows any more whose it was.
- * Otherwise the claim is fenced until no command that could still use it can be applied: commandWindow beyond this moment, for no
- * expiry lies further ahead.
+ * Live: a version, a part that counts, or (then with `wait`: ask again later, confirm nothing) an upload that is still renewed,
+ * or perhaps a version or part of which nobody knows any more whose it was. Otherwise the claim is fenced until no command that
+ * could still use it can be applied: commandWindow beyond this moment, for no expiry lies further ahead.
  */
 export function applyResolveClaim(
   context: PartitionContext,

@@ -123,7 +123,10 @@ export function partNumbers(
 /** Of one upload, as S3 allows. */
 export const MAX_PARTS = 10_000;
 
-/** The claimed blocks of one page of a body, 0 ..= pageCount − 1 (page 0 of an embedded list = all of it), as far as they are known. */
+/**
+ * The claimed blocks of one page of a body, 0 ..= pageCount − 1 (page 0 of an embedded list = all of it), as far as they are
+ * known.
+ */
 function contentPage(
   rows: KvRead,
   group: GroupId,

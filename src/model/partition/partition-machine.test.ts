@@ -276,7 +276,7 @@ describe("claims", () => {
     });
   });
 
-  test("a upload lease that nobody renews goes with the next one of its partition, and none reaches further ahead than W", async () => {
+  test("an upload lease that nobody renews goes with the next one of its partition, and none reaches further ahead than commandWindow", async () => {
     const { world, group } = await open();
     const pend = (claim: number, untilMs: number) =>
       world.propose(group, { op: "renew-lease", bucket: BUCKET.id, key: "k", claim: claimOf(claim), untilMs });

@@ -31,7 +31,7 @@ export function applyAddRefs(rows: KvWrite, refs: readonly NewReference[], entry
 
 export type NamedReference = { readonly hash: Hash; readonly claim: ClaimId };
 
-/** The claims are in use: nobody needs to resolves the claim any more. */
+/** The claims are in use: nobody needs to resolve them any more. */
 export function applyConfirmRefs(rows: KvWrite, refs: readonly NamedReference[], entry: Entry): { readonly ok: true } {
   const { group } = entry;
   const expiries = refs.map(({ hash, claim }) => expiryOf(readReference(rows, group, hash, claim)));

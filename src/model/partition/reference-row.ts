@@ -119,8 +119,8 @@ export function eachReference(
 }
 
 /**
- * References that are not settled, those that expire first before others; with `beforeMs` (log time of their object's group) only
- * those that expire before it.
+ * References that are not confirmed, those that expire first before others; with `beforeMs` (log time of their object's group)
+ * only those that expire before it.
  */
 export function unconfirmedReferences(
   rows: KvRead,

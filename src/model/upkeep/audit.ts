@@ -18,7 +18,7 @@ export interface Inconsistency {
     | "claim-without-reference"
     /** A reference is needed, but no good place holds its block. Never allowed. */
     | "reference-without-file"
-    /** A settled reference that no version, part or outbox entry names: its block stays for ever. Never allowed. */
+    /** A confirmed reference that no version, part or outbox entry names: its block stays for ever. Never allowed. */
     | "reference-without-claim"
     /** A hash is in the list of unneeded blocks and needed at once. Never allowed. */
     | "zero-row-with-reference"

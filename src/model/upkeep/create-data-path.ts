@@ -55,7 +55,7 @@ export interface DataPath {
   readonly budgets: { readonly writing: ByteBudget; readonly reading: ByteBudget };
   audit(): Promise<AuditReport>;
   dropDanglingReferences(): Promise<DanglingOutcome>;
-  /** Carries out what was put off (references to settle or drop). After it nothing of the data path is under way on its own. */
+  /** Carries out what was put off (references to confirm or drop). After it nothing of the data path is under way on its own. */
   flush(): Promise<void>;
 }
 

@@ -53,7 +53,7 @@ const LIMIT = 1024;
 
 /**
  * Ends what uploads that died left behind, and lets unneeded blocks go.
- * A reference that is not settled when its expiry has passed gets its claim resolved in its object's group (rule 36): in use →
+ * When a reference is not confirmed by its expiry its claim is resolved in its object's group (rule 36): in use →
  * settled, dead → dropped.
  * A block without references for `block_gc_delay` (log time), and untouched for as long, loses its file and then its row (rule
  * 33).
@@ -77,7 +77,7 @@ export class Janitor implements Worker {
     return {
       queueLength: this.#last.waiting + this.#last.kept,
       progress: `${((100 * this.#group) / this.#modules.groups.partitions).toFixed(0)}%`,
-      freeform: [`${settled} references settled, ${dropped} dropped, ${removed} blocks removed`],
+      freeform: [`${settled} references confirmed, ${dropped} dropped, ${removed} blocks removed`],
     };
   }
 
@@ -168,7 +168,7 @@ export class Janitor implements Worker {
       const home = await homeOf(bucket, key);
       if (home === undefined) return (await hasRemains(groups, bucket)) ? "wait" : "dead";
       const nowMs = groups.logTime(home);
-      // Asked before the expiry, a resolution would fence an upload that is merely slow. No expiry lies further ahead than
+      // Resolved before its expiry, the claim of an upload that is merely slow would be fenced. No expiry lies further ahead than
       // commandWindow, unless a clock was wrong for a moment; such a claim need not wait for the year that it read.
       if (expiryMs >= nowMs && expiryMs <= nowMs + this.#options.commandWindowMs) return "early";
       const command: PartitionCommand = {

@@ -88,7 +88,7 @@ describe("letting blocks go", () => {
     assert.deepEqual([report.files, report.broken, report.unfinished], [0, [], []]);
   });
 
-  it("waits for a stream also where the references were never settled, so that a resolution is asked", async () => {
+  it("waits for a stream also where the references were never confirmed, so that their claim is resolved", async () => {
     const world = await DataWorld.open();
     const bytes = someBytes(world.random, 8 * BLOCK);
     await put(world, "k", bytes);
@@ -120,7 +120,7 @@ describe("letting blocks go", () => {
     assert.equal(world.data.budgets.reading.heldBytes, 0);
   });
 
-  it("tells a reader without a hold that its object was replaced", async () => {
+  it("tells a reader without a read pin that its object was replaced", async () => {
     const world = await DataWorld.open();
     const object = await put(world, "k", someBytes(world.random, 2 * BLOCK));
     await remove(world, "k");
